@@ -1,0 +1,1 @@
+"""Training and evaluation of the hypernetwork (needs the [train] extra)."""
