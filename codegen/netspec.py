@@ -1,0 +1,293 @@
+"""The architecture of the verification network f: a frozen, always valid list of layers.
+
+A `NetSpec` says which layers f has and nothing about their numbers. Its layers are `Conv`, `Shuffle` and `Add`, then one
+`Head`. A *stage* is what a Conv or an Add produces, a Shuffle behind it included: stages are what is hashed and compared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from hyper_mcu.codegen.errors import UserError
+
+Pad = Literal["same", "valid"]
+Norm = Literal["none", "weight-standardised", "train-statistics", "instance", "pixel-channel"]
+RUN_TIME_NORMS = ("instance", "pixel-channel")  # for training and comparison only: they do not fold into integers
+MAX_COSDOT = 1024  # elements, so that num²·2^K stays below 2^63
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A (grouped) 2-D convolution with bias, then ReLU unless `relu` is false (the last stage only).
+
+    `pad` is TFLite's: "same" pads max((⌈H/s⌉−1)·s + k − H, 0) in all, half of it (rounded down) before; "valid" none.
+    """
+
+    k: int
+    stride: int
+    pad: Pad
+    cin: int
+    cout: int
+    groups: int = 1
+    relu: bool = True
+
+    @property
+    def cin_group(self) -> int:
+        """Input channels a group."""
+        return self.cin // self.groups
+
+    @property
+    def cout_group(self) -> int:
+        """Output channels a group."""
+        return self.cout // self.groups
+
+    @property
+    def taps(self) -> int:
+        """Multiply-accumulates an output element: k·k·cin/groups."""
+        return self.k * self.k * self.cin_group
+
+
+@dataclass(frozen=True)
+class Shuffle:
+    """Channel shuffle: the (groups, C/groups) → (C/groups, groups) transposition of the channels before it."""
+
+    groups: int
+
+
+@dataclass(frozen=True)
+class Add:
+    """Adds the output of stage `of` (0-based) to that of the stage before; both after ReLU, of one shape and scale."""
+
+    of: int
+
+
+Layer = Conv | Shuffle | Add
+
+
+@dataclass(frozen=True)
+class Head:
+    """The score: "dot" = b + Σw·u, "cosdot" = sgn(Σw·u)·⌊(Σw·u)²·2^K / Σu²⌋ over the flattened (HWC) last map,
+    or with `pool` over its channel sums."""
+
+    kind: Literal["dot", "cosdot"]
+    pool: bool = False
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A Conv or Add with its place: input stage (−1: the image), shapes (H, W, C), shuffle (1: none), padding."""
+
+    index: int
+    layer: Conv | Add
+    shuffle: int
+    in_shape: tuple[int, int, int]
+    out_shape: tuple[int, int, int]
+    pad_before: tuple[int, int]  # rows above, columns left
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the stage (padding counted, as `thop` does); an Add has none."""
+        h, w, c = self.out_shape
+        return h * w * c * self.layer.taps if isinstance(self.layer, Conv) else 0
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One generated tensor of θ: name, shape and place in the flat vector. Conv weights are (cout, k, k, cin/groups)."""
+
+    name: str
+    shape: tuple[int, ...]
+    offset: int
+
+    @property
+    def size(self) -> int:
+        n = 1
+        for s in self.shape:
+            n *= s
+        return n
+
+
+def same_padding(size: int, k: int, stride: int) -> tuple[int, int]:
+    """TFLite's SAME: output size and the padding before the first element (tensorflow/lite/kernels/padding.h)."""
+    out = -(-size // stride)
+    return out, max((out - 1) * stride + k - size, 0) // 2
+
+
+@dataclass(frozen=True)
+class NetSpec:
+    """f as a list of layers over an aligned RGB crop of `height`×`width` bytes×3; raises UserError where illegal."""
+
+    id: str
+    layers: tuple[Layer, ...]
+    head: Head
+    height: int = 112
+    width: int = 112
+    channels: int = 3
+    norm: Norm = "none"
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @cached_property
+    def stages(self) -> tuple[Stage, ...]:
+        """The producers in order, each with its shapes and the shuffle behind it."""
+        stages: list[Stage] = []
+        shape = (self.height, self.width, self.channels)
+        for i, layer in enumerate(self.layers):
+            if isinstance(layer, Shuffle):
+                continue
+            after = self.layers[i + 1] if i + 1 < len(self.layers) else None
+            shuffle = after.groups if isinstance(after, Shuffle) else 1
+            out, pad = shape, (0, 0)
+            if isinstance(layer, Conv):
+                if layer.pad == "same":
+                    (h, top), (w, left) = (same_padding(s, layer.k, layer.stride) for s in shape[:2])
+                    pad = (top, left)
+                else:
+                    h, w = ((s - layer.k) // layer.stride + 1 for s in shape[:2])
+                out = (h, w, layer.cout)
+            stages.append(Stage(len(stages), layer, shuffle, shape, out, pad))
+            shape = out
+        return tuple(stages)
+
+    @property
+    def map_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of the last map."""
+        return self.stages[-1].out_shape
+
+    @property
+    def head_size(self) -> int:
+        """Elements that the head reads: H·W·C, or C where the map is pooled."""
+        h, w, c = self.map_shape
+        return c if self.head.pool else h * w * c
+
+    @property
+    def linear_end(self) -> bool:
+        """Whether the last stage has no ReLU (its bytes then have zero point 0)."""
+        last = self.stages[-1].layer
+        return isinstance(last, Conv) and not last.relu
+
+    @property
+    def input_bytes(self) -> int:
+        """Bytes of one crop, height·width·channels."""
+        return self.height * self.width * self.channels
+
+    @cached_property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Layout of θ: for each Conv its weight (cout, k, k, cin/groups) and bias (cout,), then the head."""
+        out: list[Tensor] = []
+        offset = 0
+
+        def put(name: str, *shape: int) -> None:
+            nonlocal offset
+            out.append(Tensor(name, shape, offset))
+            offset += out[-1].size
+
+        for s in self.stages:
+            if isinstance(c := s.layer, Conv):
+                put(f"stage{s.index}.weight", c.cout, c.k, c.k, c.cin_group)
+                put(f"stage{s.index}.bias", c.cout)
+        put("head.weight", self.head_size)
+        if self.head.kind == "dot":
+            put("head.bias", 1)
+        return tuple(out)
+
+    @property
+    def params(self) -> int:
+        """Length of θ: weights and biases of the convolutions and the head."""
+        return self.tensors[-1].offset + self.tensors[-1].size
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one verification (convolutions and head)."""
+        return sum(s.macs for s in self.stages) + self.head_size
+
+    def to_json(self) -> str:
+        """Canonical JSON, `from_json`'s inverse."""
+        d: dict[str, Any] = asdict(self)
+        d["layers"] = [{"type": type(x).__name__, **asdict(x)} for x in self.layers]
+        return json.dumps(d, sort_keys=True, separators=(",", ":"))
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the architecture: SHA-256 of the canonical JSON without the name."""
+        d = json.loads(self.to_json())
+        del d["id"]
+        return hashlib.sha256(json.dumps(d, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def from_json(text: str) -> NetSpec:
+    """NetSpec from its canonical JSON; raises UserError where it is none."""
+    kinds: dict[str, type[Conv] | type[Shuffle] | type[Add]] = {"Conv": Conv, "Shuffle": Shuffle, "Add": Add}
+    try:
+        d = json.loads(text)
+        layers = tuple(kinds[x.pop("type")](**x) for x in d.pop("layers"))
+        return NetSpec(layers=layers, head=Head(**d.pop("head")), **d)
+    except (KeyError, TypeError, ValueError, AttributeError) as e:
+        raise UserError("netspec", "not a NetSpec", "its canonical JSON", f"{type(e).__name__} {e}") from e
+
+
+def _require(ok: bool, where: str, what: str, expected: str, got: object) -> None:
+    if not ok:
+        raise UserError(where, what, expected, got)
+
+
+def _check(spec: NetSpec) -> None:
+    where = f"netspec {spec.id}"
+    _require(min(spec.height, spec.width, spec.channels) >= 1, where, "empty input", "positive sizes", spec.input_bytes)
+    _require(bool(spec.layers) and isinstance(spec.layers[0], Conv), where, "first layer", "a Conv", spec.layers[:1])
+    channels, size, outputs = spec.channels, (spec.height, spec.width), list[tuple[int, int, int]]()
+    last = max(i for i, x in enumerate(spec.layers) if not isinstance(x, Shuffle))
+    for i, layer in enumerate(spec.layers):
+        at = f"{where} layer {i}"
+        if isinstance(layer, Conv):
+            _check_conv(layer, at, channels, size, i == last)
+            channels = layer.cout
+            size = (
+                (-(-size[0] // layer.stride), -(-size[1] // layer.stride))
+                if layer.pad == "same"
+                else ((size[0] - layer.k) // layer.stride + 1, (size[1] - layer.k) // layer.stride + 1)
+            )
+            outputs.append((*size, channels))
+        elif isinstance(layer, Shuffle):
+            after = spec.layers[i + 1] if i + 1 < len(spec.layers) else None
+            _require(
+                layer.groups > 1 and channels % layer.groups == 0 and channels > layer.groups,
+                at, "Shuffle groups", f"a proper divisor of {channels}", layer.groups,
+            )  # fmt: skip
+            _require(isinstance(after, Conv) and after.groups > 1, at, "layer behind Shuffle", "a grouped Conv", after)
+            _require(not isinstance(spec.layers[i - 1], Shuffle), at, "Shuffle behind", "a Conv or Add", "a Shuffle")
+        else:
+            _require(0 <= layer.of < len(outputs) - 1, at, "Add of", f"a stage below {len(outputs) - 1}", layer.of)
+            _require(
+                outputs[layer.of] == outputs[-1], at, "Add of another shape", str(outputs[-1]), outputs[layer.of]
+            )
+            outputs.append(outputs[-1])
+    h, w, c = outputs[-1]
+    n, peak = (c, 255 * h * w) if spec.head.pool else (h * w * c, 255)
+    _require(spec.head.kind in ("dot", "cosdot"), where, "head", "dot or cosdot", spec.head.kind)
+    _require(127 * peak * n < 2**31, where, "head sum", "below 2^31", 127 * peak * n)
+    if spec.head.kind == "cosdot":
+        _require(n <= MAX_COSDOT, where, "CosDot elements", f"at most {MAX_COSDOT}", n)
+        bound = (127 * peak * n) ** 2 << cosdot_bits(n)
+        _require(bound < 2**63, where, "CosDot numerator", "below 2^63", bound)
+
+
+def _check_conv(c: Conv, at: str, channels: int, size: tuple[int, int], last: bool) -> None:
+    _require(c.k in (1, 3, 5, 7), at, "kernel size", "1, 3, 5 or 7", c.k)
+    _require(c.stride in (1, 2), at, "stride", "1 or 2", c.stride)
+    _require(c.pad in ("same", "valid"), at, "padding", "same or valid", c.pad)
+    _require(c.cin == channels, at, "input channels", str(channels), c.cin)
+    _require(c.cout >= 1 and c.groups >= 1, at, "channels and groups", "positive", (c.cout, c.groups))
+    _require(c.cin % c.groups == 0 and c.cout % c.groups == 0, at, "groups", f"a divisor of {c.cin} and {c.cout}", c.groups)
+    _require(c.pad == "same" or min(size) >= c.k, at, "map for a valid convolution", f"at least {c.k}", min(size))
+    _require(c.relu or last, at, "linear Conv", "only as the last stage", "an earlier one")
+
+
+def cosdot_bits(n: int) -> int:
+    """K of CosDot: fractional bits of the squared cosine, 9 for n ≤ 128 elements, else 6."""
+    return 9 if n <= 128 else 6
