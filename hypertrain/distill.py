@@ -1,0 +1,157 @@
+"""Stage 1: one shared trunk θ0 and a linear head W distilled from the frozen backbone.
+
+A trunk's last map u(x) is compared with W·e, where e is the backbone's embedding of an enrolment image: their cosine is
+the CosDot score. It is trained to equal the teacher's similarity ⟨e_i, e_k⟩ over all pairs of the batch.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hyper_mcu.codegen.netspec import NetSpec
+from hyper_mcu.hypertrain import augment
+from hyper_mcu.hypertrain.data import MARGIN, Faces
+from hyper_mcu.hypertrain.metrics import equal_error, ten_folds
+from hyper_mcu.hypertrain.net import Statistics, features, flatten, he_init
+from hyper_mcu.hypertrain.protocol import Pairs, all_pairs
+
+
+@dataclass(frozen=True)
+class Config:
+    """Hyper-parameters of stage 1. Losses: `direct` on 1 − cos(u_k, W e_k), `relation` on squared differences of
+    similarities, `contrast` on the cross-entropy between softmax(teacher/τ) and softmax(student/τ) over the batch,
+    `isometry` on ‖WᵀW − I‖² (so that the student's cosine stays the teacher's)."""
+
+    steps: int = 2000
+    batch: int = 256
+    lr: float = 3e-3
+    weight_decay: float = 1e-4
+    warmup: int = 100
+    direct: float = 1.0
+    relation: float = 5.0
+    contrast: float = 0.0
+    temperature: float = 0.07
+    isometry: float = 0.1
+    seed: int = 0
+    every: int = 500  # steps between checks on the held-out people
+
+
+class Trunk(torch.nn.Module):
+    """θ0 (params,), the shared channel statistics, and the linear head W (n, d)."""
+
+    def __init__(self, spec: NetSpec, dimension: int, seed: int) -> None:
+        super().__init__()
+        g = torch.Generator().manual_seed(seed)
+        self.spec = spec
+        self.theta = torch.nn.Parameter(he_init(spec, g))
+        self.stats = Statistics(spec)
+        w = torch.randn(spec.head_size, dimension, generator=g)
+        self.head = torch.nn.Parameter(torch.linalg.qr(w if w.shape[0] >= w.shape[1] else w.T)[0].reshape(w.shape))
+
+    def look(self, x: Tensor, training: bool) -> Tensor:
+        """Unit vectors û(x) (M, n) of images x (M, 3, H, W)."""
+        with torch.autocast("cpu", torch.bfloat16):
+            maps = features(self.spec, self.theta, self.stats, x, training=training)
+        return F.normalize(flatten(self.spec, maps), dim=1)
+
+    def enrol(self, e: Tensor) -> Tensor:
+        """Unit head vectors (N, n) of embeddings e (N, d)."""
+        return F.normalize(e @ self.head.T, dim=1)
+
+
+def enrol_embeddings(faces: Faces) -> NDArray[np.float32]:
+    """Unit mean of the embeddings of a crop and of its mirror image, float32 (N, d): what enrolment uses."""
+    e = faces.embeddings.astype(np.float32).mean(1)
+    return e / np.linalg.norm(e, axis=1, keepdims=True)
+
+
+def loss(c: Config, student: Tensor, teacher: Tensor, head: Tensor) -> tuple[Tensor, dict[str, float]]:
+    """Total loss and its parts of similarities student, teacher (N, N), rows enrolled, columns probed."""
+    gram = head.T @ head
+    parts = {
+        "direct": (1 - student.diagonal()).mean(),
+        "relation": (student - teacher).square().mean(),
+        "contrast": F.cross_entropy(student.T / c.temperature, F.softmax(teacher.T / c.temperature, 1)),
+        "isometry": (gram - torch.eye(len(gram))).square().sum() / len(gram),
+    }
+    total = torch.stack([getattr(c, k) * v for k, v in parts.items()]).sum()
+    return total, {k: float(v.detach()) for k, v in parts.items()}
+
+
+def orders(count: int, c: Config) -> Iterator[NDArray[np.int64]]:
+    """Index arrays of `steps` batches, epoch after epoch without replacement."""
+    rng, queue = np.random.default_rng(c.seed), np.empty(0, np.int64)
+    for _ in range(c.steps):
+        while len(queue) < c.batch:
+            queue = np.concatenate([queue, rng.permutation(count)])
+        yield queue[: c.batch]
+        queue = queue[c.batch :]
+
+
+@torch.no_grad()
+def look_all(trunk: Trunk, crops: NDArray[np.uint8], batch: int = 512) -> NDArray[np.float32]:
+    """û of the central crops, float32 (N, n)."""
+    out = []
+    for i in range(0, len(crops), batch):
+        x = augment.to_input(crops[i : i + batch, MARGIN:-MARGIN, MARGIN:-MARGIN])
+        out.append(trunk.look(x, False).numpy())
+    return np.concatenate(out)
+
+
+@torch.no_grad()
+def check(trunk: Trunk, faces: Faces, index: NDArray[np.int64]) -> dict[str, float]:
+    """EER over all pairs of the held-out images."""
+    heads = trunk.enrol(torch.from_numpy(enrol_embeddings(faces)[index])).numpy()
+    genuine, impostor = all_pairs(heads @ look_all(trunk, faces.crops[index]).T, faces.identity[index])
+    return {"val_eer": equal_error(genuine, impostor).eer}
+
+
+@torch.no_grad()
+def check_pairs(trunk: Trunk, faces: Faces, pairs: dict[str, Pairs]) -> dict[str, float]:
+    """Ten-fold accuracy of the shared trunk for each named set of pairs."""
+    heads = trunk.enrol(torch.from_numpy(enrol_embeddings(faces))).numpy()
+    looks = look_all(trunk, faces.crops)
+    return {k: ten_folds((heads[p.enrol] * looks[p.probe]).sum(1), p.same, p.fold)[0] for k, p in pairs.items()}
+
+
+def train(spec: NetSpec, faces: Faces, c: Config, out: Path) -> Trunk:
+    """Trains a trunk on the `train` and `unlabelled` images; logs to out/log.jsonl, saves out/trunk.pt at every check."""
+    out.mkdir(parents=True, exist_ok=True)
+    index = np.concatenate([faces.select("train"), faces.select("unlabelled")])
+    val = faces.select("val")
+    e = torch.from_numpy(enrol_embeddings(faces))
+    trunk = Trunk(spec, e.shape[1], c.seed)
+    optimiser = torch.optim.AdamW(trunk.parameters(), c.lr, weight_decay=c.weight_decay)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda s: min(1.0, (s + 1) / c.warmup) * 0.5 * (1 + np.cos(np.pi * min(1.0, s / c.steps)))
+    )
+    start, log = time.monotonic(), (out / "log.jsonl").open("w")
+    log.write(json.dumps({"spec": spec.id, "spec_sha256": spec.sha256, **asdict(c)}) + "\n")
+    batches = augment.batches(faces.crops, (index[o] for o in orders(len(index), c)), c.seed)
+    for step, (rows, x) in enumerate(batches, 1):
+        target = e[torch.from_numpy(rows)]
+        student = trunk.enrol(target) @ trunk.look(x, True).T
+        total, parts = loss(c, student, target @ target.T, trunk.head)
+        optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        optimiser.step()
+        schedule.step()
+        if step % 50 == 0 or step == c.steps:
+            row = {"step": step, "loss": float(total.detach()), **parts, "seconds": round(time.monotonic() - start, 1)}
+            if step % c.every == 0 or step == c.steps:
+                row |= check(trunk, faces, val)
+                torch.save(trunk.state_dict(), out / "trunk.part")
+                (out / "trunk.part").rename(out / "trunk.pt")
+            log.write(json.dumps(row) + "\n")
+            log.flush()
+    return trunk
