@@ -71,8 +71,12 @@ class HGen(nn.Module):
             parts.append(v.flatten(1))
         return torch.cat(parts, 1)
 
+    def fold(self, theta: Tensor) -> Tensor:
+        """θ with the channel statistics folded in."""
+        return fold(self.spec, theta, self.stats)
+
     def forward(self, e: Tensor) -> Tensor:
-        return fold(self.spec, self.raw(e), self.stats)
+        return self.fold(self.raw(e))
 
 
 def _zero(layer: nn.Linear) -> nn.Linear:
@@ -82,27 +86,24 @@ def _zero(layer: nn.Linear) -> nn.Linear:
     return layer
 
 
-def personal_features(spec: NetSpec, theta: Tensor, x: Tensor, first: int) -> Tensor:
-    """Last maps of N nets on M images, (N, M, n) as the head reads them.
+def pointwise_tail(spec: NetSpec, first: int) -> bool:
+    """Whether every stage from `first` on is a dense 1×1 convolution, so that `tail` can run it."""
+    return all(isinstance(c := s.layer, Conv) and (c.k, c.stride, c.groups) == (1, 1, 1) for s in spec.stages[first:])
 
-    theta (N, params) folded; x (M, C, H, W): the shared input of stage `first`. N nets are one grouped convolution of
-    N·groups groups; the first personal stage shares its input and is one convolution with N·cout outputs a group.
+
+def tail(spec: NetSpec, theta: Tensor, x: Tensor, first: int) -> Tensor:
+    """What the heads of N nets read of M images, (N, M, n), for a tail of dense 1×1 stages.
+
+    theta (N, params) folded; x (M, C, H, W): the input of stage `first`, shared by all nets. The first stage is then one
+    matrix product with N·cout rows, the others N products: maps are kept as (N, C, M·H·W).
     """
-    from hyper_mcu.hypertrain.net import pad_same, shuffle
-
-    n, m = len(theta), len(x)
+    n, (m, _, h, w) = len(theta), x.shape
     named = split(spec, theta)
-    x = x.repeat(1, n, 1, 1)
+    u = x.permute(1, 0, 2, 3).flatten(1)[None]  # (1, C, M·H·W)
     for s in spec.stages[first:]:
         c = s.layer
-        assert isinstance(c, Conv), "an Add in the personal part needs its branch"
-        w = named[f"stage{s.index}.weight"].permute(0, 1, 4, 2, 3).flatten(0, 1)
-        b = named[f"stage{s.index}.bias"].flatten()
-        if c.pad == "same":
-            x = pad_same(x, s)
-        x = F.conv2d(x, w, b, c.stride, 0, 1, n * c.groups)
-        x = F.relu(x) if c.relu else x
-        if s.shuffle > 1:
-            x = shuffle(x.unflatten(1, (n, -1)).flatten(0, 1), s.shuffle).unflatten(0, (m, n)).flatten(1, 2)
-    maps = x.unflatten(1, (n, -1)).transpose(0, 1).float()  # (N, M, C, H, W)
-    return maps.sum((3, 4)) if spec.head.pool else maps.permute(0, 1, 3, 4, 2).flatten(2)
+        assert isinstance(c, Conv)
+        u = named[f"stage{s.index}.weight"][:, :, 0, 0] @ u + named[f"stage{s.index}.bias"][:, :, None]
+        u = F.relu(u) if c.relu else u
+    maps = u.unflatten(2, (m, h, w))  # (N, C, M, H, W)
+    return maps.sum((3, 4)).transpose(1, 2) if spec.head.pool else maps.permute(0, 2, 3, 4, 1).reshape(n, m, -1)

@@ -55,3 +55,16 @@ def all_pairs(scores: NDArray[np.float32], identity: NDArray[np.str_]) -> tuple[
     same = identity[:, None] == identity[None, :]
     off = ~np.eye(len(identity), dtype=bool)
     return scores[same & off], scores[~same]
+
+
+def val_pairs(faces: Faces, impostors: int = 48, seed: int = 1) -> Pairs:
+    """One enrolled image a held-out person (the first) against all their others and random images of other people."""
+    rng, rows = np.random.default_rng(seed), []
+    index = faces.select("val")
+    identity = faces.identity[index]
+    for name in np.unique(identity):
+        own, others = index[identity == name], index[identity != name]
+        rows += [(own[0], p, True) for p in own[1:]]
+        rows += [(own[0], p, False) for p in rng.choice(others, impostors, replace=False)]
+    enrol, probe, same = (np.array(c) for c in zip(*rows, strict=True))
+    return Pairs(enrol, probe, same.astype(bool), np.arange(len(rows)) % 10 + 1)

@@ -1,0 +1,73 @@
+"""The `hyper-mcu` command: one file a subcommand, imported only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from typing import Any
+
+import click
+
+from hyper_mcu import __version__
+from hyper_mcu.codegen.errors import UserError
+
+COMMANDS = {
+    "enroll": "A photo in, a personal network as a C header out.",
+    "verify": "Ask a model.h about a photo: on this machine or on an emulated core.",
+    "inspect": "What a model.h holds, layer by layer.",
+    "demo": "Enrol a real photo and ask the emulated Cortex-M4 about two others.",
+    "doctor": "What is installed, what is missing, and the line that installs it.",
+    "distill": "Training, stage 1: the shared trunk.",
+    "train": "Training, stage 2: the personal part, and the generator file.",
+    "eval": "Ten folds of a face protocol, float and int8.",
+}
+
+
+class Lazy(click.Group):
+    """A group that imports a command's module when the command runs, so that --help is instant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"hyper_mcu.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="hyper-mcu")
+def group() -> None:
+    """One photo of a person in, one personal neural network out, small enough for a microcontroller.
+
+    \b
+    hyper-mcu enroll face.jpg --out model.h
+    hyper-mcu verify other.jpg --model model.h --target m4
+    """
+
+
+def emit_json(value: dict[str, Any]) -> None:
+    """One JSON object on stdout."""
+    click.echo(json.dumps({"schema_version": 1, **value}, indent=2))
+
+
+def main() -> None:
+    """Entry point: exit 0 done or match, 1 no match, 2 error (one line on stderr)."""
+    try:
+        code = group.main(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except UserError as e:
+        click.echo(str(e), err=True)
+    except click.exceptions.Abort:
+        click.echo("stopped", err=True)
+    except click.ClickException as e:
+        e.show()
+    except OSError as e:
+        click.echo(f"{e.filename or 'hyper-mcu'}: {(e.strerror or str(e)).lower()}", err=True)
+    sys.exit(2)

@@ -1,0 +1,78 @@
+"""`hyper-mcu enroll`: a photo in, a personal network as a C header out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("enroll")
+@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="model.h, or an existing folder for several photos.")
+@click.option("--face", metavar="N|largest", help="Which face, where a photo shows several: its number as listed, or the largest.")
+@click.option("--name", help="C identifier of the person; default: from the photo's name.")
+@click.option("--generator", type=click.Path(path_type=Path), help="Generator file; default: the shipped one.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def command(photos: tuple[Path, ...], out: Path, face: str | None, name: str | None, generator: Path | None, as_json: bool) -> None:
+    """Look once at an enrolment PHOTO and write the person's network.
+
+    The photo (JPEG, PNG, WebP, HEIC with hyper-mcu[heic]) must show one sharp face, eyes at least 20 pixels apart.
+    Nothing but the network leaves this machine; treat model.h as biometric data all the same.
+    """
+    from hyper_mcu import cli, enroll
+    from hyper_mcu.codegen.emit_c import emit
+    from hyper_mcu.codegen.errors import UserError
+    from hyper_mcu.files import write
+    from hyper_mcu.generator import SHIPPED, load
+
+    clock = enroll.Stopwatch()
+    if name is not None and len(photos) > 1:
+        raise UserError("--name", "one name for several photos", "one photo", len(photos))
+    if face == "any":
+        raise UserError("--face", "enrolment needs one face", "a number or largest", "any")
+    targets = enroll.destinations(list(photos), out)
+    generated = load(generator or SHIPPED)
+    clock("load the generator")
+    made, refused = [], []
+    with click.progressbar(length=len(photos), label="enrol", file=click.get_text_stream("stderr")) as bar:
+        for photo, target in zip(photos, targets, strict=True):
+            try:
+                e = enroll.embedding(photo, face, clock)
+                p = enroll.person(name or enroll.c_name(photo.stem), e, generated, clock)
+                header = emit(p)
+                clock("emit C")
+                write(target, header)
+                made.append((photo, target, p))
+            except UserError as error:
+                if len(photos) == 1:
+                    raise
+                refused.append(error)
+            bar.update(1)
+    if as_json:
+        cli.emit_json(
+            {
+                "people": [
+                    {
+                        "photo": str(photo), "model": str(target), "name": p.name, "threshold": p.threshold,
+                        "score": p.score, "fmr": p.fmr, "fnmr": p.fnmr, "rates_on": p.rates_on,
+                        "qnet_sha256": p.qnet.sha256(), "layers_sha256": p.known.layers_sha256,
+                    }
+                    for photo, target, p in made
+                ],
+                "refused": [str(e) for e in refused],
+                "seconds": {k: round(v, 4) for k, v in clock.seconds.items()},
+            }
+        )  # fmt: skip
+    else:
+        for photo, target, p in made:
+            click.echo(
+                f"{photo} → {target}: {p.name}, {p.qnet.spec.params:,} parameters, {p.qnet.spec.macs / 1e6:.2f} M MACs, "
+                f"threshold {p.threshold} (FMR {p.fmr:.1%}, FNMR {p.fnmr:.1%} on {p.rates_on})"
+            )
+        steps = ", ".join(f"{k} {v:.3f}" for k, v in clock.seconds.items())
+        click.echo(f"{sum(clock.seconds.values()):.2f} s: {steps}", err=True)
+    for error in refused:
+        click.echo(str(error), err=True)
+    if refused:
+        raise SystemExit(2)

@@ -1,0 +1,101 @@
+"""Enrolment: photo → crop → embedding → θ → integers → Person, one function from one value to the next."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hyper_mcu import __version__
+from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.person import KnownAnswer, Person, Provenance
+from hyper_mcu.codegen.qnet import QNet
+from hyper_mcu.generator import Generator
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+KNOWN_SEED = 0x48594D43  # of the known-answer image; any non-zero number
+Clock = Callable[[str], None]
+
+
+class Stopwatch:
+    """Seconds by step: call it with the name of the step that has just ended."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def __call__(self, step: str) -> None:
+        now = time.perf_counter()
+        self.seconds[step] = self.seconds.get(step, 0.0) + now - self._last
+        self._last = now
+
+
+def c_name(stem: str) -> str:
+    """A C identifier from a file's stem: "Ann Lee-2" → "ann_lee_2"."""
+    name = re.sub(r"[^a-z0-9]+", "_", stem.lower()).strip("_") or "owner"
+    return name if name[0].isalpha() else f"p_{name}"
+
+
+def embedding(path: Path, which: str | None, clock: Clock) -> NDArray[np.float32]:
+    """Unit embedding float32 (1, d) of the face of an enrolment photo, the mean over the crop and its mirror image."""
+    from hyper_mcu.faces import face_crops
+    from hyper_mcu.faces.backbone import embed
+
+    crops = face_crops(path, which, "enrol")
+    clock("find and align the face")
+    e = embed(crops[0].pixels[None], mirror=True)
+    clock("embed")
+    return e
+
+
+def threshold(qnet: QNet, score: float, bias_scale: float) -> int:
+    """The integer threshold of a real score: a cosine for CosDot, a logit in units of `bias_scale` for Dot."""
+    return qnet.cosine_threshold(score) if qnet.spec.head.kind == "cosdot" else round(score / bias_scale)
+
+
+def person(name: str, e: NDArray[np.float32], generator: Generator, clock: Clock) -> Person:
+    """The Person of a unit embedding e float32 (1, d)."""
+    from hyper_mcu.codegen import oracle
+    from hyper_mcu.codegen.quantize import quantize
+
+    theta = generator.weights(e)[0]
+    clock("generate")
+    qnet = quantize(generator.spec, theta, generator.scales)
+    clock("quantise")
+    known = oracle.run(qnet, oracle.known_image(generator.spec, KNOWN_SEED))
+    clock("known answer")
+    made_by = Provenance(
+        f"hyper-mcu {__version__}", generator.backbone, generator.backbone_sha256, generator.path.stem, generator.sha256
+    )
+    limit = threshold(qnet, generator.threshold, float(generator.scales[-1] * qnet.head.weight_scale))
+    return Person(
+        name, qnet, limit, generator.threshold, generator.fmr, generator.fnmr, generator.rates_on,
+        KnownAnswer(KNOWN_SEED, known.logit, known.layers_sha256), made_by,
+    )  # fmt: skip
+
+
+def destinations(photos: list[Path], out: Path) -> list[Path]:
+    """The header of each photo: `out` itself (one photo, a name ending in .h), or `out`/NAME.h in a folder.
+
+    Raises UserError before anything is computed where a header could not be written or two would be the same.
+    """
+    from hyper_mcu.files import check_folder
+
+    if out.is_dir():
+        targets = [out / f"{c_name(p.stem)}.h" for p in photos]
+    elif len(photos) > 1:
+        raise UserError(out, "several photos", "--out naming an existing folder", "a file or nothing")
+    elif out.suffix != ".h":
+        raise UserError(out, "output", "a name ending in .h", repr(out.name))
+    else:
+        targets = [out]
+    for t in targets:
+        check_folder(t)
+        if targets.count(t) > 1:
+            raise UserError(t, "two photos of one name", "a header for each", f"{targets.count(t)} of them")
+    return targets

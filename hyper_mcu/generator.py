@@ -1,0 +1,83 @@
+"""The trained generator h_gen as shipped: one ONNX file, from a face embedding to the weights θ of a personal net."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.netspec import NetSpec, from_json
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+FORMAT = 1
+SHIPPED = Path(__file__).resolve().parent / "hypertrain" / "weights" / "generator.onnx"
+
+
+@dataclass(frozen=True)
+class Generator:
+    """A generator file and what it promises.
+
+    spec: the architecture that it writes weights for; backbone, backbone_sha256: the h_bb whose embeddings it reads;
+    scales: float32 (stages,), real value of one step of each stage's bytes; threshold: of the real score (a cosine for
+    CosDot); fmr, fnmr: 0…1 at that threshold, measured on `rates_on` with the integer net.
+    """
+
+    path: Path
+    sha256: str
+    spec: NetSpec
+    backbone: str
+    backbone_sha256: str
+    scales: NDArray[np.float32]
+    threshold: float
+    fmr: float
+    fnmr: float
+    rates_on: str
+    session: Any
+
+    def weights(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """θ float32 (N, params), normalisation folded in, of unit embeddings (N, d)."""
+        theta: NDArray[np.float32] = self.session.run(None, {"embedding": embeddings})[0]
+        return theta
+
+
+@functools.cache
+def load(path: Path = SHIPPED) -> Generator:
+    """Reads a generator; raises UserError where the file is missing, is none, or belongs to another backbone."""
+    import numpy as np
+    import onnxruntime as ort
+
+    from hyper_mcu.faces.weights import sha256_of
+
+    if not path.is_file():
+        raise UserError(path, "no generator", "an ONNX file written by hyper-mcu train", "no such file")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 2, 3
+    data = path.read_bytes()
+    try:
+        session = ort.InferenceSession(data, options)
+        meta = session.get_modelmeta().custom_metadata_map
+        if meta["format"] != str(FORMAT):
+            raise UserError(path, "generator format", str(FORMAT), meta["format"])
+        spec = from_json(meta["netspec"])
+        scales = np.array(json.loads(meta["scales"]), np.float32)
+        rates = [float(json.loads(meta[k])) for k in ("threshold", "fmr", "fnmr")]
+        texts = [meta[k] for k in ("backbone", "backbone_sha256", "rates_on", "netspec_sha256")]
+    except UserError:
+        raise
+    except Exception as e:  # onnxruntime raises its own unexported exception types for a damaged file
+        raise UserError(path, "not a generator", "an ONNX file written by hyper-mcu", type(e).__name__) from e
+    backbone, backbone_sha256, rates_on, netspec_sha256 = texts
+    if spec.sha256 != netspec_sha256:
+        raise UserError(path, "generator of another NetSpec", netspec_sha256[:16], spec.sha256[:16])
+    if sha256_of(backbone) != backbone_sha256:
+        raise UserError(path, f"generator of another backbone {backbone}", sha256_of(backbone)[:16], backbone_sha256[:16])
+    return Generator(
+        path, hashlib.sha256(data).hexdigest(), spec, backbone, backbone_sha256, scales, *rates, rates_on, session
+    )
