@@ -29,7 +29,7 @@ from hyper_mcu.hypertrain.protocol import Pairs, all_pairs
 @dataclass(frozen=True)
 class Config:
     """Hyper-parameters of stage 1. Losses: `direct` on 1 − cos(u_k, W e_k), `relation` on squared differences of
-    similarities, `contrast` on the cross-entropy between softmax(teacher/τ) and softmax(student/τ) over the batch,
+    similarities, `contrast` on the cross-entropy between softmax(teacher/τ) and softmax(student/τ) over the batch, both ways,
     `isometry` on ‖WᵀW − I‖² (so that the student's cosine stays the teacher's)."""
 
     steps: int = 2000
@@ -59,10 +59,11 @@ class Trunk(torch.nn.Module):
         self.head = torch.nn.Parameter(torch.linalg.qr(w if w.shape[0] >= w.shape[1] else w.T)[0].reshape(w.shape))
 
     def look(self, x: Tensor, training: bool) -> Tensor:
-        """Unit vectors û(x) (M, n) of images x (M, 3, H, W)."""
+        """û(x) (M, n) of images x (M, 3, H, W): unit vectors for CosDot; for Dot divided by √n, their expected norm."""
         with torch.autocast("cpu", torch.bfloat16):
             maps = features(self.spec, self.theta, self.stats, x, training=training)
-        return F.normalize(flatten(self.spec, maps), dim=1)
+        u = flatten(self.spec, maps)
+        return F.normalize(u, dim=1) if self.spec.head.kind == "cosdot" else u / u.shape[1] ** 0.5
 
     def enrol(self, e: Tensor) -> Tensor:
         """Unit head vectors (N, n) of embeddings e (N, d)."""
@@ -78,10 +79,14 @@ def enrol_embeddings(faces: Faces) -> NDArray[np.float32]:
 def loss(c: Config, student: Tensor, teacher: Tensor, head: Tensor) -> tuple[Tensor, dict[str, float]]:
     """Total loss and its parts of similarities student, teacher (N, N), rows enrolled, columns probed."""
     gram = head.T @ head
+
+    def soft(s: Tensor, t: Tensor) -> Tensor:
+        return F.cross_entropy(s / c.temperature, F.softmax(t / c.temperature, 1))
+
     parts = {
         "direct": (1 - student.diagonal()).mean(),
         "relation": (student - teacher).square().mean(),
-        "contrast": F.cross_entropy(student.T / c.temperature, F.softmax(teacher.T / c.temperature, 1)),
+        "contrast": (soft(student, teacher) + soft(student.T, teacher.T)) / 2,
         "isometry": (gram - torch.eye(len(gram))).square().sum() / len(gram),
     }
     total = torch.stack([getattr(c, k) * v for k, v in parts.items()]).sum()

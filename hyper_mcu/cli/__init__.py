@@ -18,8 +18,7 @@ COMMANDS = {
     "inspect": "What a model.h holds, layer by layer.",
     "demo": "Enrol a real photo and ask the emulated Cortex-M4 about two others.",
     "doctor": "What is installed, what is missing, and the line that installs it.",
-    "distill": "Training, stage 1: the shared trunk.",
-    "train": "Training, stage 2: the personal part, and the generator file.",
+    "train": "Train the trunk and the personal part; write a generator file.",
     "eval": "Ten folds of a face protocol, float and int8.",
 }
 

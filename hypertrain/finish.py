@@ -1,0 +1,57 @@
+"""From a trained h_gen to a generator file: activation scales, the threshold and what it stands for, the ONNX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hyper_mcu.hypertrain import evaluate, export
+from hyper_mcu.hypertrain.data import Faces
+from hyper_mcu.hypertrain.hgen import HGen
+from hyper_mcu.hypertrain.metrics import equal_error
+from hyper_mcu.hypertrain.protocol import val_pairs
+
+
+def weights_of(hgen: HGen) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """θ float32 (N, params), folded, of embeddings float32 (N, d), by torch."""
+
+    @torch.no_grad()
+    def weights(e: NDArray[np.float32]) -> NDArray[np.float32]:
+        theta: NDArray[np.float32] = hgen(torch.from_numpy(np.ascontiguousarray(e))).numpy()
+        return theta
+
+    return weights
+
+
+def finish(hgen: HGen, faces: Faces, backbone: tuple[str, str], trained: dict[str, object], path: Path) -> dict[str, float]:
+    """Writes the generator file and returns what was measured on the held-out people.
+
+    The weights are rounded to half precision first, so that the scales and the threshold are those of the shipped file.
+    The threshold is the equal-error point of the integer net on `val_pairs`. backbone: its name and SHA-256; trained:
+    what the model card should know, stored as it is.
+    """
+    with torch.no_grad():
+        for p in hgen.parameters():
+            p.copy_(p.half().float())
+    weights, spec = weights_of(hgen), hgen.spec
+    scales = evaluate.calibrate(spec, weights, faces)
+    pairs = val_pairs(faces)
+    scores = evaluate.score_pairs(spec, weights, scales, faces, pairs)
+    equal = equal_error(scores["int8"][pairs.same], scores["int8"][~pairs.same])
+    float_eer = equal_error(scores["float"][pairs.same], scores["float"][~pairs.same]).eer
+    metadata: dict[str, object] = {
+        "backbone": backbone[0],
+        "backbone_sha256": backbone[1],
+        "scales": [float(s) for s in scales],
+        "threshold": equal.threshold,
+        "fmr": equal.fmr,
+        "fnmr": equal.fnmr,
+        "rates_on": f"{int(pairs.same.sum())} genuine and {int((~pairs.same).sum())} impostor pairs of held-out people",
+        "trained": trained,
+    }
+    export.save(hgen, path, metadata)
+    return {"threshold": equal.threshold, "val_eer_int8": equal.eer, "val_eer_float": float_eer}
