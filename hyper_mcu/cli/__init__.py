@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
@@ -54,6 +56,18 @@ def group() -> None:
 def emit_json(value: dict[str, Any]) -> None:
     """One JSON object on stdout."""
     click.echo(json.dumps({"schema_version": 1, **value}, indent=2))
+
+
+@contextlib.contextmanager
+def status() -> Iterator[Callable[[str], None]]:
+    """A spinner on stderr that says what is going on; silent where stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield lambda text: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("…") as spinner:
+        yield spinner.update
 
 
 def main() -> None:

@@ -1,0 +1,91 @@
+"""`hyper-mcu verify`: ask a model.h about a photo, on this machine or on an emulated core."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from hyper_mcu.codegen.person import Person
+    from hyper_mcu.probe import Answer
+
+
+def as_json(answer: Answer, model: Path, photo: Path, p: Person) -> dict[str, Any]:
+    """The answer as `--json` prints it."""
+    run = answer.run
+    return {
+        "match": run.match,
+        "logit": run.logit,
+        "threshold": run.threshold,
+        "layers_sha256": run.layers_sha256,
+        "target": ",".join(answer.runs),
+        "model": str(model),
+        "photo": str(photo),
+        "name": p.name,
+        "fmr": p.fmr,
+        "fnmr": p.fnmr,
+        "faces": answer.faces,
+        "box": [round(v) for v in answer.crop.face.box],
+        "runs": {
+            t: {
+                "toolchain": answer.reports[t].toolchain,
+                "emulator": answer.reports[t].emulator,
+                "instructions": answer.reports[t].instructions,
+                "ram_bytes": r.session_bytes,
+                "stack_bytes": r.stack_bytes,
+                "person_bytes": answer.reports[t].person_bytes,
+                "code_bytes": answer.reports[t].code_bytes,
+                "seconds": round(answer.reports[t].seconds, 3),
+            }
+            for t, r in answer.runs.items()
+        },
+    }
+
+
+def as_text(answer: Answer, photo: Path, p: Person) -> str:
+    """The answer as a person reads it."""
+    run = answer.run
+    x0, y0, x1, y1 = (round(v) for v in answer.crop.face.box)
+    which = "" if answer.faces == 1 else f", the best of {answer.faces} faces, at {x0},{y0}–{x1},{y1}"
+    lines = [
+        f"{photo}{which}: {'MATCH' if run.match else 'no match'} for {p.name}",
+        f"  logit {run.logit}, threshold {run.threshold} (FMR {p.fmr:.1%}, FNMR {p.fnmr:.1%} on {p.rates_on})",
+    ]
+    for target, r in answer.runs.items():
+        report = answer.reports[target]
+        where = f"{target} by {report.toolchain}" + (f", emulated by {report.emulator}" if report.emulator else "")
+        count = f", {report.instructions / 1e6:.1f} M instructions" if report.instructions else ""
+        lines.append(
+            f"  {where}: RAM {r.session_bytes:,} B + stack {r.stack_bytes:,} B, "
+            f"flash {report.person_bytes:,} B person + {report.code_bytes:,} B code{count}"
+        )
+    lines.append(f"  layers {run.layers_sha256}, the same on the oracle")
+    return "\n".join(lines)
+
+
+@click.command("verify")
+@click.argument("photo", type=click.Path(path_type=Path))
+@click.option("--model", required=True, type=click.Path(path_type=Path), help="The model.h that enroll wrote.")
+@click.option("--target", default="host", show_default=True, metavar="NAME[,NAME]", help="host, or emulated cores: m4, …")
+@click.option("--face", metavar="N|largest|any", help="Which face, where a photo shows several; any: the best score of all.")
+@click.option("--json", "json_wanted", is_flag=True, help="One JSON object on stdout.")
+def command(photo: Path, model: Path, target: str, face: str | None, json_wanted: bool) -> None:
+    """Compile MODEL's C, run it on the face in PHOTO, print the verdict.
+
+    The compiled C decides, never Python; every layer it computes is compared with the integer oracle, and a difference
+    is an error. Exit code 0: match, 1: no match, 2: error.
+    """
+    from hyper_mcu import cli
+    from hyper_mcu.codegen.parse_header import parse
+    from hyper_mcu.probe import ask
+
+    p = parse(model)
+    with cli.status() as progress:
+        answer = ask(photo, face, model, p, target.split(","), progress)
+    if json_wanted:
+        cli.emit_json(as_json(answer, model, photo, p))
+    else:
+        click.echo(as_text(answer, photo, p))
+    raise SystemExit(0 if answer.run.match else 1)
