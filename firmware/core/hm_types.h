@@ -1,0 +1,48 @@
+/* What every model.h shares: status, verdict, and the few compiler differences. */
+#ifndef HM_TYPES_H
+#define HM_TYPES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+#define HM_STATIC_ASSERT(condition, message) static_assert(condition, message)
+#else
+#define HM_STATIC_ASSERT(condition, message) _Static_assert(condition, message)
+#endif
+
+#if defined(__GNUC__)
+#define HM_MUST_CHECK __attribute__((warn_unused_result))
+#else
+#define HM_MUST_CHECK
+#endif
+
+#if defined(__BYTE_ORDER__) && defined(__ORDER_BIG_ENDIAN__)
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#error "hyper-mcu: a person's check sum is over little-endian bytes; this target is big-endian."
+#endif
+#endif
+
+typedef enum hm_status {
+    HM_OK = 0,
+    HM_NULL_POINTER,    /* an argument is NULL */
+    HM_NOT_BEGUN,       /* rows or a verdict without hm_begin before them */
+    HM_WRONG_ROW_COUNT, /* fewer or more rows than the image has */
+    HM_WRONG_ENGINE,    /* the person was made for another architecture or ABI */
+    HM_CORRUPT_PERSON,  /* the person's check sum is wrong */
+    HM_WRONG_ANSWER     /* self-test: not the known answer */
+} hm_status;
+
+/* The two decisions differ in every bit, so that a single flipped one is neither. */
+#define HM_MATCH UINT32_C(0x5AC369A5)
+#define HM_NO_MATCH UINT32_C(0xA53C965A)
+
+typedef struct hm_verdict {
+    int32_t logit;
+    int32_t threshold; /* match: logit >= threshold */
+    uint32_t decision; /* HM_MATCH or HM_NO_MATCH */
+    bool match;        /* decision == HM_MATCH; false unless the status is HM_OK */
+} hm_verdict;
+
+#endif
