@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from hyper_mcu.codegen.errors import UserError
 
 Pad = Literal["same", "valid"]
+HeadKind = Literal["dot", "cosdot"]
 Norm = Literal["none", "weight-standardised", "train-statistics", "instance", "pixel-channel"]
 RUN_TIME_NORMS = ("instance", "pixel-channel")  # for training and comparison only: they do not fold into integers
-MAX_COSDOT = 1024  # elements, so that num²·2^K stays below 2^63
+MAX_COSDOT = 1024  # elements, so that |logit| ≤ 2^K·Σw² stays below 2^31
+MAX_TAPS = 2**15  # products a sum: 256·Σ|w| of any int8 weights stays below 2^30 and leaves 2^23 for the bias
+MAX_MAP = 2**24  # bytes a map, so that every index in C fits 32 bits
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,12 @@ class Conv:
         """Multiply-accumulates an output element: k·k·cin/groups."""
         return self.k * self.k * self.cin_group
 
+    def window(self, size: int) -> tuple[int, int]:
+        """Along one axis of `size` elements: output size and padding before the first (TFLite's padding.h)."""
+        if self.pad == "valid":
+            return (size - self.k) // self.stride + 1, 0
+        return same_padding(size, self.k, self.stride)
+
 
 @dataclass(frozen=True)
 class Shuffle:
@@ -73,7 +83,7 @@ class Head:
     """The score: "dot" = b + Σw·u, "cosdot" = sgn(Σw·u)·⌊(Σw·u)²·2^K / Σu²⌋ over the flattened (HWC) last map,
     or with `pool` over its channel sums."""
 
-    kind: Literal["dot", "cosdot"]
+    kind: HeadKind
     pool: bool = False
 
 
@@ -105,10 +115,8 @@ class Tensor:
 
     @property
     def size(self) -> int:
-        n = 1
-        for s in self.shape:
-            n *= s
-        return n
+        """Number of elements."""
+        return math.prod(self.shape)
 
 
 def same_padding(size: int, k: int, stride: int) -> tuple[int, int]:
@@ -119,7 +127,10 @@ def same_padding(size: int, k: int, stride: int) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class NetSpec:
-    """f as a list of layers over an aligned RGB crop of `height`×`width` bytes×3; raises UserError where illegal."""
+    """f as a list of layers over an aligned RGB crop, uint8 (height, width, channels).
+
+    Raises UserError, worded `netspec ID…`, where the list breaks a rule of the design or of the kernels.
+    """
 
     id: str
     layers: tuple[Layer, ...]
@@ -144,12 +155,8 @@ class NetSpec:
             shuffle = after.groups if isinstance(after, Shuffle) else 1
             out, pad = shape, (0, 0)
             if isinstance(layer, Conv):
-                if layer.pad == "same":
-                    (h, top), (w, left) = (same_padding(s, layer.k, layer.stride) for s in shape[:2])
-                    pad = (top, left)
-                else:
-                    h, w = ((s - layer.k) // layer.stride + 1 for s in shape[:2])
-                out = (h, w, layer.cout)
+                (h, top), (w, left) = layer.window(shape[0]), layer.window(shape[1])
+                out, pad = (h, w, layer.cout), (top, left)
             stages.append(Stage(len(stages), layer, shuffle, shape, out, pad))
             shape = out
         return tuple(stages)
@@ -170,6 +177,12 @@ class NetSpec:
         """Whether the last stage has no ReLU (its bytes then have zero point 0)."""
         last = self.stages[-1].layer
         return isinstance(last, Conv) and not last.relu
+
+    @property
+    def head_peak(self) -> int:
+        """Largest |u| that the head reads: 255 behind a ReLU, 128 without, times the pixels where it pools."""
+        h, w, _ = self.map_shape
+        return (128 if self.linear_end else 255) * (h * w if self.head.pool else 1)
 
     @property
     def input_bytes(self) -> int:
@@ -227,7 +240,7 @@ def from_json(text: str) -> NetSpec:
         d = json.loads(text)
         layers = tuple(kinds[x.pop("type")](**x) for x in d.pop("layers"))
         return NetSpec(layers=layers, head=Head(**d.pop("head")), **d)
-    except (KeyError, TypeError, ValueError, AttributeError) as e:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as e:
         raise UserError("netspec", "not a NetSpec", "its canonical JSON", f"{type(e).__name__} {e}") from e
 
 
@@ -238,54 +251,77 @@ def _require(ok: bool, where: str, what: str, expected: str, got: object) -> Non
 
 def _check(spec: NetSpec) -> None:
     where = f"netspec {spec.id}"
-    _require(min(spec.height, spec.width, spec.channels) >= 1, where, "empty input", "positive sizes", spec.input_bytes)
-    _require(bool(spec.layers) and isinstance(spec.layers[0], Conv), where, "first layer", "a Conv", spec.layers[:1])
-    channels, size, outputs = spec.channels, (spec.height, spec.width), list[tuple[int, int, int]]()
+    _require(
+        isinstance(spec.id, str) and spec.id.isprintable() and spec.id != "", "netspec", "id", "a name", repr(spec.id)
+    )
+    for name in ("height", "width", "channels"):
+        _check_whole(where, name, getattr(spec, name))
+    shape = (spec.height, spec.width, spec.channels)
+    _require(min(shape) >= 1, where, "empty input", "positive sizes", shape)
+    _require(math.prod(shape) <= MAX_MAP, where, "input bytes", f"at most {MAX_MAP}", math.prod(shape))
+    _require(spec.norm in get_args(Norm), where, "norm", ", ".join(get_args(Norm)), spec.norm)
+    first = type(spec.layers[0]).__name__ if spec.layers else "nothing"
+    _require(first == "Conv", where, "first layer", "a Conv", first)
+    outputs: list[tuple[int, int, int]] = []
     last = max(i for i, x in enumerate(spec.layers) if not isinstance(x, Shuffle))
     for i, layer in enumerate(spec.layers):
         at = f"{where} layer {i}"
         if isinstance(layer, Conv):
-            _check_conv(layer, at, channels, size, i == last)
-            channels = layer.cout
-            size = (
-                (-(-size[0] // layer.stride), -(-size[1] // layer.stride))
-                if layer.pad == "same"
-                else ((size[0] - layer.k) // layer.stride + 1, (size[1] - layer.k) // layer.stride + 1)
-            )
-            outputs.append((*size, channels))
+            _check_conv(layer, at, shape, i == last)
+            shape = (layer.window(shape[0])[0], layer.window(shape[1])[0], layer.cout)
+            _require(math.prod(shape) <= MAX_MAP, at, "bytes of the map", f"at most {MAX_MAP}", math.prod(shape))
+            outputs.append(shape)
         elif isinstance(layer, Shuffle):
-            after = spec.layers[i + 1] if i + 1 < len(spec.layers) else None
-            _require(
-                layer.groups > 1 and channels % layer.groups == 0 and channels > layer.groups,
-                at, "Shuffle groups", f"a proper divisor of {channels}", layer.groups,
-            )  # fmt: skip
-            _require(isinstance(after, Conv) and after.groups > 1, at, "layer behind Shuffle", "a grouped Conv", after)
-            _require(not isinstance(spec.layers[i - 1], Shuffle), at, "Shuffle behind", "a Conv or Add", "a Shuffle")
+            _check_shuffle(layer, at, shape[2], spec.layers[i + 1] if i + 1 < len(spec.layers) else None)
         else:
-            _require(0 <= layer.of < len(outputs) - 1, at, "Add of", f"a stage below {len(outputs) - 1}", layer.of)
-            _require(
-                outputs[layer.of] == outputs[-1], at, "Add of another shape", str(outputs[-1]), outputs[layer.of]
-            )
-            outputs.append(outputs[-1])
-    h, w, c = outputs[-1]
-    n, peak = (c, 255 * h * w) if spec.head.pool else (h * w * c, 255)
-    _require(spec.head.kind in ("dot", "cosdot"), where, "head", "dot or cosdot", spec.head.kind)
+            _check_whole(at, "Add of", layer.of)
+            _require(len(outputs) > 1, at, "Add", "two stages before it", len(outputs))
+            _require(0 <= layer.of < len(outputs) - 1, at, "Add of", f"a stage of 0…{len(outputs) - 2}", layer.of)
+            _require(outputs[layer.of] == shape, at, "Add of another shape", str(shape), outputs[layer.of])
+            outputs.append(shape)
+    _check_head(spec, where)
+
+
+def _check_whole(where: str, what: str, value: object) -> None:
+    _require(type(value) is int, where, what, "a whole number", repr(value))  # neither 3.0 nor true, which JSON may say
+
+
+def _check_conv(c: Conv, at: str, shape: tuple[int, int, int], last: bool) -> None:
+    for name in ("k", "stride", "cin", "cout", "groups"):
+        _check_whole(at, name, getattr(c, name))
+    _require(c.k in (1, 3, 5, 7), at, "kernel size", "1, 3, 5 or 7", c.k)
+    _require(c.stride in (1, 2), at, "stride", "1 or 2", c.stride)
+    _require(c.pad in get_args(Pad), at, "padding", "same or valid", c.pad)
+    _require(c.cin == shape[2], at, "input channels", str(shape[2]), c.cin)
+    _require(c.cout >= 1 and c.groups >= 1, at, "channels and groups", "positive", (c.cout, c.groups))
+    _require(
+        c.cin % c.groups == 0 and c.cout % c.groups == 0, at, "groups", f"a divisor of {c.cin} and {c.cout}", c.groups
+    )
+    _require(c.taps <= MAX_TAPS, at, "products a sum", f"at most {MAX_TAPS}", c.taps)
+    _require(
+        c.pad == "same" or min(shape[:2]) >= c.k, at, "map for a valid convolution", f"at least {c.k}", min(shape[:2])
+    )
+    _require(isinstance(c.relu, bool), at, "relu", "true or false", repr(c.relu))
+    _require(c.relu or last, at, "linear Conv", "only as the last stage", "an earlier one")
+
+
+def _check_shuffle(s: Shuffle, at: str, channels: int, after: Layer | None) -> None:
+    _check_whole(at, "Shuffle groups", s.groups)
+    proper = 1 < s.groups < channels and channels % s.groups == 0
+    _require(proper, at, "Shuffle groups", f"a proper divisor of {channels}", s.groups)
+    got = "nothing" if after is None else "a dense Conv" if isinstance(after, Conv) else f"{type(after).__name__}"
+    _require(isinstance(after, Conv) and after.groups != 1, at, "layer behind Shuffle", "a grouped Conv", got)
+
+
+def _check_head(spec: NetSpec, where: str) -> None:
+    n, peak = spec.head_size, spec.head_peak
+    _require(spec.head.kind in get_args(HeadKind), where, "head", "dot or cosdot", spec.head.kind)
+    _require(isinstance(spec.head.pool, bool), where, "pool", "true or false", repr(spec.head.pool))
     _require(127 * peak * n < 2**31, where, "head sum", "below 2^31", 127 * peak * n)
     if spec.head.kind == "cosdot":
         _require(n <= MAX_COSDOT, where, "CosDot elements", f"at most {MAX_COSDOT}", n)
         bound = (127 * peak * n) ** 2 << cosdot_bits(n)
         _require(bound < 2**63, where, "CosDot numerator", "below 2^63", bound)
-
-
-def _check_conv(c: Conv, at: str, channels: int, size: tuple[int, int], last: bool) -> None:
-    _require(c.k in (1, 3, 5, 7), at, "kernel size", "1, 3, 5 or 7", c.k)
-    _require(c.stride in (1, 2), at, "stride", "1 or 2", c.stride)
-    _require(c.pad in ("same", "valid"), at, "padding", "same or valid", c.pad)
-    _require(c.cin == channels, at, "input channels", str(channels), c.cin)
-    _require(c.cout >= 1 and c.groups >= 1, at, "channels and groups", "positive", (c.cout, c.groups))
-    _require(c.cin % c.groups == 0 and c.cout % c.groups == 0, at, "groups", f"a divisor of {c.cin} and {c.cout}", c.groups)
-    _require(c.pad == "same" or min(size) >= c.k, at, "map for a valid convolution", f"at least {c.k}", min(size))
-    _require(c.relu or last, at, "linear Conv", "only as the last stage", "an earlier one")
 
 
 def cosdot_bits(n: int) -> int:

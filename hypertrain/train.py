@@ -37,7 +37,7 @@ class Config:
     photos: int = 4
     nets: int = 32
     mixtures: int = 32
-    lr: float = 5e-4
+    lr: float = 5e-5
     weight_decay: float = 1e-2
     warmup: int = 100
     beta: float = 2.0
@@ -88,7 +88,7 @@ def shared_features(hgen: HGen, x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def check(hgen: HGen, faces: Faces, index: NDArray[np.int64], shared: Tensor, limit: int = 370) -> float:
+def check(hgen: HGen, faces: Faces, index: NDArray[np.int64], shared: Tensor, limit: int = 96) -> float:
     """EER of `limit` enrolled held-out images (every k-th) against all of them; `shared` (M, C, H, W) of `index`."""
     enrolled = np.linspace(0, len(index) - 1, min(limit, len(index))).astype(int)
     e = torch.from_numpy(enrol_embeddings(faces)[index[enrolled]])
