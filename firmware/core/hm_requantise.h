@@ -13,8 +13,8 @@ static inline uint8_t hm_requantise_relu(int32_t acc, int32_t multiplier, uint8_
     if (acc <= 0) {
         return 0;
     }
-    const int64_t product = (int64_t)acc * multiplier;
-    const uint32_t high = (uint32_t)(((uint64_t)product + (UINT32_C(1) << 30)) >> 31);
+    const uint64_t product = (uint64_t)(uint32_t)acc * (uint32_t)multiplier;
+    const uint32_t high = (uint32_t)((product + (UINT32_C(1) << 30)) >> 31);
     const uint32_t rounded = (high + ((UINT32_C(1) << shift) >> 1)) >> shift;
     return (uint8_t)(rounded < 255 ? rounded : 255);
 }

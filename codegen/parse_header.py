@@ -1,0 +1,137 @@
+"""Reads a model.h back: the Person in it, integers included, and that nothing was changed since it was written.
+
+The C arrays are the integers; the JSON in the last comment is what C does not say. The first line carries the SHA-256 of
+all that follows, so what comes through here is what emit_c wrote.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hyper_mcu.codegen.emit_c import ABI, FIRST_LINE, PIXEL_ZERO, architecture, check_sum, person_bytes, session_bytes
+from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.netspec import Conv, NetSpec, from_json
+from hyper_mcu.codegen.person import KnownAnswer, Person, Provenance
+from hyper_mcu.codegen.qnet import QConv, QHead, QNet
+
+_FIRST = re.compile(re.escape(FIRST_LINE).replace(r"\{abi\}", r"(\d+)").replace(r"\{sha256\}", "([0-9a-f]{64})"))
+_ARRAY = re.compile(r"/\* (\w+) \*/\n +(\{[^}]*\}|-?\w+)")
+
+
+@dataclass(frozen=True)
+class Header:
+    """A model.h as read: its Person, the ABI and prefix of its C, SHA-256 of its content, its size as a file, the bytes
+    of flash for the person and of RAM for a session that it declares."""
+
+    person: Person
+    abi: int
+    prefix: str
+    sha256: str
+    file_bytes: int
+    person_bytes: int
+    session_bytes: int
+
+    @property
+    def architecture(self) -> int:
+        """HM_ARCHITECTURE, the first 32 bits of the architecture's hash."""
+        return architecture(self.person.qnet.spec)
+
+
+def parse(path: Path | str) -> Header:
+    """The Header in the file `path`; raises UserError for a file that cannot be read and as `parse_text` does."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as e:
+        raise UserError(path, "cannot be read", "a model.h of hyper-mcu", e.strerror or str(e)) from e
+    return parse_text(data.decode("ascii", "backslashreplace"), str(path))
+
+
+def parse_text(text: str, where: str = "model.h") -> Header:
+    """The Header in the text of a model.h, whatever its line ends.
+
+    Raises UserError for a text that emit_c did not write, that has another ABI, or that was changed or cut since.
+    """
+    text = text.replace("\r\n", "\n")
+    line, _, body = text.partition("\n")
+    first = _FIRST.fullmatch(line + "\n")
+    if not first:
+        expected = FIRST_LINE.split(".")[0].format(abi=ABI)
+        raise UserError(where, "not a hyper-mcu header", f"a first line {expected}…", repr(line[:40]) if line else "an empty line")
+    abi, sha256 = int(first[1]), first[2]
+    if abi != ABI:
+        raise UserError(where, "made by another version of hyper-mcu; enrol again to regenerate it", f"ABI {ABI}", f"ABI {abi}")
+    digest = hashlib.sha256(body.encode("utf-8")).hexdigest()
+    if digest != sha256:
+        raise UserError(where, "corrupted, cut or edited", f"SHA-256 {sha256}", digest)
+    try:
+        facts = json.loads(body[body.rindex('\n{"abi"') : body.rindex("*/")])
+        person = _person(facts, _arrays(body))
+    except (KeyError, TypeError, ValueError, IndexError) as e:
+        raise UserError(where, "not a hyper-mcu header", "arrays and facts as written by emit_c", f"{type(e).__name__} {e}") from e
+    if f"0x{check_sum(person):08X}U" not in body:
+        raise UserError(where, "inconsistent", f"check sum 0x{check_sum(person):08X}", "another")
+    return Header(person, abi, facts["prefix"], sha256, len(text), person_bytes(person), session_bytes(person.qnet.spec))
+
+
+def _arrays(body: str) -> dict[str, NDArray[np.int64]]:
+    """The initialisers of hm_weights by name, flat."""
+    start = body.rindex("static const ")
+    data = body[start : body.index("\n};", start)]
+    return {
+        name: np.array([_int(v) for v in text.strip("{}").split(",")], np.int64) for name, text in _ARRAY.findall(data)
+    }
+
+
+def _int(text: str) -> int:
+    return -(2**31) if text.strip() == "INT32_MIN" else int(text)
+
+
+def _person(facts: dict[str, Any], arrays: dict[str, NDArray[np.int64]]) -> Person:
+    spec = from_json(json.dumps(facts["netspec"]))
+    return Person(
+        name=facts["name"],
+        qnet=_qnet(spec, facts, arrays),
+        threshold=facts["threshold"],
+        score=facts["score"],
+        fmr=facts["fmr"],
+        fnmr=facts["fnmr"],
+        rates_on=facts["rates_on"],
+        known=KnownAnswer(**facts["known"]),
+        provenance=Provenance(**facts["provenance"]),
+    )
+
+
+def _qnet(spec: NetSpec, facts: dict[str, Any], arrays: dict[str, NDArray[np.int64]]) -> QNet:
+    """The QNet of the arrays: the first bias gets back the 128·Σw that emit_c takes off."""
+    scales = np.frombuffer(base64.b64decode("".join(facts["weight_scale"])), "<f4").astype(np.float32)
+    out_scales = iter(facts["out_scale"])
+    stages: list[QConv | None] = []
+    for s in spec.stages:
+        i, c = s.index, s.layer
+        if not isinstance(c, Conv):
+            stages.append(None)
+            continue
+        weight = arrays[f"weight{i}"].reshape(c.cout, c.k, c.k, c.cin_group)
+        bias = arrays[f"bias{i}"] + (PIXEL_ZERO * weight.reshape(c.cout, -1).sum(axis=1) if i == 0 else 0)
+        own, scales = scales[: c.cout], scales[c.cout :]
+        stages.append(
+            QConv(
+                weight.astype(np.int8),
+                bias.astype(np.int32),
+                arrays[f"multiplier{i}"].astype(np.int32),
+                arrays[f"shift{i}"].astype(np.uint8),
+                own,
+                np.float32(next(out_scales)),
+            )
+        )
+    bias0 = int(arrays["head_bias"][0]) if spec.head.kind == "dot" else 0
+    return QNet(spec, tuple(stages), QHead(arrays["head"].astype(np.int8), bias0, np.float32(facts["head_scale"])))
