@@ -35,7 +35,7 @@ def command(out: Path, target: str) -> None:
         write(model, emit(made))
         clock("emit C")
     click.echo(f"{portrait.name} → {model}: {made.qnet.spec.params:,} parameters, {made.qnet.spec.macs / 1e6:.2f} M MACs\n")
-    p = parse(model)
+    p = parse(model).person
     for photo, which in ((team, "any"), (stranger, None)):
         with cli.status() as progress:
             answer = ask(photo, which, model, p, [target], progress)

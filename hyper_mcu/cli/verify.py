@@ -81,7 +81,7 @@ def command(photo: Path, model: Path, target: str, face: str | None, json_wanted
     from hyper_mcu.codegen.parse_header import parse
     from hyper_mcu.probe import ask
 
-    p = parse(model)
+    p = parse(model).person
     with cli.status() as progress:
         answer = ask(photo, face, model, p, target.split(","), progress)
     if json_wanted:

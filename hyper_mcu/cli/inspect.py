@@ -1,0 +1,82 @@
+"""`hyper-mcu inspect`: what a model.h holds, layer by layer."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from hyper_mcu.codegen.person import Person
+
+
+def layers(p: Person) -> list[dict[str, Any]]:
+    """One row a stage: what it is, its output, MACs, weights, and how full its accumulators and bytes can get."""
+    import numpy as np
+
+    from hyper_mcu.codegen.netspec import Conv
+
+    rows = []
+    for stage, q in zip(p.qnet.spec.stages, p.qnet.stages, strict=True):
+        c = stage.layer
+        row: dict[str, Any] = {
+            "stage": stage.index,
+            "layer": f"{c.k}×{c.k} s{c.stride} g{c.groups}" if isinstance(c, Conv) else f"add stage {c.of}",
+            "shuffle": stage.shuffle,
+            "output": list(stage.out_shape),
+            "macs": stage.macs,
+            "weights": 0,
+        }
+        if q is not None:
+            total = np.abs(q.bias.astype(np.int64)) + 256 * np.abs(q.weight.astype(np.int64)).reshape(len(q.bias), -1).sum(1)
+            row |= {"weights": q.weight.size, "accumulator_bits": int(total.max()).bit_length() + 1, "out_scale": float(q.out_scale)}
+        rows.append(row)
+    return rows
+
+
+@click.command("inspect")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def command(model: Path, as_json: bool) -> None:
+    """Print what MODEL holds: its layers, its threshold and what that stands for, and what made it."""
+    from hyper_mcu import cli
+    from hyper_mcu.codegen.parse_header import parse
+
+    header = parse(model)
+    p = header.person
+    rows = layers(p)
+    if as_json:
+        cli.emit_json(
+            {
+                "model": str(model), "name": p.name, "netspec": p.qnet.spec.id, "netspec_sha256": p.qnet.spec.sha256,
+                "params": p.qnet.spec.params, "macs": p.qnet.spec.macs, "threshold": p.threshold, "score": p.score,
+                "fmr": p.fmr, "fnmr": p.fnmr, "rates_on": p.rates_on, "person_bytes": header.person_bytes,
+                "session_bytes": header.session_bytes, "sha256": header.sha256,
+                "provenance": asdict(p.provenance), "layers": rows,
+            }
+        )  # fmt: skip
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    out = Console()
+    out.print(f"{p.name}: {p.qnet.spec.id}, {p.qnet.spec.params:,} parameters, {p.qnet.spec.macs:,} MACs", highlight=False)
+    table = Table("stage", "layer", "output", "MACs", "weights", "acc. bits", "scale")
+    for r in rows:
+        h, w, c = r["output"]
+        shuffle = f" shuffle {r['shuffle']}" if r["shuffle"] > 1 else ""
+        scale = f"{r['out_scale']:.5f}" if "out_scale" in r else ""
+        cells = (r["stage"], r["layer"] + shuffle, f"{h}×{w}×{c}", f"{r['macs']:,}", f"{r['weights']:,}", r.get("accumulator_bits", ""), scale)
+        table.add_row(*(str(v) for v in cells))
+    out.print(table)
+    head = p.qnet.spec.head
+    out.print(
+        f"head {head.kind} over {p.qnet.spec.head_size} elements{' of channel sums' if head.pool else ''}: match iff logit ≥ {p.threshold}\n"
+        f"threshold {p.score:.4f}: FMR {p.fmr:.1%}, FNMR {p.fnmr:.1%} on {p.rates_on}\n"
+        f"flash {header.person_bytes:,} B for the person, RAM {header.session_bytes:,} B for a session\n"
+        f"made by {p.provenance.tool}, backbone {p.provenance.backbone} {p.provenance.backbone_sha256[:16]}, "
+        f"generator {p.provenance.generator_sha256[:16]}",
+        highlight=False,
+    )
