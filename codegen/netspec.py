@@ -1,7 +1,8 @@
 """The architecture of the verification network f: a frozen, always valid list of layers.
 
-A `NetSpec` says which layers f has and nothing about their numbers. Its layers are `Conv`, `Shuffle` and `Add`, then one
-`Head`. A *stage* is what a Conv or an Add produces, a Shuffle behind it included: stages are what is hashed and compared.
+A `NetSpec` says which layers f has and nothing about their numbers. Its layers are `Conv`, `Shuffle` and `Add`, then
+one `Head`. A *stage* is what a Conv or an Add produces, a Shuffle behind it included: stages are what is hashed and
+compared.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Tensor:
-    """One generated tensor of θ: name, shape and place in the flat vector. Conv weights are (cout, k, k, cin/groups)."""
+    """One generated tensor of θ: name, shape and place in the flat vector; weights are (cout, k, k, cin/groups)."""
 
     name: str
     shape: tuple[int, ...]

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
 
 from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.fixedpoint import INT32_MAX, INT32_MIN
 from hyper_mcu.codegen.qnet import QNet
 
 
 @dataclass(frozen=True)
 class KnownAnswer:
-    """Self-test: the image that `seed` generates (see `oracle.known_image`), its logit, its layers_sha256 (hex)."""
+    """Self-test: the image that `seed` generates (see `oracle.known_image`), its logit, its layers_sha256 (hex).
+
+    Raises UserError for a seed that is no positive uint32, a logit that is no int32, a hash that is no SHA-256.
+    """
 
     seed: int
     logit: int
     layers_sha256: str
+
+    def __post_init__(self) -> None:
+        if not 0 < self.seed < 2**32:
+            raise UserError("known answer", "seed", "1…2^32−1", self.seed)
+        if not INT32_MIN <= self.logit <= INT32_MAX:
+            raise UserError("known answer", "logit", "an int32", self.logit)
+        if not re.fullmatch("[0-9a-f]{64}", self.layers_sha256):
+            raise UserError("known answer", "layers_sha256", "64 hexadecimal digits", repr(self.layers_sha256))
 
 
 @dataclass(frozen=True)
@@ -34,7 +48,7 @@ class Person:
 
     name: a C identifier; threshold: match iff logit ≥ threshold (int32); fmr, fnmr: the rates that the threshold stands
     for on the held-out people, 0…1, with `rates_on` saying which; score: the threshold as a cosine (CosDot) or a real
-    logit (Dot).
+    logit (Dot). The threshold is above INT32_MIN, the logit of an image that CosDot cannot judge. Raises UserError.
     """
 
     name: str
@@ -50,5 +64,11 @@ class Person:
     def __post_init__(self) -> None:
         if not (self.name.isidentifier() and self.name.isascii()):
             raise UserError("person", "name", "a C identifier of letters, digits and _", repr(self.name))
-        if not -(2**31) < self.threshold < 2**31:
-            raise UserError(f"person {self.name}", "threshold", "an int32 above INT32_MIN", self.threshold)
+        where = f"person {self.name}"
+        if not INT32_MIN < self.threshold <= INT32_MAX:
+            raise UserError(where, "threshold", "an int32 above INT32_MIN", self.threshold)
+        for what, rate in (("fmr", self.fmr), ("fnmr", self.fnmr)):
+            if not 0 <= rate <= 1:
+                raise UserError(where, what, "a rate of 0…1", rate)
+        if not math.isfinite(self.score):
+            raise UserError(where, "score", "a finite number", self.score)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.codegen.netspec import Add, Conv, Head, NetSpec, Shuffle
+from hyper_mcu.codegen.netspec import Add, Conv, Head, NetSpec, Shuffle, Stage
+from hyper_mcu.codegen.plan import plan
 
 PERSON_BYTES, PARAMS, MACS = 27_648, 23_500, 5_400_000  # budgets of `paper`
 WIDEN = 16  # output channels whose weights a kernel widens to 16 bits at a time
@@ -13,7 +14,7 @@ WIDEN = 16  # output channels whose weights a kernel widens to 16 bits at a time
 
 @dataclass(frozen=True)
 class Cost:
-    """What a NetSpec costs: parameters, MACs, bytes of one person in flash, bytes of RAM by two ways of running it."""
+    """What a NetSpec costs: parameters, MACs, bytes of one person in flash, bytes of RAM by whole maps, by rows."""
 
     params: int
     macs: int
@@ -26,41 +27,31 @@ def cost(spec: NetSpec) -> Cost:
     """Cost model of the design page.
 
     person_bytes: weights + 9 bytes a channel (bias, multiplier, shift) + 256 of header.
-    ram_maps: largest input + output pair of whole int8 maps, maps waiting for an Add included, without the caller's image.
-    ram_rows: k−1 persistent input rows for each k×k Conv, the two widest rows in flight, what an Add holds back (the rows
-    by which its branches differ), 16-bit weights of at most 16 output channels of a group, sums of the head.
+    ram_maps: session of the whole-map engine (`plan`): maps in use together, without the caller's image.
+    ram_rows: estimate for a row engine: k−1 persistent input rows for each k×k Conv, the two widest rows in flight,
+    what Adds hold back (the rows by which their branches differ), 16-bit weights of at most 16 output channels of a
+    group, sums of the head; no stack, no state.
     """
-    weights = channels = widened = rows = 0
-    lag: list[int] = []  # rows of the image that a stage is behind, in its own rows
-    held = 0
+    person = sum(c.cout * (c.taps + 9) for _, c in _convs(spec)) + spec.head_size + 256
+    return Cost(spec.params, spec.macs, person, plan(spec).total, _ram_rows(spec))
+
+
+def _ram_rows(spec: NetSpec) -> int:
+    windows = sum((c.k - 1) * s.in_shape[1] * s.in_shape[2] for s, c in _convs(spec))
+    flight = sum(sorted((s.out_shape[1] * s.out_shape[2] for s in spec.stages), reverse=True)[:2])
+    widened = max(2 * min(c.cout_group, WIDEN) * c.taps for _, c in _convs(spec))
+    lag = [s.layer.k // 2 if isinstance(s.layer, Conv) else 0 for s in spec.stages]  # rows behind its input
+    held: dict[int, int] = {}  # bytes by the stage that waits
     for s in spec.stages:
-        if isinstance(c := s.layer, Conv):
-            weights += c.cout * c.taps
-            channels += c.cout
-            widened = max(widened, 2 * min(c.cout_group, WIDEN) * c.taps)
-            rows += (c.k - 1) * s.in_shape[1] * s.in_shape[2]
-            lag.append(c.k // 2 if c.k > 1 else 0)
-        else:
-            behind = sum(lag[s.layer.of + 1 :])
-            held += behind * s.out_shape[1] * s.out_shape[2]
-            lag.append(0)
-    flight = sorted((s.out_shape[1] * s.out_shape[2] for s in spec.stages), reverse=True)[:2]
+        if isinstance(a := s.layer, Add):
+            wait = sum(lag[a.of + 1 : s.index]) * s.out_shape[1] * s.out_shape[2]
+            held[a.of] = max(held.get(a.of, 0), wait)
     head = 4 * spec.map_shape[2] if spec.head.pool else 16
-    waiting = [
-        sum(_bytes(spec, o) for o in {a.layer.of for a in spec.stages if isinstance(a.layer, Add) and a.layer.of < s.index - 1 and a.index >= s.index})
-        for s in spec.stages
-    ]  # fmt: skip
-    pairs = [
-        (_bytes(spec, s.index - 1) if s.index else 0) + _bytes(spec, s.index) + w
-        for s, w in zip(spec.stages, waiting, strict=True)
-    ]
-    person = weights + spec.head_size + 9 * channels + 256
-    return Cost(spec.params, spec.macs, person, max(pairs), rows + sum(flight) + held + widened + head)
+    return windows + flight + sum(held.values()) + widened + head
 
 
-def _bytes(spec: NetSpec, stage: int) -> int:
-    h, w, c = spec.stages[stage].out_shape
-    return h * w * c
+def _convs(spec: NetSpec) -> list[tuple[Stage, Conv]]:
+    return [(s, s.layer) for s in spec.stages if isinstance(s.layer, Conv)]
 
 
 def same(k: int, cin: int, cout: int, groups: int = 1, stride: int = 1, relu: bool = True) -> Conv:

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.codegen.netspec import Add, Conv, NetSpec, Stage, cosdot_bits
+from hyper_mcu.codegen.fixedpoint import INT32_MAX, MAX_SHIFT
+from hyper_mcu.codegen.netspec import Add, NetSpec, Stage, cosdot_bits
 
 ACC_BOUND = 2**30  # |bias| + 256·Σ|w| stays below it, channel by channel
+HEAD_BOUND = 2**31  # |bias| + Σ|w|·(largest |u|) of the head stays below it
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class QConv:
 
     weight: int8 (cout, k, k, cin/groups), −127…127; bias: int32 (cout,); multiplier: int32 (cout,) in [2^30, 2^31);
     shift: uint8 (cout,), the right shift 0…30; out_scale: float32, real value of one step of the output bytes;
-    weight_scale: float32 (cout,). Scales are what the integers stand for; no kernel reads them.
+    weight_scale: float32 (cout,). Scales are what the integers stand for; no kernel reads them, other runtimes do.
     """
 
     weight: NDArray[np.int8]
@@ -37,7 +41,8 @@ class QConv:
 
 @dataclass(frozen=True)
 class QHead:
-    """The integers of the head. weight: int8 (n,) in HWC order of the last map; bias: int32 (0 for CosDot)."""
+    """The integers of the head. weight: int8 (n,), −127…127, in HWC order of the last map; bias: int32 (0 for CosDot);
+    weight_scale: float32."""
 
     weight: NDArray[np.int8]
     bias: int
@@ -64,18 +69,27 @@ class QNet:
             raise UserError(where, "stages", str(len(self.spec.stages)), len(self.stages))
         for stage, q in zip(self.spec.stages, self.stages, strict=True):
             _check_stage(f"{where} stage {stage.index}", stage, q)
-        if self.head.weight.shape != (self.spec.head_size,) or self.head.weight.dtype != np.int8:
-            raise UserError(where, "head weights", f"int8 ({self.spec.head_size},)", self.head.weight.shape)
-        if (self.head.weight == -128).any():
-            raise UserError(where, "head weight", "-127…127", -128)
+        for stage in self.spec.stages:
+            if isinstance(a := stage.layer, Add) and self.scales[a.of] != self.scales[stage.index]:
+                at, got = f"{where} stage {stage.index}", tuple(self.scales[[a.of, stage.index]].tolist())
+                raise UserError(at, "scales of an Add's inputs", "equal ones", got)
+        _check_head(f"{where} head", self.spec, self.head)
 
     @property
     def convs(self) -> tuple[tuple[Stage, QConv], ...]:
         """The Conv stages with their integers."""
         return tuple((s, q) for s, q in zip(self.spec.stages, self.stages, strict=True) if q is not None)
 
+    @cached_property
+    def scales(self) -> NDArray[np.float32]:
+        """Real value of one step of each stage's bytes, float32 (stages,); an Add has that of its inputs."""
+        out: list[np.float32] = []
+        for q in self.stages:
+            out.append(out[-1] if q is None else q.out_scale)
+        return np.array(out, np.float32)
+
     def sha256(self) -> str:
-        """Hash of the architecture and every integer."""
+        """Hash of the architecture and every integer (not of the scales)."""
         h = hashlib.sha256(self.spec.sha256.encode())
         for _, q in self.convs:
             for a in (q.weight, q.bias.astype("<i4"), q.multiplier.astype("<i4"), q.shift):
@@ -86,10 +100,13 @@ class QNet:
     def cosine_threshold(self, cosine: float) -> int:
         """The integer logit from which CosDot's cosine is at least `cosine` (to the head's rounding of w).
 
-        logit = sgn·⌊cos²·Σw²·2^K⌋, so the threshold is the same expression of the cosine.
+        logit = sgn·⌊cos²·Σw²·2^K⌋, so the threshold is the same expression of the cosine, and at least 1 for a positive
+        cosine. A head of zeros has no cosine: INT32_MAX, so that nobody matches.
         """
+        if self.head.norm2 == 0:
+            return INT32_MAX
         t = int(cosine * cosine * self.head.norm2 * (1 << cosdot_bits(self.spec.head_size)))
-        return t if cosine >= 0 else -t
+        return max(t, 1) if cosine > 0 else -t
 
 
 def _check_stage(where: str, stage: Stage, q: QConv | None) -> None:
@@ -98,21 +115,44 @@ def _check_stage(where: str, stage: Stage, q: QConv | None) -> None:
         if q is not None:
             raise UserError(where, "an Add has no integers of its own", "None", "a QConv")
         return
-    assert isinstance(c, Conv)
     if q is None:
         raise UserError(where, "a Conv without integers", "a QConv", "None")
-    per_channel = {"bias": (q.bias, np.int32), "multiplier": (q.multiplier, np.int32), "shift": (q.shift, np.uint8)}
-    for name, (a, dtype) in per_channel.items():
-        if a.shape != (c.cout,) or a.dtype != dtype:
-            raise UserError(where, name, f"{np.dtype(dtype).name} ({c.cout},)", f"{a.dtype} {a.shape}")
-    if q.weight.shape != (c.cout, c.k, c.k, c.cin_group) or q.weight.dtype != np.int8:
-        raise UserError(where, "weight", f"int8 {(c.cout, c.k, c.k, c.cin_group)}", f"{q.weight.dtype} {q.weight.shape}")
+    _check_array(where, "weight", q.weight, np.int8, (c.cout, c.k, c.k, c.cin_group))
+    _check_array(where, "bias", q.bias, np.int32, (c.cout,))
+    _check_array(where, "multiplier", q.multiplier, np.int32, (c.cout,))
+    _check_array(where, "shift", q.shift, np.uint8, (c.cout,))
+    _check_array(where, "weight scale", q.weight_scale, np.float32, (c.cout,))
+    _check_scale(where, "weight scale", q.weight_scale)
+    _check_scale(where, "output scale", np.asarray(q.out_scale))
     if (q.weight == -128).any():
         raise UserError(where, "weight", "-127…127", -128)
     if (q.multiplier < 2**30).any():
         raise UserError(where, "multiplier", "at least 2^30", int(q.multiplier.min()))
-    if (q.shift > 30).any():
-        raise UserError(where, "shift", "0…30", int(q.shift.max()))
+    if (q.shift > MAX_SHIFT).any():
+        raise UserError(where, "shift", f"0…{MAX_SHIFT}", int(q.shift.max()))
     total = np.abs(q.bias.astype(np.int64)) + 256 * np.abs(q.weight.astype(np.int64)).reshape(c.cout, -1).sum(1)
     if (total >= ACC_BOUND).any():
         raise UserError(where, "|bias| + 256·Σ|w|", "below 2^30", int(total.max()))
+
+
+def _check_head(where: str, spec: NetSpec, h: QHead) -> None:
+    _check_array(where, "weight", h.weight, np.int8, (spec.head_size,))
+    _check_scale(where, "weight scale", np.asarray(h.weight_scale))
+    if (h.weight == -128).any():
+        raise UserError(where, "weight", "-127…127", -128)
+    if spec.head.kind == "cosdot" and h.bias != 0:
+        raise UserError(where, "bias", "0 for CosDot", h.bias)
+    total = abs(h.bias) + spec.head_peak * int(np.abs(h.weight.astype(np.int64)).sum())
+    if total >= HEAD_BOUND:
+        raise UserError(where, "|bias| + Σ|w|·max u", "below 2^31", total)
+
+
+def _check_array(where: str, what: str, a: NDArray[Any], dtype: type[np.generic], shape: tuple[int, ...]) -> None:
+    if a.shape != shape or a.dtype != dtype:
+        raise UserError(where, what, f"{np.dtype(dtype).name} {shape}", f"{a.dtype} {a.shape}")
+
+
+def _check_scale(where: str, what: str, scale: NDArray[Any]) -> None:
+    bad = scale[~(np.isfinite(scale) & (scale > 0))]
+    if scale.dtype != np.float32 or bad.size:
+        raise UserError(where, what, "a positive float32", f"{bad[0]}" if bad.size else f"{scale.dtype}")
