@@ -1,0 +1,132 @@
+"""Running a program of the harness: on this machine, in Unicorn or in QEMU. Input and output are whole byte strings.
+
+A Cortex-M program talks by semihosting (Arm, "Semihosting for AArch32 and AArch64"): QEMU serves it itself; Unicorn,
+which is a core and nothing else, has it served by `unicorn_machine`.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.targets import Target
+
+PROBES, RECORDS = "hm-probes.bin", "hm-records.bin"  # the files that firmware/harness/port_semihost.c opens
+FAULT = 82  # PORT_FAULT in firmware/harness/port.h
+
+
+@dataclass(frozen=True)
+class RunOutput:
+    """What a program wrote and how it ended.
+
+    code: 0 when the program says that all went well. instructions: executed from reset to the end, None where nobody
+    counted. emulator: name and version, "" on this machine. detail: what is known about a code that is not 0.
+    """
+
+    stdout: bytes
+    code: int
+    instructions: int | None
+    seconds: float
+    emulator: str
+    detail: str = ""
+
+
+def find_emulator(target: Target, emulator: str = "auto") -> str:
+    """Which emulator runs `target` ("" for this machine); raises UserError with what to install where none is there."""
+    if emulator not in ("auto", "unicorn", "qemu"):
+        raise UserError("emulator", "unknown", "auto, unicorn or qemu", emulator)
+    if target.is_host:
+        return ""
+    ways = {}
+    if target.unicorn_cpu and emulator in ("auto", "unicorn"):
+        ways["unicorn"] = "hyper-mcu[emulate]"
+    if target.qemu_machine and emulator in ("auto", "qemu"):
+        ways["qemu"] = "qemu-system-arm on PATH (Debian: qemu-system-arm)"
+    if not ways:
+        raise UserError(target.name, f"{emulator} does not emulate it", "another emulator", emulator)
+    if "unicorn" in ways and importlib.util.find_spec("unicorn"):
+        return "unicorn"
+    if "qemu" in ways and shutil.which("qemu-system-arm"):
+        return "qemu"
+    raise UserError(
+        target.name, "no emulator found", " or ".join(ways.values()), "neither" if len(ways) > 1 else "none"
+    )
+
+
+def run_elf(elf: Path, target: Target, probe: bytes, *, emulator: str = "auto", limit_s: float = 120) -> RunOutput:
+    """Runs `elf` with `probe` as its whole input.
+
+    A fault, a refused input or output is a code in the result. A program that has not ended after `limit_s` seconds
+    raises UserError, and so does a missing emulator.
+    """
+    which = find_emulator(target, emulator)
+    began = time.perf_counter()
+    total = None
+    if which == "unicorn":
+        from hyper_mcu.codegen.unicorn_machine import run_unicorn
+
+        output, code, total, detail = run_unicorn(elf, target, probe, limit_s)
+        version = f"unicorn {importlib.metadata.version('unicorn')}"
+    elif which == "qemu":
+        output, code, detail = _run_qemu(elf, target, probe, limit_s)
+        version = f"QEMU {qemu_version()}"
+    else:
+        done = _wait([str(elf.absolute())], target.name, limit_s, probe)
+        output, version, (code, detail) = done.stdout, "", _ended(done)
+    return RunOutput(output, code, total, time.perf_counter() - began, version, detail)
+
+
+def too_slow(target: str, limit_s: float) -> UserError:
+    """The error of a program that does not end."""
+    return UserError(target, "the program did not end", f"its last record within {limit_s:g} s", "none")
+
+
+@cache
+def qemu_version() -> str:
+    """Version of qemu-system-arm."""
+    said = subprocess.run(["qemu-system-arm", "--version"], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"version (\S+)", said)
+    return found.group(1) if found else "of unknown version"
+
+
+def _run_qemu(elf: Path, target: Target, probe: bytes, limit_s: float) -> tuple[bytes, int, str]:
+    with tempfile.TemporaryDirectory(prefix="hyper-mcu-") as name:
+        folder = Path(name)
+        (folder / PROBES).write_bytes(probe)
+        quiet = ["-display", "none", "-monitor", "none", "-serial", "none"]
+        served = ["-semihosting-config", "enable=on,target=native"]
+        command = ["qemu-system-arm", "-M", target.qemu_machine, *quiet, *served, "-kernel", str(elf.absolute())]
+        done = _wait(command, target.name, limit_s, b"", folder)
+        records = folder / RECORDS
+        return records.read_bytes() if records.is_file() else b"", *_ended(done)
+
+
+def _wait(
+    command: list[str], target: str, limit_s: float, given: bytes, folder: Path | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run(command, input=given, capture_output=True, timeout=limit_s, cwd=folder, check=False)
+    except subprocess.TimeoutExpired as e:
+        raise too_slow(target, limit_s) from e
+
+
+def _ended(done: subprocess.CompletedProcess[bytes]) -> tuple[int, str]:
+    """Exit code and what is known about it. A signal is a fault; a sanitizer says what it found."""
+    if done.returncode == 0:
+        return 0, ""
+    lines = [line.strip() for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
+    telling = [line for line in lines if "runtime error:" in line or line.startswith("SUMMARY:")] or lines[:1]
+    if done.returncode < 0:
+        name = signal.Signals(-done.returncode).name
+        return FAULT, f"{name}: {telling[0]}" if telling else name
+    return done.returncode, telling[0] if telling else ""

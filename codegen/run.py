@@ -1,0 +1,236 @@
+"""From a model.h and probes to what its compiled C says: build, run, read, and what it costs.
+
+Two programs are built of every header: the product, which gives verdict, stack, instructions and sizes, and the same
+with taps, which gives every layer. Their verdicts must agree. Programs are kept in the user's cache, readable by the
+user alone: they hold a person's weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hyper_mcu.codegen.elf import read_elf
+from hyper_mcu.codegen.emulate import FAULT, RunOutput, run_elf
+from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.records import HM_OK, Run, parse_runs, read_hello
+from hyper_mcu.codegen.targets import Target, target_named
+from hyper_mcu.codegen.toolchain import (
+    CompileError,
+    Program,
+    Progress,
+    Toolchain,
+    cache_dir,
+    compile_flags,
+    compile_program,
+    find_toolchain,
+)
+
+HARNESS = Path(__file__).parent.parent / "firmware" / "harness"
+HOST_SOURCES = ("main.c", "engine.c", "port_host.c")
+CORE_SOURCES = ("main.c", "engine.c", "port_semihost.c", "start_arm.c", "memory.c")
+KEPT_PROGRAMS = 32
+EXIT_CODES = {  # firmware/harness/port.h
+    80: "the program could not read its probes",
+    81: "the program could not write its records",
+    FAULT: "the program crashed",
+    83: "the program got no stack to measure",
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a header costs on a target: the product build, without taps.
+
+    toolchain, emulator: name and version ("" on this machine). instructions: the most of one hm_verify, None where
+    nobody counted. session_bytes, stack_bytes: RAM. person_bytes, code_bytes: flash of the person's data and of the
+    engine, alignment between functions left out. Seconds: both builds, from the cache or not, and all runs.
+    """
+
+    target: str
+    toolchain: str
+    emulator: str
+    instructions: int | None
+    session_bytes: int
+    stack_bytes: int
+    person_bytes: int
+    code_bytes: int
+    compile_seconds: float
+    run_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        """Compiling and running together."""
+        return self.compile_seconds + self.run_seconds
+
+
+def run_model(
+    header: Path,
+    probes: Sequence[bytes] | bytes,
+    target: Target | str = "host",
+    *,
+    emulator: str = "auto",
+    limit_s: float = 120,
+    progress: Progress | None = None,
+) -> tuple[list[Run], Report]:
+    """Compiles `header` for `target` and asks it about every probe (HM_INPUT_BYTES each).
+
+    Raises UserError for a header that does not compile, a missing tool, a probe of the wrong size, a status other than
+    HM_OK, a crash, a program that does not end, and broken output.
+    """
+    where = target if isinstance(target, Target) else target_named(target)
+    given = [probes] if isinstance(probes, bytes) else list(probes)
+    began = time.perf_counter()
+    tools = find_toolchain(where)
+    with ThreadPoolExecutor(2) as pool:
+        tapped_build = pool.submit(build, header, where, taps=True, tools=tools)
+        product = build(header, where, taps=False, tools=tools, progress=progress)
+        tapped = tapped_build.result()
+    compiled = time.perf_counter()
+    if progress:
+        progress(f"running on {where.name}")
+    plain, output = run_program(product, header, given, where, taps=False, emulator=emulator, limit_s=limit_s)
+    runs, _ = run_program(tapped, header, given, where, taps=True, emulator=emulator, limit_s=limit_s)
+    for p, t in zip(plain, runs, strict=True):
+        if (p.match, p.logit, p.threshold) != (t.match, t.logit, t.threshold):
+            raise UserError(f"{header} on {where.name}", "taps change the verdict", f"logit {p.logit}", t.logit)
+    merged = [replace(p, layers=t.layers, layers_sha256=t.layers_sha256) for p, t in zip(plain, runs, strict=True)]
+    person, code = flash_bytes(product)
+    report = Report(
+        target=where.name,
+        toolchain=str(tools),
+        emulator=output.emulator,
+        instructions=max((r.instructions for r in merged if r.instructions is not None), default=None),
+        session_bytes=max((r.session_bytes for r in merged), default=0),
+        stack_bytes=max((r.stack_bytes for r in merged), default=0),
+        person_bytes=person,
+        code_bytes=code,
+        compile_seconds=compiled - began,
+        run_seconds=time.perf_counter() - compiled,
+    )
+    return merged, report
+
+
+def run_program(
+    program: Program,
+    header: Path,
+    probes: Sequence[bytes],
+    target: Target,
+    *,
+    taps: bool,
+    emulator: str = "auto",
+    limit_s: float = 120,
+) -> tuple[list[Run], RunOutput]:
+    """Runs a built harness on `probes`; `header` is named in errors, which are run_model's."""
+    output = run_elf(program.elf, target, b"".join(probes), emulator=emulator, limit_s=limit_s)
+    where = f"{header} on {target.name}"
+    if probes and output.code in (0, 80):
+        wanted = read_hello(output.stdout, where).input_bytes
+        wrong = [len(p) for p in probes if len(p) != wanted]
+        if wrong:
+            raise UserError("probe", "wrong size", f"{wanted} bytes", f"{wrong[0]} bytes")
+    if output.code:
+        got = f"exit code {output.code}" + (f" ({output.detail})" if output.detail else "")
+        raise UserError(where, EXIT_CODES.get(output.code, "the program failed"), "exit code 0", got)
+    runs = parse_runs(output.stdout, len(probes), where, taps=taps, counted=output.instructions is not None)
+    for run in runs:
+        if run.status != HM_OK:
+            raise UserError(
+                where, "hm_verify refused", f"status {HM_OK}", f"status {run.status} (hm_status in the header)"
+            )
+    return runs, output
+
+
+def build(
+    header: Path,
+    target: Target,
+    *,
+    taps: bool,
+    tools: Toolchain | None = None,
+    sanitise: bool = False,
+    optimise: str = "-O2",
+    progress: Progress | None = None,
+) -> Program:
+    """The harness around `header`, from the cache where it was built before; raises UserError as run_model does."""
+    tools = tools or find_toolchain(target)
+    try:
+        text = header.read_bytes()
+    except OSError as e:
+        raise UserError(header, "cannot be read", "a model.h", (e.strerror or str(e)).lower()) from e
+    sources = [HARNESS / name for name in (HOST_SOURCES if target.is_host else CORE_SOURCES)]
+    defines = ["HARNESS_TAPS"] if taps else []
+    key = hashlib.sha256(text)
+    for path in sorted(HARNESS.iterdir()):
+        key.update(path.name.encode() + path.read_bytes())
+    key.update(repr((target, tools, defines, compile_flags(tools, target, optimise, sanitise, "c11"))).encode())
+    place = cache_dir() / "programs" / key.hexdigest()[:32]
+    objects = tuple(place / f"{source.stem}.o" for source in sources)
+    if (place / "harness").is_file():
+        os.utime(place)
+        return Program(place / "harness", objects, tools)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryDirectory(dir=place.parent, prefix=".") as name:
+            folder = Path(name) / "build"
+            folder.mkdir(mode=0o700)
+            (folder / "model.h").write_bytes(text)
+            compile_program(
+                sources,
+                target,
+                out=folder / "harness",
+                include_dirs=[folder],
+                defines=defines,
+                optimise=optimise,
+                sanitise=sanitise,
+                toolchain=tools,
+                progress=progress,
+            )
+            _keep(folder, place)
+    except CompileError as e:
+        raise UserError(header, e.what, e.expected, e.got) from e
+    except OSError as e:
+        raise UserError(
+            place.parent, "cannot be written", "space and permission", (e.strerror or str(e)).lower()
+        ) from e
+    return Program(place / "harness", objects, tools)
+
+
+def _keep(folder: Path, place: Path) -> None:
+    """Moves a finished build into the cache, unless another process was faster; the oldest builds go."""
+    try:
+        folder.rename(place)
+    except OSError:
+        if not (place / "harness").is_file():
+            raise
+    kept = sorted((p for p in place.parent.iterdir() if not p.name.startswith(".")), key=lambda p: p.stat().st_mtime)
+    for old in kept[:-KEPT_PROGRAMS]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def flash_bytes(program: Program) -> tuple[int, int]:
+    """Flash of a person's data and of the code, in bytes, of the model.h in `program`.
+
+    They are the sections of engine.o that the linker kept: those of which a symbol is in the program. hm_person_*,
+    hm_weights_* and the strings (a person's name is the only one) are the person's.
+    """
+    engine = read_elf(next(o for o in program.objects if o.stem == "engine"))
+    linked = {s.name for s in read_elf(program.elf).symbols}
+    person = code = 0
+    for index, section in enumerate(engine.sections):
+        if not section.alloc or section.nobits or not section.name.startswith((".text", ".rodata", ".data")):
+            continue
+        names = {s.name for s in engine.symbols if s.section == index and not s.name.startswith(("$", ".L"))}
+        if names and not names & linked:
+            continue
+        if ".str" in section.name or any(n.startswith(("hm_person_", "hm_weights_")) for n in names):
+            person += section.size
+        else:
+            code += section.size
+    return person, code

@@ -1,0 +1,258 @@
+"""Finding a C compiler for a target and compiling with it.
+
+For this machine: cc, gcc or clang on PATH; for a Cortex-M: arm-none-eabi-gcc on PATH; for both, else, the ziglang
+package of the Python registry, which brings a compiler and ld.lld for every target. HYPER_MCU_TOOLCHAIN=gcc, clang or zig
+forces one kind.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.targets import Target
+
+Progress = Callable[[str], None]
+
+WARNINGS = tuple(
+    "-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wundef -Wstrict-prototypes -Wcast-align -Werror".split()
+)
+SECTIONS = ("-ffunction-sections", "-fdata-sections", "-fno-asynchronous-unwind-tables")
+SANITISERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g")
+LINKER_SCRIPT = Path(__file__).parent.parent / "firmware" / "harness" / "cortex_m.ld"
+KINDS = ("gcc", "clang", "zig")
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """A compiler: the name it is called by, its version, its kind (gcc, clang or zig) and where it is."""
+
+    name: str
+    version: str
+    kind: str
+    path: Path
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+@dataclass(frozen=True)
+class Program:
+    """A linked program and the objects that it was linked from, in the order of its sources."""
+
+    elf: Path
+    objects: tuple[Path, ...]
+    toolchain: Toolchain
+
+
+class CompileError(UserError):
+    """C that does not compile or link. One line as ever; `output` is all that the compiler said."""
+
+    output: str = ""
+
+
+def cache_dir() -> Path:
+    """The folder for what can be made again: $XDG_CACHE_HOME/hyper-mcu, or ~/.cache/hyper-mcu."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "hyper-mcu"
+
+
+def find_toolchain(target: Target) -> Toolchain:
+    """The compiler for `target`; raises UserError with what to install where there is none."""
+    forced = os.environ.get("HYPER_MCU_TOOLCHAIN", "")
+    if forced and forced not in KINDS:
+        raise UserError("HYPER_MCU_TOOLCHAIN", "unknown compiler", "gcc, clang or zig", forced)
+    names = ("cc", "gcc", "clang") if target.is_host else ("arm-none-eabi-gcc",)
+    for name in names:
+        path = shutil.which(name)
+        if path and forced != "zig":
+            found = _described(name, path)
+            if not forced or found.kind == forced:
+                return found
+    zig = _zig()
+    if zig and forced in ("", "zig"):
+        return zig
+    on_path = (
+        "cc, gcc or clang on PATH (Debian: gcc)"
+        if target.is_host
+        else f"{names[0]} on PATH (Debian: gcc-arm-none-eabi)"
+    )
+    if forced:
+        raise UserError(
+            target.name, f"HYPER_MCU_TOOLCHAIN={forced} found no compiler", f"{on_path} or hyper-mcu[emulate]", "none"
+        )
+    raise UserError(target.name, "no compiler found", f"{on_path} or hyper-mcu[emulate]", "neither")
+
+
+@cache
+def _described(name: str, path: str) -> Toolchain:
+    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
+    first = said.partition("\n")[0]
+    version = re.search(r"\d+\.\d+(\.\d+)?", re.sub(r"\(.*?\)", "", first))
+    kind = "clang" if "clang" in first else "gcc"
+    shown = kind if name == "cc" else name
+    return Toolchain(shown, version.group() if version else "of unknown version", kind, Path(path))
+
+
+@cache
+def _zig() -> Toolchain | None:
+    spec = importlib.util.find_spec("ziglang")
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    path = Path(folders[0]) / ("zig.exe" if os.name == "nt" else "zig") if folders else None
+    if path is None or not path.is_file():
+        return None
+    said = subprocess.run([path, "version"], capture_output=True, text=True, check=False).stdout
+    return Toolchain("zig", said.strip() or "of unknown version", "zig", path)
+
+
+def compile_program(
+    sources: Sequence[Path],
+    target: Target,
+    *,
+    out: Path,
+    include_dirs: Sequence[Path] = (),
+    defines: Sequence[str] = (),
+    optimise: str = "-O2",
+    sanitise: bool = False,
+    std: str = "c11",
+    extra: Sequence[str] = (),
+    toolchain: Toolchain | None = None,
+    progress: Progress | None = None,
+) -> Program:
+    """Compiles and links `sources` (of different names) to the executable `out`, every warning an error.
+
+    defines: NAME or NAME=VALUE. std: c11, c++14, …. sanitise: with AddressSanitizer and UndefinedBehaviorSanitizer, on
+    the host only. Objects lie beside `out`. Raises CompileError for C that does not compile, UserError for a missing compiler.
+    """
+    tools = toolchain or find_toolchain(target)
+    if sanitise and (tools.kind == "zig" or not target.is_host):
+        raise UserError(target.name, "cannot sanitise", "gcc or clang on the host", f"{tools} for {target.name}")
+    if progress:
+        slow = ", some ten seconds the first time" if tools.kind == "zig" and not (cache_dir() / "zig").is_dir() else ""
+        progress(f"compiling for {target.name} with {tools}{slow}")
+    flags = compile_flags(tools, target, optimise, sanitise, std)
+    flags += [f"-I{d}" for d in include_dirs] + [f"-D{d}" for d in defines] + list(extra)
+    objects = tuple(out.parent / f"{source.stem}.o" for source in sources)
+    where = f"{target.name} with {tools}"
+    for source, built in zip(sources, objects, strict=True):
+        _run(
+            tools,
+            [*_driver(tools, std), *flags, "-c", str(source), "-o", str(built)],
+            source.name,
+            f"does not compile for {where}",
+        )
+    _run(tools, _link(tools, target, objects, out, sanitise), out.name, f"does not link for {where}")
+    return Program(out, objects, tools)
+
+
+def compile_library(source: Path, out: Path, tools: Toolchain) -> None:
+    """Compiles one C file that needs no library to a shared library of this machine."""
+    flags = ["-std=c11", *WARNINGS, "-O2", "-fPIC", "-shared", "-nostdlib", "-ffreestanding"]
+    _run(
+        tools,
+        [*_driver(tools, "c11"), *flags, str(source), "-o", str(out)],
+        source.name,
+        f"does not compile with {tools}",
+    )
+
+
+def compile_flags(tools: Toolchain, target: Target, optimise: str, sanitise: bool, std: str) -> list[str]:
+    """The options of one compilation, without sources, folders and macros."""
+    cxx = std.startswith("c++")
+    flags = [f"-std={std}", *(w for w in WARNINGS if not cxx or w != "-Wstrict-prototypes"), optimise, *SECTIONS]
+    flags += ["-fno-exceptions", "-fno-rtti"] if cxx else []
+    flags += SANITISERS if sanitise else []
+    if tools.kind == "zig":  # zig traps on undefined behaviour unless told not to, and keeps frame pointers
+        flags += ["-fno-sanitize=undefined", "-fomit-frame-pointer", *(target.zig_flags or ("-mcpu=baseline",))]
+    else:
+        flags += target.gcc_flags
+    return flags if target.is_host else [*flags, "-ffreestanding", "-fno-unwind-tables"]
+
+
+def _driver(tools: Toolchain, std: str) -> list[str]:
+    cxx = std.startswith("c++")
+    if tools.kind == "zig":
+        return [str(tools.path), "c++" if cxx else "cc"]
+    return [str(tools.path), *(("-x", "c++") if cxx else ())]
+
+
+def _link(tools: Toolchain, target: Target, objects: Sequence[Path], out: Path, sanitise: bool) -> list[str]:
+    files = [str(o) for o in objects]
+    if target.is_host:
+        zig = ["cc", "-mcpu=baseline"] if tools.kind == "zig" else []
+        return [
+            str(tools.path),
+            *zig,
+            *files,
+            "-pthread",
+            "-Wl,--gc-sections",
+            *(SANITISERS if sanitise else ()),
+            "-o",
+            str(out),
+        ]
+    memory = {f"HM_{name.upper()}": value for name, value in asdict(target.memory).items()}
+    script = ["-T", str(LINKER_SCRIPT)]
+    if tools.kind == "zig":
+        given = [f"--defsym={name}={value:#x}" for name, value in memory.items()]
+        runtime = [str(_zig_runtime(tools, target))] if target.needs_runtime else []
+        return [str(tools.path), "ld.lld", *script, "--gc-sections", *given, *files, *runtime, "-o", str(out)]
+    given = [f"-Wl,--defsym={name}={value:#x}" for name, value in memory.items()]
+    plain = ["-nostdlib", "-nostartfiles", "-Wl,--gc-sections"]
+    return [str(tools.path), *target.gcc_flags, *plain, *script, *given, *files, "-lgcc", "-o", str(out)]
+
+
+def _zig_runtime(tools: Toolchain, target: Target) -> Path:
+    """The compiler's library, for a core without 64-bit operations: zig carries its source. Two seconds, once."""
+    built = cache_dir() / "zig" / f"runtime-{tools.version}-{target.name}.a"
+    if not built.is_file():
+        built.parent.mkdir(parents=True, exist_ok=True)
+        part = built.with_suffix(f".{os.getpid()}.a")
+        options = [o for flag in target.zig_flags for o in flag.split("=")]
+        command = [
+            str(tools.path),
+            "build-lib",
+            str(tools.path.parent / "lib" / "compiler_rt.zig"),
+            *options,
+            "-OReleaseSmall",
+        ]
+        _run(
+            tools,
+            [*command, "--name", "runtime", f"-femit-bin={part}"],
+            "compiler_rt",
+            f"does not compile for {target.name}",
+        )
+        part.replace(built)
+    return built
+
+
+def _run(tools: Toolchain, command: list[str], where: str, failure: str) -> None:
+    environment = {**os.environ, "LC_ALL": "C"}
+    if tools.kind == "zig":
+        folder = str(cache_dir() / "zig")
+        environment |= {"ZIG_GLOBAL_CACHE_DIR": folder, "ZIG_LOCAL_CACHE_DIR": folder}
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment, check=False)
+    if done.returncode:
+        error = CompileError(
+            where, failure, "no error and no warning", first_error(done.stderr) or f"exit code {done.returncode}"
+        )
+        error.output = done.stderr
+        raise error
+
+
+def first_error(text: str) -> str:
+    """The first error in a compiler's or linker's output, folders removed: `file:line:column: message`."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    wanted = ("error:", "undefined reference", "undefined symbol", "error")
+    for mark in wanted:
+        for line in lines:
+            if mark in line:
+                return re.sub(r"(^|\s|')[^\s:']*/", r"\1", line).replace(" fatal error:", "").replace(" error:", "")
+    return lines[0] if lines else ""

@@ -1,0 +1,108 @@
+/* The harness on a Cortex-M core under an emulator or a debugger that serves semihosting: probes are read from the file
+ * hm-probes.bin, records go to hm-records.bin. The core's registers are all that it touches. */
+#include "port.h"
+
+/* Arm, "Semihosting for AArch32 and AArch64", chapter 5: operations. */
+enum { SYS_OPEN = 0x01, SYS_WRITE = 0x05, SYS_READ = 0x06, SYS_EXIT_EXTENDED = 0x20, SYS_ELAPSED = 0x30 };
+enum { OPEN_READ_BINARY = 1, OPEN_WRITE_BINARY = 5 };
+static const uint32_t application_exit = 0x20026;
+static const uint32_t painted = 0xA5A5A5A5;
+
+extern uint32_t hm_stack_limit[]; /* the lowest word of the stack, from the linker script */
+
+static uintptr_t semihost(uint32_t operation, const void *arguments)
+{
+    register uint32_t r0 __asm__("r0") = operation;
+    register const void *r1 __asm__("r1") = arguments;
+    __asm__ volatile("bkpt 0xAB" : "+r"(r0) : "r"(r1) : "memory");
+    return r0;
+}
+
+static uintptr_t open_file(const char *name, uintptr_t length, uintptr_t mode, int code)
+{
+    const uintptr_t arguments[3] = {(uintptr_t)name, mode, length};
+    const uintptr_t handle = semihost(SYS_OPEN, arguments);
+    if (handle == UINTPTR_MAX) {
+        port_exit(code);
+    }
+    return handle;
+}
+
+/* SYS_READ and SYS_WRITE: the number of bytes *not* read or written. */
+static size_t transfer(uint32_t operation, uintptr_t handle, uintptr_t bytes, size_t n)
+{
+    const uintptr_t arguments[3] = {handle, bytes, n};
+    return semihost(operation, arguments);
+}
+
+bool port_probe(void *into, size_t n)
+{
+    static uintptr_t handle = UINTPTR_MAX;
+    if (handle == UINTPTR_MAX) {
+        handle = open_file("hm-probes.bin", sizeof "hm-probes.bin" - 1, OPEN_READ_BINARY, PORT_BROKEN_INPUT);
+    }
+    const size_t missing = transfer(SYS_READ, handle, (uintptr_t)into, n);
+    if (missing != 0 && missing != n) {
+        port_exit(PORT_BROKEN_INPUT);
+    }
+    return missing == 0;
+}
+
+void port_write(const void *bytes, size_t n)
+{
+    static uintptr_t handle = UINTPTR_MAX;
+    if (handle == UINTPTR_MAX) {
+        handle = open_file("hm-records.bin", sizeof "hm-records.bin" - 1, OPEN_WRITE_BINARY, PORT_BROKEN_OUTPUT);
+    }
+    if (transfer(SYS_WRITE, handle, (uintptr_t)bytes, n) != 0) {
+        port_exit(PORT_BROKEN_OUTPUT);
+    }
+}
+
+void port_exit(int code)
+{
+    const uintptr_t arguments[2] = {application_exit, (uintptr_t)code};
+    for (;;) {
+        (void)semihost(SYS_EXIT_EXTENDED, arguments);
+    }
+}
+
+/* Instructions executed so far where the emulator counts them; 0 where it refuses or counts nothing. */
+static uint64_t elapsed(void)
+{
+    uint64_t ticks = 0;
+    return semihost(SYS_ELAPSED, &ticks) == 0 ? ticks : 0;
+}
+
+static uint32_t *stack_pointer(void)
+{
+    uint32_t *sp;
+    __asm__ volatile("mov %0, sp" : "=r"(sp));
+    return sp;
+}
+
+/* Never inlined: the frame of port_call is complete before the words below it are painted. */
+__attribute__((noinline)) static void paint(void)
+{
+    uint32_t *const end = stack_pointer();
+    for (uint32_t volatile *word = hm_stack_limit; word < end; word++) {
+        *word = painted;
+    }
+}
+
+__attribute__((noinline)) port_cost port_call(void (*work)(void))
+{
+    port_cost cost;
+    const uint64_t zero = elapsed();
+    const uint64_t before = elapsed();
+    paint();
+    const uint64_t start = elapsed();
+    work();
+    cost.instructions = elapsed() - start - (before - zero);
+    const uint32_t volatile *word = hm_stack_limit;
+    while (*word == painted) {
+        word++;
+    }
+    cost.stack_bytes = (uint32_t)((const uint8_t *)stack_pointer() - (const uint8_t *)word);
+    return cost;
+}
