@@ -1,7 +1,7 @@
 """Reads a model.h back: the Person in it, integers included, and that nothing was changed since it was written.
 
-The C arrays are the integers; the JSON in the last comment is what C does not say. The first line carries the SHA-256 of
-all that follows, so what comes through here is what emit_c wrote.
+The C arrays are the integers; the JSON in the last comment is what C does not say. The first line carries the SHA-256
+of all that follows, so what comes through here is what emit_c wrote.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hyper_mcu.codegen.emit_c import ABI, FIRST_LINE, PIXEL_ZERO, architecture, check_sum, person_bytes, session_bytes
+from hyper_mcu.codegen.emit_c import FIRST_LINE
 from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.layout import ABI, architecture, check_sum, person_bytes, session_bytes
 from hyper_mcu.codegen.netspec import Conv, NetSpec, from_json
 from hyper_mcu.codegen.person import KnownAnswer, Person, Provenance
 from hyper_mcu.codegen.qnet import QConv, QHead, QNet
+from hyper_mcu.codegen.stages import PIXEL_ZERO
 
 _FIRST = re.compile(re.escape(FIRST_LINE).replace(r"\{abi\}", r"(\d+)").replace(r"\{sha256\}", "([0-9a-f]{64})"))
 _ARRAY = re.compile(r"/\* (\w+) \*/\n +(\{[^}]*\}|-?\w+)")
@@ -64,11 +66,15 @@ def parse_text(text: str, where: str = "model.h") -> Header:
     line, _, body = text.partition("\n")
     first = _FIRST.fullmatch(line + "\n")
     if not first:
-        expected = FIRST_LINE.split(".")[0].format(abi=ABI)
-        raise UserError(where, "not a hyper-mcu header", f"a first line {expected}…", repr(line[:40]) if line else "an empty line")
+        expected = f"/* hyper-mcu model.h, ABI {ABI}. …"
+        raise UserError(
+            where, "not a hyper-mcu header", f"a first line {expected}", repr(line[:40]) if line else "an empty line"
+        )
     abi, sha256 = int(first[1]), first[2]
     if abi != ABI:
-        raise UserError(where, "made by another version of hyper-mcu; enrol again to regenerate it", f"ABI {ABI}", f"ABI {abi}")
+        raise UserError(
+            where, "made by another version of hyper-mcu; enrol again to regenerate it", f"ABI {ABI}", f"ABI {abi}"
+        )
     digest = hashlib.sha256(body.encode("utf-8")).hexdigest()
     if digest != sha256:
         raise UserError(where, "corrupted, cut or edited", f"SHA-256 {sha256}", digest)
@@ -76,10 +82,14 @@ def parse_text(text: str, where: str = "model.h") -> Header:
         facts = json.loads(body[body.rindex('\n{"abi"') : body.rindex("*/")])
         person = _person(facts, _arrays(body))
     except (KeyError, TypeError, ValueError, IndexError) as e:
-        raise UserError(where, "not a hyper-mcu header", "arrays and facts as written by emit_c", f"{type(e).__name__} {e}") from e
+        raise UserError(
+            where, "not a hyper-mcu header", "arrays and facts as written by emit_c", f"{type(e).__name__} {e}"
+        ) from e
     if f"0x{check_sum(person):08X}U" not in body:
         raise UserError(where, "inconsistent", f"check sum 0x{check_sum(person):08X}", "another")
-    return Header(person, abi, facts["prefix"], sha256, len(text), person_bytes(person), session_bytes(person.qnet.spec))
+    return Header(
+        person, abi, facts["prefix"], sha256, len(text), person_bytes(person), session_bytes(person.qnet.spec)
+    )
 
 
 def _arrays(body: str) -> dict[str, NDArray[np.int64]]:
@@ -87,12 +97,8 @@ def _arrays(body: str) -> dict[str, NDArray[np.int64]]:
     start = body.rindex("static const ")
     data = body[start : body.index("\n};", start)]
     return {
-        name: np.array([_int(v) for v in text.strip("{}").split(",")], np.int64) for name, text in _ARRAY.findall(data)
+        name: np.array([int(v) for v in text.strip("{}").split(",")], np.int64) for name, text in _ARRAY.findall(data)
     }
-
-
-def _int(text: str) -> int:
-    return -(2**31) if text.strip() == "INT32_MIN" else int(text)
 
 
 def _person(facts: dict[str, Any], arrays: dict[str, NDArray[np.int64]]) -> Person:

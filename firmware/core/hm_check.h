@@ -22,14 +22,14 @@ static inline uint32_t hm_crc32(uint32_t crc, const void *data, size_t n)
     return ~crc;
 }
 
-/* The next n bytes of the self-test's image: the low byte of each xorshift32 state (13, 17, 5). Returns the state. */
+/* The next n bytes of the self-test's image: the top byte of each xorshift32 state (Marsaglia 2003). Returns the state. */
 static inline uint32_t hm_random_bytes(uint32_t state, uint8_t *bytes, int n)
 {
     for (int i = 0; i < n; i++) {
         state ^= state << 13;
         state ^= state >> 17;
         state ^= state << 5;
-        bytes[i] = (uint8_t)state;
+        bytes[i] = (uint8_t)(state >> 24);
     }
     return state;
 }

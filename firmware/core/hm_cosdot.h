@@ -26,13 +26,4 @@ static inline int32_t hm_cosdot(int32_t num, uint64_t norm, int bits)
     return num < 0 ? -(int32_t)quotient : (int32_t)quotient;
 }
 
-/* Dot's last step: a logit outside int32 stays at its end. */
-static inline int32_t hm_clamp_int32(int64_t value)
-{
-    if (value > INT32_MAX) {
-        return INT32_MAX;
-    }
-    return value < INT32_MIN ? INT32_MIN : (int32_t)value;
-}
-
 #endif

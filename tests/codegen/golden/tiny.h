@@ -1,0 +1,851 @@
+/* hyper-mcu model.h, ABI 1. SHA-256 of what follows this line: 1da330ccee2ca866e96835c02ba7a127a3cf3e8b04d85712f1f30f104afc6487 */
+/*
+ * alice: a face-verification network for one person. Made by hyper-mcu 0.1.0; do not edit.
+ *
+ * network     tiny@1, 496 parameters, 4368 multiply-adds
+ *             architecture a03afd79cb61bf806c3573d026b4b99891dbc3a41c98e5394f122a6a7f4d0b0e
+ * match       logit >= 0 (cosine 0.2500), which stands for
+ *             0.1000% false matches and 6.2500% false non-matches on 200 people
+ * flash       710 bytes for this person
+ * RAM         232 bytes for hm_session
+ * backbone    backbone
+ *             bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+ * generator   generator
+ *             aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+ * integers    3440b26cb80affb2efd393474e87112ce271340ea8e3092917f65c30747c68e4
+ *
+ * Biometric data: the weights below were computed from a photo of this person's face. Whoever has this file can test
+ * any face against it. Store it and pass it on as you would the photo.
+ *
+ * How to use it, with an aligned crop of 8 x 6 pixels of 3 bytes (RGB, row by row):
+ *
+ *     #define HYPER_MCU_IMPLEMENTATION      (in exactly one .c file, before it includes any of these headers)
+ *     #include "model.h"
+ *     static hm_session session;            (HM_SESSION_BYTES of RAM, which may serve something else in between)
+ *     hm_verdict verdict;
+ *     if (hm_verify(&session, &HM_PERSON, crop, &verdict) == HM_OK && verdict.match) { open_the_door(); }
+ *
+ * More people of the same network: include their headers side by side, everywhere; they share one engine. A file that
+ * is to hold only a person's data defines HYPER_MCU_PERSON_DATA instead. Another network: make it with another prefix.
+ */
+
+#if defined(HM_ABI)
+#if HM_ABI != 1
+#error "This header has hyper-mcu ABI 1, one included before it has another. Regenerate this file with the same hyper-mcu as the others."
+#endif
+#endif
+#ifndef HM_ABI
+#define HM_ABI 1
+#endif
+
+/* What every model.h shares: status, verdict, and the few compiler differences. */
+#ifndef HM_TYPES_H
+#define HM_TYPES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+#define HM_STATIC_ASSERT(condition, message) static_assert(condition, message)
+#else
+#define HM_STATIC_ASSERT(condition, message) _Static_assert(condition, message)
+#endif
+
+#if defined(__GNUC__)
+#define HM_MUST_CHECK __attribute__((warn_unused_result))
+#else
+#define HM_MUST_CHECK
+#endif
+
+#if defined(__BYTE_ORDER__) && defined(__ORDER_BIG_ENDIAN__)
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#error "hyper-mcu: a person's check sum is over little-endian bytes; this target is big-endian."
+#endif
+#endif
+
+typedef enum hm_status {
+    HM_OK = 0,
+    HM_NULL_POINTER,    /* an argument is NULL */
+    HM_NOT_BEGUN,       /* rows or a verdict without hm_begin before them */
+    HM_WRONG_ROW_COUNT, /* fewer or more rows than the image has */
+    HM_WRONG_ENGINE,    /* the person was made for another architecture or ABI */
+    HM_CORRUPT_PERSON,  /* the person's check sum is wrong */
+    HM_WRONG_ANSWER     /* self-test: not the known answer */
+} hm_status;
+
+/* The two decisions differ in every bit, so that a single flipped one is neither. */
+#define HM_MATCH UINT32_C(0x5AC369A5)
+#define HM_NO_MATCH UINT32_C(0xA53C965A)
+
+typedef struct hm_verdict {
+    int32_t logit;
+    int32_t threshold; /* match: logit >= threshold */
+    uint32_t decision; /* HM_MATCH or HM_NO_MATCH */
+    bool match;        /* decision == HM_MATCH; false unless the status is HM_OK */
+} hm_verdict;
+
+#endif
+
+/* ---- tiny@1, architecture a03afd79cb61bf80 ---------------------------------------------------------------- */
+
+#if defined(HM_ARCHITECTURE)
+#if HM_ARCHITECTURE != 0xA03AFD79U
+#error "Headers of two architectures share the prefix hm. Regenerate this file with another prefix."
+#endif
+#else
+#define HM_ARCHITECTURE 0xA03AFD79U /* the first 32 bits of its SHA-256 */
+
+#define HM_INPUT_ROWS 8
+#define HM_ROW_BYTES 18
+#define HM_INPUT_BYTES 144
+#define HM_LAYERS 4 /* stages that HM_TAP reports */
+#define HM_MAP_BYTES 216
+#define HM_SESSION_BYTES 232 /* RAM of one verification, without stack */
+#define HM_WEIGHTS_BYTES 672 /* flash of one person, without the 38 bytes of hm_person and the name */
+
+/* One person's integers: 32-bit ones first, so that nothing is padded. */
+typedef struct hm_weights {
+    int32_t bias0[6]; /* 128 times the sum of the weights taken off */
+    int32_t multiplier0[6];
+    int32_t bias1[6];
+    int32_t multiplier1[6];
+    int32_t bias3[10];
+    int32_t multiplier3[10];
+    int8_t weight0[162];
+    uint8_t shift0[6];
+    int8_t weight1[162];
+    uint8_t shift1[6];
+    int8_t weight3[30];
+    uint8_t shift3[10];
+    int8_t head[120];
+} hm_weights;
+
+typedef struct hm_person {
+    uint32_t abi;          /* HM_ABI and */
+    uint32_t architecture; /* HM_ARCHITECTURE that it was made for */
+    int32_t threshold;     /* match: logit >= threshold */
+    uint32_t known_seed;   /* self-test: the image of this seed */
+    int32_t known_logit;   /* has this logit */
+    uint32_t crc;          /* CRC-32 of the above and the weights */
+    const char *name;
+    const hm_weights *weights;
+} hm_person;
+
+/* Working memory of one verification, the caller's. Nothing is kept in it between verifications. */
+typedef struct hm_session {
+    union {
+        const hm_person *pointer;
+        uint64_t slot; /* the same size for every target */
+    } person;
+    uint32_t state;
+    uint16_t rows_in;  /* image rows pushed */
+    uint16_t rows_out; /* rows of the first map computed */
+    uint8_t maps[HM_MAP_BYTES];
+} hm_session;
+
+HM_STATIC_ASSERT(sizeof(hm_weights) == HM_WEIGHTS_BYTES, "hm_weights has padding");
+HM_STATIC_ASSERT(sizeof(hm_session) == HM_SESSION_BYTES, "hm_session has another size than HM_SESSION_BYTES");
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Compares a whole image, HM_INPUT_BYTES of it, with a person. */
+HM_MUST_CHECK hm_status hm_verify(hm_session *session, const hm_person *person, const uint8_t *rgb, hm_verdict *verdict);
+
+/* The same row by row, as a camera delivers them: begin, HM_INPUT_ROWS rows of HM_ROW_BYTES (read in place), end. */
+HM_MUST_CHECK hm_status hm_begin(hm_session *session, const hm_person *person);
+HM_MUST_CHECK hm_status hm_push_row(hm_session *session, const uint8_t *row);
+HM_MUST_CHECK hm_status hm_end(hm_session *session, hm_verdict *verdict);
+
+/* Self-test: verifies a generated image whose logit is known. HM_OK: the engine, the compiler and the data agree. */
+HM_MUST_CHECK hm_status hm_known_answer(hm_session *session, const hm_person *person);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
+
+/* ---- alice ------------------------------------------------------------------------------------------ */
+
+#if defined(HM_PERSON_CHECK_alice)
+#if HM_PERSON_CHECK_alice != 0x9B6FA9FBU
+#error "Two different headers name their person alice. Regenerate one of them under another name."
+#endif
+#else
+#define HM_PERSON_CHECK_alice 0x9B6FA9FBU
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+extern const hm_person hm_person_alice;
+#ifdef __cplusplus
+}
+#endif
+
+/* HM_PERSON is this person while no second header is included. */
+#ifdef HM_PERSON
+#undef HM_PERSON
+#define HM_PERSON hm_several_people_are_included_so_name_one
+#else
+#define HM_PERSON hm_person_alice
+#endif
+#endif
+
+/* ==== Implementation ============================================================================================= */
+
+#if defined(HYPER_MCU_IMPLEMENTATION) && !defined(HM_ENGINE_IS_HERE)
+#define HM_ENGINE_IS_HERE
+
+/* memcpy and memset, all that the engine takes from a C library. Where there is no string.h the port supplies the two. */
+#ifndef HM_MEMORY_H
+#define HM_MEMORY_H
+
+#include <stddef.h>
+
+#if defined(__has_include)
+#if __has_include(<string.h>)
+#include <string.h>
+#define HM_HAS_STRING_H 1
+#endif
+#endif
+
+#ifndef HM_HAS_STRING_H
+#ifdef __cplusplus
+extern "C" {
+#endif
+void *memcpy(void *to, const void *from, size_t n);
+void *memset(void *to, int value, size_t n);
+#ifdef __cplusplus
+}
+#endif
+#endif
+
+#endif
+
+/* Requantisation: TFLite's two roundings by a 31-bit multiplier and a right shift, without undefined behaviour.
+ *
+ * high = floor((acc * multiplier + 2^30) / 2^31), then high / 2^shift to nearest, halves away from zero.
+ * Needs |acc| < 2^30, multiplier in [2^30, 2^31), shift in 0 ... 30, which a person's integers promise. */
+#ifndef HM_REQUANTISE_H
+#define HM_REQUANTISE_H
+
+#include <stdint.h>
+
+/* Behind a ReLU: q + 128, so 0 ... 255. Below zero neither rounding can reach 1. */
+static inline uint8_t hm_requantise_relu(int32_t acc, int32_t multiplier, uint8_t shift)
+{
+    if (acc <= 0) {
+        return 0;
+    }
+    const uint64_t product = (uint64_t)(uint32_t)acc * (uint32_t)multiplier;
+    const uint32_t high = (uint32_t)((product + (UINT32_C(1) << 30)) >> 31);
+    const uint32_t rounded = (high + ((UINT32_C(1) << shift) >> 1)) >> shift;
+    return (uint8_t)(rounded < 255 ? rounded : 255);
+}
+
+/* Without ReLU: q, so -128 ... 127. 2^61 is added and taken off again (as 2^30) to shift a positive number only. */
+static inline int8_t hm_requantise_linear(int32_t acc, int32_t multiplier, uint8_t shift)
+{
+    const int64_t product = (int64_t)acc * multiplier;
+    const uint64_t positive = (uint64_t)(product + (INT64_C(1) << 61) + (INT64_C(1) << 30));
+    const int32_t high = (int32_t)((int64_t)(positive >> 31) - (INT64_C(1) << 30));
+    const uint32_t magnitude = (uint32_t)(high < 0 ? -high : high);
+    const uint32_t rounded = (magnitude + ((UINT32_C(1) << shift) >> 1)) >> shift;
+    if (high < 0) {
+        return (int8_t)(rounded < 128 ? -(int32_t)rounded : -128);
+    }
+    return (int8_t)(rounded < 127 ? (int32_t)rounded : 127);
+}
+
+#endif
+
+/* What the convolution kernels share: a stage's integers, the dot products, the shuffle, the rows. */
+#ifndef HM_CONV_H
+#define HM_CONV_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* One convolution's integers, wherever they lie in flash. Weights: one row of k*k*(channels in) for each output. */
+typedef struct hm_conv {
+    const int8_t *weight;
+    const int32_t *bias;
+    const int32_t *multiplier;
+    const uint8_t *shift;
+} hm_conv;
+
+/* The output byte of channel c from the sum of its products: q + 128 behind a ReLU ... */
+static inline uint8_t hm_relu(hm_conv conv, int c, int32_t sum)
+{
+    return hm_requantise_relu(conv.bias[c] + sum, conv.multiplier[c], conv.shift[c]);
+}
+
+/* ... and q itself, as a byte of two's complement, at a linear end. */
+static inline uint8_t hm_linear(hm_conv conv, int c, int32_t sum)
+{
+    return (uint8_t)hm_requantise_linear(conv.bias[c] + sum, conv.multiplier[c], conv.shift[c]);
+}
+
+/* The sum of u[t] * w[t] over n bytes. */
+static inline int32_t hm_dot(const uint8_t *u, const int8_t *w, int n)
+{
+    int32_t sum = 0;
+    for (int t = 0; t < n; t++) {
+        sum += u[t] * w[t];
+    }
+    return sum;
+}
+
+/* Four dot products of the same u, with four rows of weights one behind the other: each u is loaded once. */
+static inline void hm_dot4(const uint8_t *u, const int8_t *w, int n, int32_t sum[4])
+{
+    int32_t sum0 = 0;
+    int32_t sum1 = 0;
+    int32_t sum2 = 0;
+    int32_t sum3 = 0;
+    for (int t = 0; t < n; t++) {
+        const int32_t x = u[t];
+        sum0 += x * w[t];
+        sum1 += x * w[n + t];
+        sum2 += x * w[2 * n + t];
+        sum3 += x * w[3 * n + t];
+    }
+    sum[0] = sum0;
+    sum[1] = sum1;
+    sum[2] = sum2;
+    sum[3] = sum3;
+}
+
+/* Where channel c goes in the (groups, size) -> (size, groups) transposition of a channel shuffle. */
+static inline int hm_shuffled(int c, int groups, int size)
+{
+    return (c % size) * groups + c / size;
+}
+
+/* The k rows of a map from row y on; NULL for a row outside it, where there is padding. */
+static inline void hm_rows(const uint8_t *rows[], int k, int y, const uint8_t *map, int height, int row_bytes)
+{
+    for (int i = 0; i < k; i++) {
+        rows[i] = y + i < 0 || y + i >= height ? NULL : map + (y + i) * row_bytes;
+    }
+}
+
+#endif
+
+/* CosDot's last step: logit = sign(num) * floor(num^2 * 2^bits / norm), the signed square of a cosine times its scale. */
+#ifndef HM_COSDOT_H
+#define HM_COSDOT_H
+
+#include <stdint.h>
+
+/* Restoring division of 31 steps whatever the numbers are: no library call, no time that tells the score.
+ * Needs num^2 * 2^bits < 2^63 and (Cauchy-Schwarz) below 2^31 * norm. norm = 0: INT32_MIN, which is never a match. */
+static inline int32_t hm_cosdot(int32_t num, uint64_t norm, int bits)
+{
+    const uint32_t size = num < 0 ? 0U - (uint32_t)num : (uint32_t)num;
+    const uint64_t square = ((uint64_t)size * size) << bits;
+    uint64_t rest = square >> 31;
+    uint64_t next = square << 33; /* the 31 low bits, taken from the top one by one */
+    uint32_t quotient = 0;
+    for (int step = 0; step < 31; step++) {
+        rest = (rest << 1) | (next >> 63);
+        next <<= 1;
+        const uint32_t fits = rest >= norm ? 1 : 0;
+        rest -= norm & (0U - (uint64_t)fits);
+        quotient = (quotient << 1) | fits;
+    }
+    if (norm == 0) {
+        return INT32_MIN;
+    }
+    return num < 0 ? -(int32_t)quotient : (int32_t)quotient;
+}
+
+#endif
+
+/* Checks: CRC-32 of a person's bytes, and the image of the self-test. */
+#ifndef HM_CHECK_H
+#define HM_CHECK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* CRC-32 as in zlib and Ethernet, four bits at a time. Begin with crc = 0; the result of one part begins the next. */
+static inline uint32_t hm_crc32(uint32_t crc, const void *data, size_t n)
+{
+    static const uint32_t nibble[16] = {
+        0x00000000, 0x1DB71064, 0x3B6E20C8, 0x26D930AC, 0x76DC4190, 0x6B6B51F4, 0x4DB26158, 0x5005713C,
+        0xEDB88320, 0xF00F9344, 0xD6D6A3E8, 0xCB61B38C, 0x9B64C2B0, 0x86D3D2D4, 0xA00AE278, 0xBDBDF21C,
+    };
+    const uint8_t *bytes = (const uint8_t *)data;
+    crc = ~crc;
+    for (size_t i = 0; i < n; i++) {
+        crc ^= bytes[i];
+        crc = nibble[crc & 15] ^ (crc >> 4);
+        crc = nibble[crc & 15] ^ (crc >> 4);
+    }
+    return ~crc;
+}
+
+/* The next n bytes of the self-test's image: the top byte of each xorshift32 state (Marsaglia 2003). Returns the state. */
+static inline uint32_t hm_random_bytes(uint32_t state, uint8_t *bytes, int n)
+{
+    for (int i = 0; i < n; i++) {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        bytes[i] = (uint8_t)(state >> 24);
+    }
+    return state;
+}
+
+#endif
+
+/* The test hook: HM_TAP(layer, row, bytes, n) sees each row of each stage as canonical int8, in order, when defined. */
+#ifndef HM_TAP_H
+#define HM_TAP_H
+
+#include <stdint.h>
+
+/* Maps are kept as q + 128, so the top bit is turned for the hook (flip = 128; 0 at a linear end) and turned back. */
+static inline void hm_report(int layer, int row, uint8_t *bytes, int n, uint8_t flip)
+{
+#ifdef HM_TAP
+    for (int i = 0; i < n; i++) {
+        bytes[i] = (uint8_t)(bytes[i] ^ flip);
+    }
+    HM_TAP(layer, row, (const int8_t *)bytes, n);
+    for (int i = 0; i < n; i++) {
+        bytes[i] = (uint8_t)(bytes[i] ^ flip);
+    }
+#else
+    (void)layer;
+    (void)row;
+    (void)bytes;
+    (void)n;
+    (void)flip;
+#endif
+}
+
+#endif
+
+/* ---- The kernels: one row of a stage's map at a time ----------------------------------------------------------- */
+
+/* Maps hold q + 128 as uint8_t, so padding is 0 (the linear end holds q). The image's pixels enter as bytes x: its
+ * padding is 128, and 128 times the sum of the weights is already off the first bias, which makes them x - 128. */
+
+/* Stage 0: 3x3, stride 2, 8x6x3 to 4x3x6. */
+static void hm_stage0_row(hm_conv conv, const uint8_t *const rows[3], uint8_t *out)
+{
+    enum { k = 3, stride = 2, pad_left = 0, in_w = 6, in_c = 3 };
+    enum { out_w = 3, out_c = 6, taps = 27 };
+    uint8_t patch[taps]; /* what is under the kernel, padding included */
+
+    for (int x = 0; x < out_w; x++) {
+        const int left = x * stride - pad_left;
+        const int from = left < 0 ? -left : 0;
+        const int to = left + k > in_w ? in_w - left : k;
+        if (to - from < k || rows[0] == NULL || rows[k - 1] == NULL) {
+            memset(patch, 128, taps); /* the byte of a pixel of value 0 */
+        }
+        for (int ky = 0; ky < k; ky++) {
+            if (rows[ky] != NULL) {
+                memcpy(patch + (ky * k + from) * in_c, rows[ky] + (left + from) * in_c, (size_t)(to - from) * in_c);
+            }
+        }
+        for (int c = 0; c < 4; c += 4) {
+            int32_t sum[4];
+            hm_dot4(patch, conv.weight + c * taps, taps, sum);
+            for (int i = 0; i < 4; i++) {
+                out[c + i] = hm_relu(conv, c + i, sum[i]);
+            }
+        }
+        for (int c = 4; c < out_c; c++) {
+            out[c] = hm_relu(conv, c, hm_dot(patch, conv.weight + c * taps, taps));
+        }
+        out += out_c;
+    }
+}
+
+/* Stage 1: 3x3, 4x3x6 to 4x3x6 in 2 groups of 3 to 3. */
+static void hm_stage1_row(hm_conv conv, const uint8_t *const rows[3], uint8_t *out)
+{
+    enum { k = 3, stride = 1, pad_left = 1, in_w = 3, in_c = 6, out_w = 3, out_c = 6 };
+    enum { groups = 2, in_g = 3, out_g = 3, taps = 27 };
+    uint8_t patch[taps]; /* one group's channels under the kernel, padding included */
+
+    for (int x = 0; x < out_w; x++) {
+        const int left = x * stride - pad_left;
+        const int from = left < 0 ? -left : 0;
+        const int to = left + k > in_w ? in_w - left : k;
+        if (to - from < k || rows[0] == NULL || rows[k - 1] == NULL) {
+            memset(patch, 0, taps);
+        }
+        for (int g = 0; g < groups; g++) {
+            for (int ky = 0; ky < k; ky++) {
+                for (int kx = from; kx < to && rows[ky] != NULL; kx++) {
+                    memcpy(patch + (ky * k + kx) * in_g, rows[ky] + (left + kx) * in_c + g * in_g, in_g);
+                }
+            }
+            for (int c = g * out_g; c < (g + 1) * out_g; c++) {
+                out[c] = hm_relu(conv, c, hm_dot(patch, conv.weight + c * taps, taps));
+            }
+        }
+        out += out_c;
+    }
+}
+
+/* Stage 2: sum of stages 0 and 1, 4x3x6, shuffled in 2 groups. */
+static void hm_stage2_row(const uint8_t *a, const uint8_t *b, uint8_t *out)
+{
+    enum { width = 3, channels = 6 };
+
+    for (int x = 0; x < width; x++) {
+        for (int c = 0; c < channels; c++) {
+            const int sum = a[c] + b[c];
+            out[hm_shuffled(c, 2, 3)] = (uint8_t)(sum < 255 ? sum : 255);
+        }
+        a += channels;
+        b += channels;
+        out += channels;
+    }
+}
+
+/* Stage 3: 1x1, 4x3x6 to 4x3x10 in 2 groups of 3 to 5, linear. */
+static void hm_stage3_row(hm_conv conv, const uint8_t *in, uint8_t *out)
+{
+    enum { in_c = 6, out_w = 3, out_c = 10, groups = 2, in_g = 3, out_g = 5 };
+
+    for (int x = 0; x < out_w; x++) {
+        for (int g = 0; g < groups; g++) {
+            for (int c = g * out_g; c < g * out_g + 4; c += 4) {
+                int32_t sum[4];
+                hm_dot4(in + g * in_g, conv.weight + c * in_g, in_g, sum);
+                for (int i = 0; i < 4; i++) {
+                    out[c + i] = hm_linear(conv, c + i, sum[i]);
+                }
+            }
+            for (int c = g * out_g + 4; c < (g + 1) * out_g; c++) {
+                out[c] = hm_linear(conv, c, hm_dot(in + g * in_g, conv.weight + c * in_g, in_g));
+            }
+        }
+        in += in_c;
+        out += out_c;
+    }
+}
+
+/* The head: sign(num) * floor(num^2 * 2^9 / norm), over 120 bytes of the last map. */
+static int32_t hm_score(const hm_weights *w, const uint8_t *map)
+{
+    int32_t num = 0;
+    uint64_t norm = 0;
+    for (int c = 0; c < 120; c++) {
+        const int32_t u = (map[c] ^ 128) - 128; /* two's complement */
+        num += u * w->head[c];
+        norm += (uint64_t)((int64_t)u * u);
+    }
+    return hm_cosdot(num, norm, 9);
+}
+
+/* ---- The engine: whole maps, at offsets that no two maps in use share ------------------------------------------ */
+
+/* Offsets in session->maps: of the image rows that the first stage goes back to, of the self-test's row, of the map
+ * of each stage. */
+enum {
+    HM_IMAGE_ROWS = 72,
+    HM_IMAGE_ROW = 108,
+    HM_MAP_0 = 0, /* 4x3x6 */
+    HM_MAP_1 = 72, /* 4x3x6 */
+    HM_MAP_2 = 144, /* 4x3x6 */
+    HM_MAP_3 = 0  /* 4x3x10 */
+};
+
+/* Wiped memory or a finished session is not open, nor (but for one chance in 2^32) is memory never begun. */
+static const uint32_t hm_open = UINT32_C(0x6F70656E);
+
+/* Stages 1 to 3. */
+static void hm_run(const hm_weights *w, uint8_t *maps)
+{
+    /* Stage 1: 3x3, 4x3x6 to 4x3x6 in 2 groups of 3 to 3. */
+    const hm_conv conv1 = {w->weight1, w->bias1, w->multiplier1, w->shift1};
+    for (int y = 0; y < 4; y++) {
+        uint8_t *const out = maps + HM_MAP_1 + y * 18;
+        const uint8_t *rows[3];
+        hm_rows(rows, 3, y - 1, maps + HM_MAP_0, 4, 18);
+        hm_stage1_row(conv1, rows, out);
+        hm_report(1, y, out, 18, 128);
+    }
+    /* Stage 2: sum of stages 0 and 1, 4x3x6, shuffled in 2 groups. */
+    for (int y = 0; y < 4; y++) {
+        uint8_t *const out = maps + HM_MAP_2 + y * 18;
+        hm_stage2_row(maps + HM_MAP_1 + y * 18, maps + HM_MAP_0 + y * 18, out);
+        hm_report(2, y, out, 18, 128);
+    }
+    /* Stage 3: 1x1, 4x3x6 to 4x3x10 in 2 groups of 3 to 5, linear. */
+    const hm_conv conv3 = {w->weight3, w->bias3, w->multiplier3, w->shift3};
+    for (int y = 0; y < 4; y++) {
+        uint8_t *const out = maps + HM_MAP_3 + y * 30;
+        hm_stage3_row(conv3, maps + HM_MAP_2 + y * 18, out);
+        hm_report(3, y, out, 30, 0);
+    }
+}
+
+/* The check sum over all that a verdict depends on. */
+static uint32_t hm_check_sum(const hm_person *person)
+{
+    const uint32_t crc = hm_crc32(0, person, offsetof(hm_person, crc));
+    return hm_crc32(crc, person->weights, sizeof *person->weights);
+}
+
+static void hm_reject(hm_verdict *verdict)
+{
+    memset(verdict, 0, sizeof *verdict);
+    verdict->decision = HM_NO_MATCH;
+}
+
+hm_status hm_begin(hm_session *session, const hm_person *person)
+{
+    if (session == NULL) {
+        return HM_NULL_POINTER;
+    }
+    session->state = 0;
+    if (person == NULL || person->weights == NULL) {
+        return HM_NULL_POINTER;
+    }
+    if (person->abi != HM_ABI || person->architecture != HM_ARCHITECTURE) {
+        return HM_WRONG_ENGINE;
+    }
+    if (hm_check_sum(person) != person->crc) {
+        return HM_CORRUPT_PERSON;
+    }
+    session->person.pointer = person;
+    session->rows_in = 0;
+    session->rows_out = 0;
+    session->state = hm_open;
+    return HM_OK;
+}
+
+/* Stage 0 (3x3, stride 2, 8x6x3 to 4x3x6) goes as far as the rows have come. */
+hm_status hm_push_row(hm_session *session, const uint8_t *row)
+{
+    if (session == NULL || row == NULL) {
+        return HM_NULL_POINTER;
+    }
+    if (session->state != hm_open) {
+        return HM_NOT_BEGUN;
+    }
+    if (session->rows_in >= HM_INPUT_ROWS) {
+        session->rows_in = HM_INPUT_ROWS + 1; /* so that hm_end refuses, too */
+        return HM_WRONG_ROW_COUNT;
+    }
+    const hm_weights *w = session->person.pointer->weights;
+    const hm_conv conv = {w->weight0, w->bias0, w->multiplier0, w->shift0};
+    const int newest = session->rows_in;
+    uint8_t *const kept = session->maps + HM_IMAGE_ROWS; /* the 2 rows before, row y in place y % 2 */
+    while (session->rows_out < 4) {
+        const int top = session->rows_out * 2;
+        if (newest < top + 2 && newest < HM_INPUT_ROWS - 1) {
+            break;
+        }
+        const uint8_t *rows[3];
+        for (int i = 0; i < 3; i++) {
+            const int y = top + i;
+            if (y < 0 || y > newest) {
+                rows[i] = NULL; /* padding */
+            } else {
+                rows[i] = y == newest ? row : kept + y % 2 * HM_ROW_BYTES;
+            }
+        }
+        uint8_t *const out = session->maps + HM_MAP_0 + session->rows_out * 18;
+        hm_stage0_row(conv, rows, out);
+        hm_report(0, session->rows_out, out, 18, 128);
+        session->rows_out++;
+    }
+    memcpy(kept + (newest % 2) * HM_ROW_BYTES, row, HM_ROW_BYTES);
+    session->rows_in++;
+    return HM_OK;
+}
+
+hm_status hm_end(hm_session *session, hm_verdict *verdict)
+{
+    if (verdict != NULL) {
+        hm_reject(verdict);
+    }
+    if (session == NULL || verdict == NULL) {
+        return HM_NULL_POINTER;
+    }
+    if (session->state != hm_open) {
+        return HM_NOT_BEGUN;
+    }
+    hm_status status = HM_WRONG_ROW_COUNT;
+    if (session->rows_in == HM_INPUT_ROWS) {
+        const hm_person *const person = session->person.pointer;
+        hm_run(person->weights, session->maps);
+        verdict->logit = hm_score(person->weights, session->maps + HM_MAP_3);
+        verdict->threshold = person->threshold;
+        verdict->decision = verdict->logit >= verdict->threshold ? HM_MATCH : HM_NO_MATCH;
+        verdict->match = verdict->decision == HM_MATCH;
+        status = HM_OK;
+    }
+    memset(session, 0, sizeof *session); /* what a face left behind, and the session is over */
+    return status;
+}
+
+hm_status hm_verify(hm_session *session, const hm_person *person, const uint8_t *rgb, hm_verdict *verdict)
+{
+    if (verdict != NULL) {
+        hm_reject(verdict);
+    }
+    if (rgb == NULL || verdict == NULL) {
+        return HM_NULL_POINTER;
+    }
+    hm_status status = hm_begin(session, person);
+    for (int y = 0; y < HM_INPUT_ROWS && status == HM_OK; y++) {
+        status = hm_push_row(session, rgb + y * HM_ROW_BYTES);
+    }
+    return status == HM_OK ? hm_end(session, verdict) : status;
+}
+
+hm_status hm_known_answer(hm_session *session, const hm_person *person)
+{
+    hm_verdict verdict;
+    hm_reject(&verdict);
+    hm_status status = hm_begin(session, person);
+    if (status != HM_OK) {
+        return status;
+    }
+    uint8_t *const row = session->maps + HM_IMAGE_ROW;
+    uint32_t random = person->known_seed;
+    for (int y = 0; y < HM_INPUT_ROWS && status == HM_OK; y++) {
+        random = hm_random_bytes(random, row, HM_ROW_BYTES);
+        status = hm_push_row(session, row);
+    }
+    if (status == HM_OK) {
+        status = hm_end(session, &verdict);
+    }
+    return status == HM_OK && verdict.logit != person->known_logit ? HM_WRONG_ANSWER : status;
+}
+
+#endif
+
+#if (defined(HYPER_MCU_IMPLEMENTATION) || defined(HYPER_MCU_PERSON_DATA)) && !defined(HM_DATA_alice)
+#define HM_DATA_alice
+
+static const hm_weights hm_weights_alice = {
+    /* Stage 0: 3x3, stride 2, 8x6x3 to 4x3x6. */
+    /* bias0 */
+    {-36117, -26949, -43365, 17179, -31780, -3848},
+    /* multiplier0 */
+    {2033843175, 1324236901, 1521926548, 1376000534, 2040046613, 1314677144},
+    /* Stage 1: 3x3, 4x3x6 to 4x3x6 in 2 groups of 3 to 3. */
+    /* bias1 */
+    {3088, -4345, -3974, 1845, -3953, 2020},
+    /* multiplier1 */
+    {1592661291, 1428716238, 1413703990, 1440163076, 1602767455, 1321191166},
+    /* Stage 3: 1x1, 4x3x6 to 4x3x10 in 2 groups of 3 to 5, linear. */
+    /* bias3 */
+    {3290, 4915, 3460, 170, 1823, -4312, 857, -2809,
+     3174, 715},
+    /* multiplier3 */
+    {1244472850, 1929977285, 1183000125, 1792439551, 1836129723, 1443439064, 1954103521, 1354822835,
+     1149558936, 1248745139},
+    /* Stage 0. */
+    /* weight0 */
+    {-58, -108, 89, -47, -14, 72, -90, 98, 22,
+     -105, 77, -59, -60, 16, 97, 86, 120, 62,
+     122, 15, -113, -32, -120, 127, 41, 93, -57,
+     39, 114, -70, 16, -15, -29, -57, -92, 8,
+     102, 62, 67, 21, 46, -95, 102, 17, 56,
+     36, -64, 43, 8, -72, 38, -126, 92, -45,
+     77, -51, 51, 16, -15, 44, 43, 119, 86,
+     -99, 53, -31, 84, -92, -18, 79, 107, 29,
+     -72, -48, -66, -64, -60, 104, 48, -30, 52,
+     -68, -52, -40, 73, 33, -109, -121, 115, 4,
+     -23, 34, 100, -66, 2, 33, 17, 104, -121,
+     -123, -12, -12, -126, 69, 48, 17, 38, 89,
+     60, -105, -11, 46, -10, -75, 91, -115, 54,
+     26, 20, 88, 125, 112, 126, -86, -43, -127,
+     102, -81, 78, 56, -30, 13, 51, -39, -88,
+     124, -7, -58, 51, 116, -102, -14, -51, -116,
+     -99, -18, -1, 33, -43, 104, -19, -107, 121,
+     -114, 75, 5, 102, 3, 25, 39, 9, -49},
+    /* shift0 */
+    {10, 9, 9, 10, 9, 9},
+    /* Stage 1. */
+    /* weight1 */
+    {-21, 125, -109, 62, -112, -30, 52, -48, 45,
+     105, 0, 22, 8, -47, -99, 124, 31, -96,
+     31, -122, 39, 127, -29, 86, -61, -91, -108,
+     -118, 44, -24, -115, -27, 116, -39, 77, 40,
+     -105, 107, 31, -3, -80, -97, 101, -125, 14,
+     -101, 87, 53, 16, 27, 89, -100, -4, -91,
+     -37, -65, 127, -65, -69, 61, -8, -60, 116,
+     -96, 53, 12, 98, 40, -94, -95, -17, -68,
+     126, -26, 56, -118, -60, -2, -35, 89, -43,
+     115, -120, -87, 105, 51, 121, -32, 98, 96,
+     6, 108, 101, 99, -11, -93, -27, 54, 51,
+     100, 63, 118, 114, -46, -77, 90, -88, 0,
+     93, -6, 118, 109, 34, -81, 50, -49, -74,
+     -64, 18, 53, -16, -23, 108, -117, -69, -58,
+     125, -107, -26, 88, -122, -74, -71, 47, 63,
+     -89, 125, -105, -54, 111, -25, -112, -104, 107,
+     92, 16, 5, 27, -15, -20, 103, -69, -83,
+     -38, 10, 35, 69, -35, 52, 84, 36, 54},
+    /* shift1 */
+    {9, 10, 10, 10, 10, 9},
+    /* Stage 3. */
+    /* weight3 */
+    {26, -48, -87, -84, 35, 57, -9, 100, -24, 73, -66, -76, -107, -122, -104, 102, 53, -5,
+     31, 103, 43, 5, 28, 48, -51, 118, -113, -40, 74, 100},
+    /* shift3 */
+    {8, 7, 8, 8, 8, 8, 8, 8, 8, 7},
+    /* The head. */
+    /* head */
+    {10, 72, 125, -56, 13, 87, -105, 55, -37, 26, 2, 125, -116, 57, 100, 73,
+     108, 93, -90, -10, -65, -52, 60, -19, 29, 111, 40, 56, 104, 10, -8, 74,
+     97, -113, 118, -74, 62, 93, 66, 15, -25, -12, -11, -36, -45, -77, -87, 124,
+     -4, 8, 58, 8, 46, -8, -111, -73, -65, -117, -31, 9, 104, 84, -111, 112,
+     -48, 63, 108, 58, 85, -31, 75, 108, 68, -80, -40, 94, -16, -126, 29, 38,
+     11, 106, -19, 89, -39, 98, 7, 35, -32, -109, 122, 47, 90, -33, 68, -104,
+     71, -71, -28, 39, -68, -78, 24, 58, -53, 0, -75, -46, -53, 121, -40, 57,
+     28, -3, -84, -36, -40, 92, -73, -112}
+};
+
+const hm_person hm_person_alice = {
+    HM_ABI,
+    HM_ARCHITECTURE,
+    0, /* threshold */
+    UINT32_C(7), /* self-test: seed of the image */
+    16867530, /* and its logit */
+    0x9B6FA9FBU,
+    "alice",
+    &hm_weights_alice,
+};
+
+#endif
+
+/* hyper-mcu reads this back (inspect, verify); no compiler does.
+{"abi": 1,
+"prefix": "hm",
+"name": "alice",
+"threshold": 0,
+"score": 0.25,
+"fmr": 0.001,
+"fnmr": 0.0625,
+"rates_on": "200 people",
+"known": {"seed": 7, "logit": 16867530, "layers_sha256": "aa563a6a3c114c0b1b69806e5a5e0de828d1759370d35a0ab8557fbe3975ae78"},
+"provenance": {"tool": "hyper-mcu 0.1.0", "backbone": "backbone", "backbone_sha256": "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", "generator": "generator", "generator_sha256": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"},
+"qnet_sha256": "3440b26cb80affb2efd393474e87112ce271340ea8e3092917f65c30747c68e4",
+"netspec": {"channels": 3, "head": {"kind": "cosdot", "pool": false}, "height": 8, "id": "tiny@1", "norm": "none", "width": 6, "layers": [
+  {"cin": 3, "cout": 6, "groups": 1, "k": 3, "pad": "same", "relu": true, "stride": 2, "type": "Conv"},
+  {"cin": 6, "cout": 6, "groups": 2, "k": 3, "pad": "same", "relu": true, "stride": 1, "type": "Conv"},
+  {"of": 0, "type": "Add"},
+  {"groups": 2, "type": "Shuffle"},
+  {"cin": 6, "cout": 10, "groups": 2, "k": 1, "pad": "same", "relu": false, "stride": 1, "type": "Conv"}]},
+"out_scale": [0.0625, 0.0625, 0.0625],
+"head_scale": 0.015625,
+"weight_scale": [
+  "QOS6PKBPIj2AZuc8AIDjODC3Dz2gD3s9EExBPTBaND0AfNY64PCvPEA/NTyAKZA74DMAPbB0VT0Q/2Y9QLxBPPAlET0ASmw8",
+  "UCBxPUCpcT3AsqQ88NdIPQ=="]}
+*/

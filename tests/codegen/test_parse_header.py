@@ -1,0 +1,123 @@
+"""Reading model.h back: nothing is lost, and nothing that was changed, cut or made elsewhere comes through."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from people import OTHER, TINY, net, person
+
+from hyper_mcu.codegen.emit_c import emit
+from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.layout import person_bytes, session_bytes
+from hyper_mcu.codegen.parse_header import parse, parse_text
+from hyper_mcu.codegen.presets import preset
+
+
+def same_person(a, b):
+    """Whether two people agree in every integer, scale and word."""
+    same = a.qnet.sha256() == b.qnet.sha256() and a.qnet.spec == b.qnet.spec
+    for (_, x), (_, y) in zip(a.qnet.convs, b.qnet.convs, strict=True):
+        same &= x.out_scale == y.out_scale and np.array_equal(x.weight_scale, y.weight_scale)
+        same &= all(getattr(x, n).dtype == getattr(y, n).dtype for n in ("weight", "bias", "multiplier", "shift"))
+    same &= a.qnet.head.weight_scale == b.qnet.head.weight_scale
+    return bool(same and replace(a, qnet=b.qnet) == b)
+
+
+@pytest.fixture(scope="module")
+def text():
+    return emit(person(net(TINY)))
+
+
+def refusal(text):
+    with pytest.raises(UserError) as refused:
+        parse_text(text, "model.h")
+    return str(refused.value)
+
+
+def resigned(text):
+    """The text under a first line that fits it again."""
+    first, _, body = text.partition("\n")
+    return first.replace(first.split()[-2], hashlib.sha256(body.encode()).hexdigest()) + "\n" + body
+
+
+@pytest.mark.parametrize("spec", [TINY, OTHER, preset("nano")], ids=lambda s: s.id)
+def test_what_was_emitted_is_read_back(spec):
+    p = person(net(spec))
+    header = parse_text(emit(p, "two"))
+    assert same_person(header.person, p)
+    assert (header.abi, header.prefix) == (1, "two")
+    assert (header.person_bytes, header.session_bytes) == (person_bytes(p), session_bytes(spec))
+
+
+def test_words_with_marks_and_letters_are_read_back_as_they_were():
+    p = replace(person(net(TINY)), rates_on='*/ ??/ "quoted" /* \\ größer\nzweite', fmr=1 / 3)
+    assert same_person(parse_text(emit(p)).person, p)
+
+
+def test_a_known_answer_that_no_image_can_have_is_read_back():
+    """INT32_MIN, the logit of an image that CosDot cannot judge, has no literal in C."""
+    p = person(net(TINY))
+    p = replace(p, known=replace(p.known, logit=-(2**31)))
+    assert same_person(parse_text(emit(p)).person, p)
+
+
+def test_a_file_with_windows_line_ends_is_the_same_file(text, tmp_path):
+    (tmp_path / "model.h").write_bytes(text.replace("\n", "\r\n").encode())
+    assert parse(tmp_path / "model.h").sha256 == parse_text(text).sha256
+
+
+def test_a_changed_weight_is_refused(text):
+    changed = text.replace("/* head */\n    {", "/* head */\n    {1", 1)
+    body = changed.partition("\n")[2]
+    expected = text.split()[text.split().index("line:") + 1]
+    got = hashlib.sha256(body.encode()).hexdigest()
+    assert refusal(changed) == f"model.h: corrupted, cut or edited; expected SHA-256 {expected}, got {got}"
+
+
+@pytest.mark.parametrize("keep", [0.3, 0.99])
+def test_a_file_cut_short_is_refused(text, keep):
+    assert refusal(text[: int(len(text) * keep)]).startswith("model.h: corrupted, cut or edited; expected SHA-256 ")
+
+
+@pytest.mark.parametrize("position", range(200, 12_000, 1_100))
+def test_any_changed_character_is_refused(text, position):
+    other = "x" if text[position] != "x" else "y"
+    assert refusal(text[:position] + other + text[position + 1 :]).startswith("model.h: corrupted, cut or edited; ")
+
+
+def test_a_foreign_file_is_refused():
+    expected = "model.h: not a hyper-mcu header; expected a first line /* hyper-mcu model.h, ABI 1. …, got "
+    assert refusal("#include <stdio.h>\n") == expected + "'#include <stdio.h>'"
+    assert refusal("") == expected + "an empty line"
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / "face.jpg").write_bytes(bytes([0xFF, 0xD8, 0xFF, 0xE0, 0, 10, 13]) * 9)
+    with pytest.raises(UserError, match=r"face\.jpg: not a hyper-mcu header; expected a first line"):
+        parse(tmp_path / "face.jpg")
+
+
+def test_another_abi_asks_for_a_new_enrolment(text):
+    assert refusal(text.replace("ABI 1.", "ABI 7.", 1)) == (
+        "model.h: made by another version of hyper-mcu; enrol again to regenerate it; expected ABI 1, got ABI 7"
+    )
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(UserError) as refused:
+        parse(tmp_path / "model.h")
+    assert str(refused.value) == (
+        f"{tmp_path}/model.h: cannot be read; expected a model.h of hyper-mcu, got No such file or directory"
+    )
+
+
+def test_a_text_that_is_signed_but_no_model_is_refused(text):
+    hollow = text.replace('"netspec": {', '"netspek": {', 1)
+    assert refusal(resigned(hollow)) == (
+        "model.h: not a hyper-mcu header; expected arrays and facts as written by emit_c, got KeyError 'netspec'"
+    )
+    moved = text.replace('"threshold": 0', '"threshold": 1', 1)
+    assert refusal(resigned(moved)).startswith("model.h: inconsistent; expected check sum 0x")
