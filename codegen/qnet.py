@@ -71,8 +71,8 @@ class QNet:
             _check_stage(f"{where} stage {stage.index}", stage, q)
         for stage in self.spec.stages:
             if isinstance(a := stage.layer, Add) and self.scales[a.of] != self.scales[stage.index]:
-                at, got = f"{where} stage {stage.index}", tuple(self.scales[[a.of, stage.index]].tolist())
-                raise UserError(at, "scales of an Add's inputs", "equal ones", got)
+                at, got = f"{where} stage {stage.index}", self.scales[[a.of, stage.index]]
+                raise UserError(at, "scales of an Add's inputs", "equal ones", " and ".join(map(str, got)))
         _check_head(f"{where} head", self.spec, self.head)
 
     @property
@@ -155,4 +155,4 @@ def _check_array(where: str, what: str, a: NDArray[Any], dtype: type[np.generic]
 def _check_scale(where: str, what: str, scale: NDArray[Any]) -> None:
     bad = scale[~(np.isfinite(scale) & (scale > 0))]
     if scale.dtype != np.float32 or bad.size:
-        raise UserError(where, what, "a positive float32", f"{bad[0]}" if bad.size else f"{scale.dtype}")
+        raise UserError(where, what, "a positive float32", str(bad[0]) if bad.size else scale.dtype)

@@ -114,12 +114,13 @@ def _check(spec: NetSpec, theta: Float32, scales: Float32) -> None:
         part = theta[t.offset : t.offset + t.size]
         bad = part[~(np.abs(part) <= MAX_THETA)]
         if bad.size:
-            raise UserError(where, f"theta {t.name}", f"numbers up to {MAX_THETA} in size", f"{bad[0]}")
+            raise UserError(where, f"theta {t.name}", f"numbers up to {MAX_THETA} in size", str(bad[0]))
     for s in spec.stages:
-        scale = float(scales[s.index])
+        scale = scales[s.index]
         if not MIN_SCALE <= scale <= MAX_SCALE:
-            raise UserError(where, f"scale of stage {s.index}", f"{MIN_SCALE}…{MAX_SCALE}", scale)
+            raise UserError(where, f"scale of stage {s.index}", f"{MIN_SCALE:g}…{MAX_SCALE:g}", str(scale))
         if isinstance(s.layer, Add):
             three = scales[[s.layer.of, s.index - 1, s.index]]
             if (three != three[0]).any():
-                raise UserError(where, f"scales of the Add at stage {s.index}", "equal ones", tuple(three.tolist()))
+                got = ", ".join(map(str, three))
+                raise UserError(where, f"scales of the Add at stage {s.index}", "equal ones", got)

@@ -1,0 +1,44 @@
+"""What a Person promises, and what is told to whoever breaks it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from people import TINY, net, person
+
+from hyper_mcu.codegen.errors import UserError
+
+ALICE = person(net(TINY))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": "2alice"}, "person: name; expected a C identifier of letters, digits and _, got '2alice'"),
+        ({"name": "zoë"}, "person: name; expected a C identifier of letters, digits and _, got 'zoë'"),
+        ({"threshold": -(2**31)}, "person alice: threshold; expected an int32 above INT32_MIN, got -2147483648"),
+        ({"threshold": 2**31}, "person alice: threshold; expected an int32 above INT32_MIN, got 2147483648"),
+        ({"fmr": 1.5}, "person alice: fmr; expected a rate of 0…1, got 1.5"),
+        ({"fnmr": float("nan")}, "person alice: fnmr; expected a rate of 0…1, got nan"),
+        ({"score": float("inf")}, "person alice: score; expected a finite number, got inf"),
+    ],
+)
+def test_person_that_breaks_its_promise_is_refused(change, message):
+    with pytest.raises(UserError) as e:
+        replace(ALICE, **change)
+    assert str(e.value) == message
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": 0}, "known answer: seed; expected 1…2^32−1, got 0"),
+        ({"logit": 2**31}, "known answer: logit; expected an int32, got 2147483648"),
+        ({"layers_sha256": "ab"}, "known answer: layers_sha256; expected 64 hexadecimal digits, got 'ab'"),
+    ],
+)
+def test_known_answer_that_cannot_be_is_refused(change, message):
+    with pytest.raises(UserError) as e:
+        replace(ALICE.known, **change)
+    assert str(e.value) == message
