@@ -120,7 +120,7 @@ def answers(
     )
     includes = "".join(f'#include "{x}.h"\n' for x in prefixes)
     sources["main.c"] = _TAP + includes + _MAIN % verify
-    program = compile_c(folder, sources, *options, compiler=compiler)
+    program = compile_c(folder, sources, *C11, *options, compiler=compiler)
     out = run(program, b"".join(i.tobytes() for i in images))
     return _answers(out, [len(p.qnet.spec.stages) for p in people])
 

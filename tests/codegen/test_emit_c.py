@@ -211,7 +211,7 @@ def test_headers_that_do_not_go_together_are_refused(tmp_path):
     same_name = complaint(tmp_path, {"alice.h": alice, "bob.h": emit(person(net(TINY, 2), "alice")), "main.c": main})
     assert "Two different headers name their person alice." in same_name
     other_abi = complaint(tmp_path, {"alice.h": "#define HM_ABI 0\n", "bob.h": alice, "main.c": main})
-    assert "Regenerate this file with the same hyper-mcu as the others." in other_abi
+    assert "Regenerate this file and that one with the same hyper-mcu." in other_abi
     two = {"alice.h": alice, "bob.h": emit(person(net(TINY), "bob"))}
     anybody = complaint(
         tmp_path, {**two, "main.c": main + "const void *any(void);\nconst void *any(void) { return &HM_PERSON; }\n"}

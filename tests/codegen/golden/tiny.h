@@ -1,4 +1,4 @@
-/* hyper-mcu model.h, ABI 1. SHA-256 of what follows this line: 1da330ccee2ca866e96835c02ba7a127a3cf3e8b04d85712f1f30f104afc6487 */
+/* hyper-mcu model.h, ABI 1. SHA-256 of what follows this line: a9caf1f1d8d9d77909a033920cf6c5005ea4c025772f7a2d81585c5db0388267 */
 /*
  * alice: a face-verification network for one person. Made by hyper-mcu 0.1.0; do not edit.
  *
@@ -29,13 +29,10 @@
  * is to hold only a person's data defines HYPER_MCU_PERSON_DATA instead. Another network: make it with another prefix.
  */
 
-#if defined(HM_ABI)
-#if HM_ABI != 1
-#error "This header has hyper-mcu ABI 1, one included before it has another. Regenerate this file with the same hyper-mcu as the others."
-#endif
-#endif
 #ifndef HM_ABI
 #define HM_ABI 1
+#elif HM_ABI != 1
+#error "An earlier header has another hyper-mcu ABI than 1. Regenerate this file and that one with the same hyper-mcu."
 #endif
 
 /* What every model.h shares: status, verdict, and the few compiler differences. */
@@ -89,7 +86,7 @@ typedef struct hm_verdict {
 
 /* ---- tiny@1, architecture a03afd79cb61bf80 ---------------------------------------------------------------- */
 
-#if defined(HM_ARCHITECTURE)
+#ifdef HM_ARCHITECTURE
 #if HM_ARCHITECTURE != 0xA03AFD79U
 #error "Headers of two architectures share the prefix hm. Regenerate this file with another prefix."
 #endif
@@ -169,7 +166,7 @@ HM_MUST_CHECK hm_status hm_known_answer(hm_session *session, const hm_person *pe
 
 /* ---- alice ------------------------------------------------------------------------------------------ */
 
-#if defined(HM_PERSON_CHECK_alice)
+#ifdef HM_PERSON_CHECK_alice
 #if HM_PERSON_CHECK_alice != 0x9B6FA9FBU
 #error "Two different headers name their person alice. Regenerate one of them under another name."
 #endif
