@@ -20,6 +20,7 @@ from pathlib import Path
 
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.targets import Target
+from hyper_mcu.codegen.toolchain import without_folders
 
 PROBES, RECORDS = "hm-probes.bin", "hm-records.bin"  # the files that firmware/harness/port_semihost.c opens
 FAULT = 82  # PORT_FAULT in firmware/harness/port.h
@@ -124,7 +125,9 @@ def _ended(done: subprocess.CompletedProcess[bytes]) -> tuple[int, str]:
     """Exit code and what is known about it. A signal is a fault; a sanitizer says what it found."""
     if done.returncode == 0:
         return 0, ""
-    lines = [line.strip() for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
+    lines = [
+        without_folders(line.strip()) for line in done.stderr.decode(errors="replace").splitlines() if line.strip()
+    ]
     telling = [line for line in lines if "runtime error:" in line or line.startswith("SUMMARY:")] or lines[:1]
     if done.returncode < 0:
         name = signal.Signals(-done.returncode).name

@@ -31,6 +31,7 @@ from hyper_mcu.codegen.toolchain import (
     compile_flags,
     compile_program,
     find_toolchain,
+    first_time,
 )
 
 HARNESS = Path(__file__).parent.parent / "firmware" / "harness"
@@ -42,6 +43,7 @@ EXIT_CODES = {  # firmware/harness/port.h
     81: "the program could not write its records",
     FAULT: "the program crashed",
     83: "the program got no stack to measure",
+    84: "the program overflowed its stack",
 }
 
 
@@ -89,10 +91,10 @@ def run_model(
     given = [probes] if isinstance(probes, bytes) else list(probes)
     began = time.perf_counter()
     tools = find_toolchain(where)
-    with ThreadPoolExecutor(2) as pool:
-        tapped_build = pool.submit(build, header, where, taps=True, tools=tools)
-        product = build(header, where, taps=False, tools=tools, progress=progress)
-        tapped = tapped_build.result()
+    if progress:
+        progress(f"compiling for {where.name} with {tools}{first_time(tools, where)}")
+    with ThreadPoolExecutor(1 if tools.kind == "zig" else 2) as pool:  # a second zig would build its C library again
+        product, tapped = pool.map(lambda taps: build(header, where, taps=taps, tools=tools), (False, True))
     compiled = time.perf_counter()
     if progress:
         progress(f"running on {where.name}")
@@ -156,7 +158,6 @@ def build(
     tools: Toolchain | None = None,
     sanitise: bool = False,
     optimise: str = "-O2",
-    progress: Progress | None = None,
 ) -> Program:
     """The harness around `header`, from the cache where it was built before; raises UserError as run_model does."""
     tools = tools or find_toolchain(target)
@@ -167,7 +168,7 @@ def build(
     sources = [HARNESS / name for name in (HOST_SOURCES if target.is_host else CORE_SOURCES)]
     defines = ["HARNESS_TAPS"] if taps else []
     key = hashlib.sha256(text)
-    for path in sorted(HARNESS.iterdir()):
+    for path in sorted(p for p in HARNESS.iterdir() if p.is_file()):
         key.update(path.name.encode() + path.read_bytes())
     key.update(repr((target, tools, defines, compile_flags(tools, target, optimise, sanitise, "c11"))).encode())
     place = cache_dir() / "programs" / key.hexdigest()[:32]
@@ -190,7 +191,6 @@ def build(
                 optimise=optimise,
                 sanitise=sanitise,
                 toolchain=tools,
-                progress=progress,
             )
             _keep(folder, place)
     except CompileError as e:
@@ -209,9 +209,16 @@ def _keep(folder: Path, place: Path) -> None:
     except OSError:
         if not (place / "harness").is_file():
             raise
-    kept = sorted((p for p in place.parent.iterdir() if not p.name.startswith(".")), key=lambda p: p.stat().st_mtime)
-    for old in kept[:-KEPT_PROGRAMS]:
+    kept = [(p, _age(p)) for p in place.parent.iterdir() if not p.name.startswith(".")]
+    for old, _ in sorted(kept, key=lambda entry: entry[1])[KEPT_PROGRAMS:]:
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _age(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:  # another process removes it just now
+        return 0.0
 
 
 def flash_bytes(program: Program) -> tuple[int, int]:

@@ -1,8 +1,8 @@
 """Finding a C compiler for a target and compiling with it.
 
 For this machine: cc, gcc or clang on PATH; for a Cortex-M: arm-none-eabi-gcc on PATH; for both, else, the ziglang
-package of the Python registry, which brings a compiler and ld.lld for every target. HYPER_MCU_TOOLCHAIN=gcc, clang or zig
-forces one kind.
+package of the Python registry, which brings a compiler and ld.lld for every target. HYPER_MCU_TOOLCHAIN=gcc, clang or
+zig forces one kind.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ from hyper_mcu.codegen.targets import Target
 
 Progress = Callable[[str], None]
 
-WARNINGS = tuple(
-    "-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wundef -Wstrict-prototypes -Wcast-align -Werror".split()
-)
+WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wundef", "-Wcast-align", "-Werror")
+C_WARNINGS = ("-Wstrict-prototypes",)  # not known in C++
 SECTIONS = ("-ffunction-sections", "-fdata-sections", "-fno-asynchronous-unwind-tables")
 SANITISERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g")
 LINKER_SCRIPT = Path(__file__).parent.parent / "firmware" / "harness" / "cortex_m.ld"
@@ -63,6 +62,10 @@ def cache_dir() -> Path:
     """The folder for what can be made again: $XDG_CACHE_HOME/hyper-mcu, or ~/.cache/hyper-mcu."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "hyper-mcu"
+
+
+def _zig_cache() -> Path:
+    return cache_dir() / "zig"
 
 
 def find_toolchain(target: Target) -> Toolchain:
@@ -113,6 +116,16 @@ def _zig() -> Toolchain | None:
     return Toolchain("zig", said.strip() or "of unknown version", "zig", path)
 
 
+def first_time(tools: Toolchain, target: Target) -> str:
+    """What to add to a progress message: zig builds its C library before its first program for this machine."""
+    waits = tools.kind == "zig" and target.is_host and not _zig_is_ready(tools).exists()
+    return " (the first time takes some ten seconds)" if waits else ""
+
+
+def _zig_is_ready(tools: Toolchain) -> Path:
+    return _zig_cache() / f"host-{tools.version}-is-ready"
+
+
 def compile_program(
     sources: Sequence[Path],
     target: Target,
@@ -125,19 +138,16 @@ def compile_program(
     std: str = "c11",
     extra: Sequence[str] = (),
     toolchain: Toolchain | None = None,
-    progress: Progress | None = None,
 ) -> Program:
     """Compiles and links `sources` (of different names) to the executable `out`, every warning an error.
 
     defines: NAME or NAME=VALUE. std: c11, c++14, …. sanitise: with AddressSanitizer and UndefinedBehaviorSanitizer, on
-    the host only. Objects lie beside `out`. Raises CompileError for C that does not compile, UserError for a missing compiler.
+    the host only. Objects lie beside `out`. Raises CompileError for C that does not compile, UserError for a missing
+    compiler.
     """
     tools = toolchain or find_toolchain(target)
     if sanitise and (tools.kind == "zig" or not target.is_host):
         raise UserError(target.name, "cannot sanitise", "gcc or clang on the host", f"{tools} for {target.name}")
-    if progress:
-        slow = ", some ten seconds the first time" if tools.kind == "zig" and not (cache_dir() / "zig").is_dir() else ""
-        progress(f"compiling for {target.name} with {tools}{slow}")
     flags = compile_flags(tools, target, optimise, sanitise, std)
     flags += [f"-I{d}" for d in include_dirs] + [f"-D{d}" for d in defines] + list(extra)
     objects = tuple(out.parent / f"{source.stem}.o" for source in sources)
@@ -150,6 +160,8 @@ def compile_program(
             f"does not compile for {where}",
         )
     _run(tools, _link(tools, target, objects, out, sanitise), out.name, f"does not link for {where}")
+    if first_time(tools, target):
+        _zig_is_ready(tools).touch()
     return Program(out, objects, tools)
 
 
@@ -167,7 +179,7 @@ def compile_library(source: Path, out: Path, tools: Toolchain) -> None:
 def compile_flags(tools: Toolchain, target: Target, optimise: str, sanitise: bool, std: str) -> list[str]:
     """The options of one compilation, without sources, folders and macros."""
     cxx = std.startswith("c++")
-    flags = [f"-std={std}", *(w for w in WARNINGS if not cxx or w != "-Wstrict-prototypes"), optimise, *SECTIONS]
+    flags = [f"-std={std}", *WARNINGS, *(() if cxx else C_WARNINGS), optimise, *SECTIONS]
     flags += ["-fno-exceptions", "-fno-rtti"] if cxx else []
     flags += SANITISERS if sanitise else []
     if tools.kind == "zig":  # zig traps on undefined behaviour unless told not to, and keeps frame pointers
@@ -211,24 +223,15 @@ def _link(tools: Toolchain, target: Target, objects: Sequence[Path], out: Path, 
 
 def _zig_runtime(tools: Toolchain, target: Target) -> Path:
     """The compiler's library, for a core without 64-bit operations: zig carries its source. Two seconds, once."""
-    built = cache_dir() / "zig" / f"runtime-{tools.version}-{target.name}.a"
+    built = _zig_cache() / f"runtime-{tools.version}-{target.name}.a"
     if not built.is_file():
         built.parent.mkdir(parents=True, exist_ok=True)
         part = built.with_suffix(f".{os.getpid()}.a")
-        options = [o for flag in target.zig_flags for o in flag.split("=")]
-        command = [
-            str(tools.path),
-            "build-lib",
-            str(tools.path.parent / "lib" / "compiler_rt.zig"),
-            *options,
-            "-OReleaseSmall",
-        ]
-        _run(
-            tools,
-            [*command, "--name", "runtime", f"-femit-bin={part}"],
-            "compiler_rt",
-            f"does not compile for {target.name}",
-        )
+        source = str(tools.path.parent / "lib" / "compiler_rt.zig")
+        core = [flag for flag in target.zig_flags if not flag.startswith("-mfloat-abi")]
+        core = [word for flag in core for word in flag.split("=")]
+        command = [str(tools.path), "build-lib", source, *core, "-OReleaseSmall", "--name", "runtime"]
+        _run(tools, [*command, f"-femit-bin={part}"], "compiler_rt", f"does not compile for {target.name} with {tools}")
         part.replace(built)
     return built
 
@@ -236,7 +239,7 @@ def _zig_runtime(tools: Toolchain, target: Target) -> Path:
 def _run(tools: Toolchain, command: list[str], where: str, failure: str) -> None:
     environment = {**os.environ, "LC_ALL": "C"}
     if tools.kind == "zig":
-        folder = str(cache_dir() / "zig")
+        folder = str(_zig_cache())
         environment |= {"ZIG_GLOBAL_CACHE_DIR": folder, "ZIG_LOCAL_CACHE_DIR": folder}
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment, check=False)
     if done.returncode:
@@ -250,9 +253,12 @@ def _run(tools: Toolchain, command: list[str], where: str, failure: str) -> None
 def first_error(text: str) -> str:
     """The first error in a compiler's or linker's output, folders removed: `file:line:column: message`."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    wanted = ("error:", "undefined reference", "undefined symbol", "error")
-    for mark in wanted:
-        for line in lines:
-            if mark in line:
-                return re.sub(r"(^|\s|')[^\s:']*/", r"\1", line).replace(" fatal error:", "").replace(" error:", "")
-    return lines[0] if lines else ""
+    lines = [line for line in lines if not re.match("collect2:|clang: error: linker|.*: [Ii]n function ", line)]
+    marked = [line for line in lines for mark in (" error: ", "undefined ", "ld: ") if mark in line]
+    line = without_folders(next(iter(marked or lines), ""))
+    return re.sub(r"^(\S*ld(\.lld)?: )|( fatal)? error:|error: ", "", line)
+
+
+def without_folders(line: str) -> str:
+    """A message with the file names in it shortened to their last parts."""
+    return re.sub(r"(^|\s|')[^\s:']*/", r"\1", line)

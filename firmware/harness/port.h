@@ -25,6 +25,12 @@ port_cost port_call(void (*work)(void));
 _Noreturn void port_exit(int code);
 
 /* Exit codes beside 0. */
-enum { PORT_BROKEN_INPUT = 80, PORT_BROKEN_OUTPUT = 81, PORT_FAULT = 82, PORT_NO_STACK = 83 };
+enum {
+    PORT_BROKEN_INPUT = 80,
+    PORT_BROKEN_OUTPUT = 81,
+    PORT_FAULT = 82,
+    PORT_NO_STACK = 83,
+    PORT_STACK_OVERFLOW = 84
+};
 
 #endif

@@ -100,6 +100,9 @@ __attribute__((noinline)) port_cost port_call(void (*work)(void))
     work();
     cost.instructions = elapsed() - start - (before - zero);
     const uint32_t volatile *word = hm_stack_limit;
+    if (*word != painted) {
+        port_exit(PORT_STACK_OVERFLOW);
+    }
     while (*word == painted) {
         word++;
     }

@@ -23,8 +23,10 @@ void hm_reset(void)
     port_exit(main());
 }
 
+/* On a fresh stack: an overflow of the old one may be the fault. */
 static _Noreturn void fault(void)
 {
+    __asm__ volatile("msr msp, %0" : : "r"(hm_stack_top) : "memory");
     port_exit(PORT_FAULT);
 }
 
