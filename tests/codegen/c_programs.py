@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -82,6 +83,17 @@ class Answer:
 def zig() -> tuple[str, ...] | None:
     """The zig C compiler of this Python, if it is installed."""
     return (sys.executable, "-m", "ziglang", "cc") if find_spec("ziglang") else None
+
+
+@cache
+def sanitizes(compiler: str) -> bool:
+    """Whether this compiler is there and has its sanitizers' libraries, which some packages leave out."""
+    if not shutil.which(compiler):
+        return False
+    command = [compiler, *SANITIZED, "-x", "c", "-", "-o", "/dev/null"]
+    return (
+        subprocess.run(command, input=b"int main(void) { return 0; }", capture_output=True, check=False).returncode == 0
+    )
 
 
 def compile_c(folder: Path, sources: dict[str, str], *options: str, compiler: Sequence[str] = (HOST,)) -> Path:

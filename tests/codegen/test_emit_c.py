@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from c_programs import C11, CROSS, CXX14, HOST, SANITIZED, answers, compile_c, run, zig
+from c_programs import C11, CROSS, CXX14, HOST, SANITIZED, answers, compile_c, run, sanitizes, zig
 from people import OTHER, TINY, net, person, with_threshold
 
 from hyper_mcu.codegen import oracle
@@ -26,6 +26,7 @@ GOLDEN = Path(__file__).parent / "golden" / "tiny.h"
 COMMAND = "python tests/codegen/test_emit_c.py"
 HOST_COMPILERS = [c for c in ("gcc", "clang") if shutil.which(c)]
 needs_host = pytest.mark.skipif(not HOST, reason="no gcc, clang or cc on PATH")
+needs_sanitizers = pytest.mark.skipif(not sanitizes(HOST), reason="no compiler with sanitizers on PATH")
 needs_arm = pytest.mark.skipif(not shutil.which(CROSS[0]), reason="no arm-none-eabi-gcc on PATH")
 
 USER = '#include "model.h"\n'
@@ -55,6 +56,7 @@ def test_the_same_person_gives_the_same_text_of_plain_lines():
     assert not [line for line in text.splitlines() if line != line.rstrip() or "\t" in line]
 
 
+@needs_host
 def test_text_from_outside_cannot_leave_its_comment(tmp_path):
     p = replace(person(net(TINY)), rates_on='*/ #error " ??/ \\\n /* ünder')
     compile_c(tmp_path, {"model.h": emit(p), "main.c": IMPLEMENTATION + USER + "int main(void) { return 0; }\n"}, *C11)
@@ -126,7 +128,7 @@ def test_presets_equal_the_oracle_on_every_stage(tmp_path, compiler):
         assert said.known_answer == 0
 
 
-@needs_host
+@needs_sanitizers
 def test_images_without_light_or_full_of_it_equal_the_oracle_under_the_sanitizers(tmp_path):
     p = person(net(TINY))
     for value in (0, 255):
@@ -320,7 +322,7 @@ int main(void)
 """
 
 
-@needs_host
+@needs_sanitizers
 @pytest.mark.parametrize("spec", [TINY, OTHER], ids=lambda s: s.id)
 def test_misuse_has_a_status_and_never_matches(tmp_path, spec):
     """Threshold at its lowest: whatever is answered without HM_OK would be a match if anything were."""
