@@ -1,4 +1,4 @@
-"""The C of firmware/core by itself, against the Python arithmetic and the vectors; what is undefined ends the program."""
+"""The C of firmware/core alone, against the Python arithmetic and the vectors; what is undefined ends the program."""
 
 from __future__ import annotations
 
