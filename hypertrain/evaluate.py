@@ -11,9 +11,11 @@ import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hyper_mcu.codegen import engine
 from hyper_mcu.codegen.netspec import Conv, NetSpec, cosdot_bits
+from hyper_mcu.codegen.qnet import QNet
 from hyper_mcu.codegen.quantize import quantize
-from hyper_mcu.hypertrain import augment, oracle
+from hyper_mcu.hypertrain import augment
 from hyper_mcu.hypertrain.data import MARGIN, Faces
 from hyper_mcu.hypertrain.distill import enrol_embeddings
 from hyper_mcu.hypertrain.metrics import equal_error, ten_folds
@@ -67,9 +69,13 @@ def float_scores(spec: NetSpec, theta: Tensor, x: Tensor) -> Tensor:
 
 
 def integer_scores(spec: NetSpec, theta: Tensor, scales: NDArray[np.float32], images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """The same scores from the integer net: CosDot's logit as the cosine that it stands for, Dot's in real units."""
-    nets = [quantize(spec, t, scales) for t in theta.numpy()]
-    logits = oracle.run(nets, images).logits.astype(np.float64)
+    """The same scores from the emitted C: CosDot's logit as the cosine that it stands for, Dot's in real units."""
+    made: dict[bytes, QNet] = {}
+    for t in theta.numpy():
+        if t.tobytes() not in made:
+            made[t.tobytes()] = quantize(spec, t, scales)
+    nets = [made[t.tobytes()] for t in theta.numpy()]
+    logits = engine.logits(nets, images).astype(np.float64)
     if spec.head.kind == "dot":
         return logits * np.array([float(scales[-1] * q.head.weight_scale) for q in nets])
     unit = np.array([q.head.norm2 for q in nets], np.float64) * (1 << cosdot_bits(spec.head_size))

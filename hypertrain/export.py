@@ -126,7 +126,7 @@ def restore(path: Path) -> tuple[HGen, dict[str, str]]:
         model = onnx.load(str(path))
         meta = {p.key: p.value for p in model.metadata_props}
         hgen = HGen(from_json(meta["netspec"]), Shape(**json.loads(meta["shape"])))
-    except (OSError, KeyError, TypeError, ValueError, onnx.onnx_cpp2py_export.checker.ValidationError) as e:
+    except Exception as e:  # protobuf has its own exception types for a damaged file
         raise UserError(path, "not a generator", "an ONNX file written by hyper-mcu", type(e).__name__) from e
     stored = {i.name: torch.from_numpy(numpy_helper.to_array(i).astype(np.float32)) for i in model.graph.initializer}
     state = {k: stored[k] for k in hgen.state_dict() if k != "theta0"}

@@ -30,6 +30,13 @@ class Results:
     layers: tuple[NDArray[np.int8], ...]
 
 
+def requantise_relu(acc: Tensor, m: Tensor, s: Tensor) -> Tensor:
+    """`requantise` of ReLU'd sums, 0…255: without negatives both roundings are an addition and a shift. Overwrites acc."""
+    half = (1 << s) >> 1
+    acc = acc.clamp_(min=0).mul_(m).add_(2**30).bitwise_right_shift_(torch.tensor(31))
+    return acc.add_(half).bitwise_right_shift_(s).clamp_(max=255)
+
+
 def requantise(acc: Tensor, m: Tensor, s: Tensor) -> Tensor:
     """TFLite's MultiplyByQuantizedMultiplier with gemmlowp's two roundings; int64 tensors, s a right shift 0…30."""
     ab = acc * m
@@ -46,8 +53,7 @@ def run(nets: Sequence[QNet], images: NDArray[np.uint8], *, keep_layers: bool = 
     maps, layers = dict[int, Tensor](), []
     for stage in spec.stages:
         if isinstance(c := stage.layer, Conv):
-            x = _conv(x, [q for net in nets if (q := net.stages[stage.index]) is not None], c, pad_same(x, stage))
-            x = x.clamp(0, 255) if c.relu else x.clamp(-128, 127)
+            x = _conv([q for net in nets if (q := net.stages[stage.index]) is not None], c, pad_same(x, stage))
         else:
             x = (x + maps[stage.layer.of]).clamp(0, 255)  # type: ignore[union-attr]
         x = shuffle(x, stage.shuffle)
@@ -65,8 +71,8 @@ def run(nets: Sequence[QNet], images: NDArray[np.uint8], *, keep_layers: bool = 
     return Results(torch.where(total == 0, INT32_MIN, logit).numpy(), tuple(layers))
 
 
-def _conv(x: Tensor, qs: list[QConv], c: Conv, padded: Tensor) -> Tensor:
-    """Requantised sums (P, cout, H, W) of one stage of P nets, each on its own map."""
+def _conv(qs: list[QConv], c: Conv, padded: Tensor) -> Tensor:
+    """Outputs (P, cout, H, W) of one stage of P nets, each on its own padded map."""
     n = len(qs)
     weight = np.concatenate([q.weight for q in qs])
     bound = 256 * int(np.abs(weight.astype(np.int64)).reshape(len(weight), -1).sum(1).max())
@@ -78,4 +84,5 @@ def _conv(x: Tensor, qs: list[QConv], c: Conv, padded: Tensor) -> Tensor:
     def channel(name: str) -> Tensor:
         return torch.from_numpy(np.stack([getattr(q, name) for q in qs]).astype(np.int64))[:, :, None, None]
 
-    return requantise(acc + channel("bias"), channel("multiplier"), channel("shift"))
+    acc, m, s = acc.add_(channel("bias")), channel("multiplier"), channel("shift")
+    return requantise_relu(acc, m, s) if c.relu else requantise(acc, m, s).clamp(-128, 127)

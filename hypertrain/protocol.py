@@ -57,7 +57,7 @@ def all_pairs(scores: NDArray[np.float32], identity: NDArray[np.str_]) -> tuple[
     return scores[same & off], scores[~same]
 
 
-def val_pairs(faces: Faces, impostors: int = 48, seed: int = 1) -> Pairs:
+def val_pairs(faces: Faces, impostors: int = 24, seed: int = 1) -> Pairs:
     """One enrolled image a held-out person (the first) against all their others and random images of other people."""
     rng, rows = np.random.default_rng(seed), []
     index = faces.select("val")
