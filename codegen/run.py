@@ -34,6 +34,8 @@ from hyper_mcu.codegen.toolchain import (
     first_time,
 )
 
+__all__ = ["Report", "Run", "build", "flash_bytes", "run_model", "run_program"]
+
 HARNESS = Path(__file__).parent.parent / "firmware" / "harness"
 HOST_SOURCES = ("main.c", "engine.c", "port_host.c")
 CORE_SOURCES = ("main.c", "engine.c", "port_semihost.c", "start_arm.c", "memory.c")
@@ -91,9 +93,10 @@ def run_model(
     given = [probes] if isinstance(probes, bytes) else list(probes)
     began = time.perf_counter()
     tools = find_toolchain(where)
+    waits = first_time(tools, where)
     if progress:
-        progress(f"compiling for {where.name} with {tools}{first_time(tools, where)}")
-    with ThreadPoolExecutor(1 if tools.kind == "zig" else 2) as pool:  # a second zig would build its C library again
+        progress(f"compiling for {where.name} with {tools}{waits}")
+    with ThreadPoolExecutor(1 if waits else 2) as pool:  # a second zig beside it would build the same library
         product, tapped = pool.map(lambda taps: build(header, where, taps=taps, tools=tools), (False, True))
     compiled = time.perf_counter()
     if progress:
