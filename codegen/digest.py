@@ -10,7 +10,7 @@ def layers_sha256(layer_bytes: Iterable[bytes], logit: int) -> str:
     """SHA-256(d_1 ‖ … ‖ d_L ‖ logit) as hex; d_i = SHA-256 of layer i.
 
     layer_bytes: each layer's int8 HWC bytes in canonical order, rows from the top; logit: int32, hashed as four bytes,
-    little-endian two's complement (SPEC.md, "Hash").
+    little-endian two's complement.
     """
     whole = hashlib.sha256()
     for layer in layer_bytes:
