@@ -1,8 +1,8 @@
 """What does one person cost on a chip, and do all ways of computing the net give the same bytes?
 
-Makes a person of the shipped generator from a seeded random embedding, builds its model.h for every target and compiler at
-hand, and prints two tables: costs of the product build, and layers_sha256 by backend. With --check, a broken budget or a
-differing hash is exit code 1; with --save FILE, the figures go there as JSON with machine, versions and commit.
+Makes a person of the shipped generator from a seeded random embedding, builds its model.h for every target and compiler
+at hand, and prints two tables: costs of the product build, and layers_sha256 by backend. With --check, a broken budget
+or a differing hash is exit code 1; with --save FILE, the figures go there as JSON with machine, versions and commit.
 
     python benchmarks/costs.py --check --save benchmarks/results/costs.json
 """
@@ -30,7 +30,13 @@ from hyper_mcu.codegen.person import Person
 from hyper_mcu.codegen.run import run_model
 
 # Held in continuous integration: the M4 build by arm-none-eabi-gcc at -O2 of the plain whole-map engine.
-BUDGETS = {"person_bytes": 27_648, "code_bytes": 6_144, "ram_bytes": 78_000, "stack_bytes": 1_024, "instructions": 110_000_000}
+BUDGETS = {
+    "person_bytes": 27_648,
+    "code_bytes": 6_144,
+    "ram_bytes": 78_000,
+    "stack_bytes": 1_024,
+    "instructions": 110_000_000,
+}
 BACKENDS = (  # name, target, compiler asked for, emulator, what must be on PATH
     ("host gcc", "host", "gcc", "auto", "gcc"),
     ("host clang", "host", "clang", "auto", "clang"),
@@ -77,11 +83,14 @@ def measure(p: Person) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
             except UserError as e:
                 parity.append({"backend": name, "status": f"not run: {e}", "sha256": ""})
                 continue
-            parity.append({"backend": name, "status": status(run.layers_sha256, want.layers_sha256), "sha256": run.layers_sha256})
+            parity.append(
+                {"backend": name, "status": status(run.layers_sha256, want.layers_sha256), "sha256": run.layers_sha256}
+            )
             costs.append(
                 {
                     "backend": name, "toolchain": report.toolchain, "emulator": report.emulator,
-                    "person_bytes": report.person_bytes, "code_bytes": report.code_bytes, "ram_bytes": run.session_bytes,
+                    "person_bytes": report.person_bytes, "code_bytes": report.code_bytes,
+                    "ram_bytes": run.session_bytes,
                     "stack_bytes": run.stack_bytes, "instructions": report.instructions, "macs": p.qnet.spec.macs,
                 }
             )  # fmt: skip
@@ -128,7 +137,9 @@ def main() -> int:
     for line in broken:
         print(line, file=sys.stderr)
     if options.save:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        ).stdout.strip()
         about = {"machine": platform.machine(), "system": platform.platform(), "python": platform.python_version()}
         text = json.dumps({"commit": commit, **about, "budgets": BUDGETS, "costs": costs, "parity": parity}, indent=2)
         options.save.write_text(text + "\n")

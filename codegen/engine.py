@@ -91,4 +91,3 @@ def _library(person: Person) -> ctypes.CDLL:
         source.write_text("#define HYPER_MCU_IMPLEMENTATION\n" + emit(person))
         compile_library(source, out, find_toolchain(target_named("host")))
         return ctypes.CDLL(str(out))
-

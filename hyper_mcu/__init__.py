@@ -6,5 +6,5 @@ __version__ = "0.1.0"
 
 
 def includedir() -> str:
-    """Absolute path of the folder with the portable C sources and headers of the firmware."""
-    return str(Path(__file__).resolve().parent / "firmware" / "include")
+    """Absolute path of the folder with the C headers that every model.h is made of."""
+    return str(Path(__file__).resolve().parent / "firmware" / "core")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from hyper_mcu import __version__
 from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.fixedpoint import INT32_MAX, INT32_MIN
 from hyper_mcu.codegen.person import KnownAnswer, Person, Provenance
 from hyper_mcu.codegen.qnet import QNet
 from hyper_mcu.generator import Generator
@@ -53,9 +55,14 @@ def embedding(path: Path, which: str | None, clock: Clock) -> NDArray[np.float32
     return e
 
 
-def threshold(qnet: QNet, score: float, bias_scale: float) -> int:
-    """The integer threshold of a real score: a cosine for CosDot, a logit in units of `bias_scale` for Dot."""
-    return qnet.cosine_threshold(score) if qnet.spec.head.kind == "cosdot" else round(score / bias_scale)
+def threshold(qnet: QNet, score: float, step: float) -> int:
+    """The integer threshold of a real score: a cosine for CosDot, a real logit for Dot whose integer has `step` a unit.
+
+    Rounded up and kept inside int32: what is below the real threshold never matches.
+    """
+    if qnet.spec.head.kind == "cosdot":
+        return qnet.cosine_threshold(score)
+    return int(min(max(math.ceil(score / step), INT32_MIN + 1), INT32_MAX))
 
 
 def person(name: str, e: NDArray[np.float32], generator: Generator, clock: Clock) -> Person:

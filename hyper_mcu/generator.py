@@ -67,17 +67,30 @@ def load(path: Path = SHIPPED) -> Generator:
             raise UserError(path, "generator format", str(FORMAT), meta["format"])
         spec = from_json(meta["netspec"])
         scales = np.array(json.loads(meta["scales"]), np.float32)
-        rates = [float(json.loads(meta[k])) for k in ("threshold", "fmr", "fnmr")]
-        texts = [meta[k] for k in ("backbone", "backbone_sha256", "rates_on", "netspec_sha256")]
+        threshold, fmr, fnmr = (float(json.loads(meta[k])) for k in ("threshold", "fmr", "fnmr"))
+        backbone, backbone_sha256, rates_on, netspec_sha256 = (
+            meta[k] for k in ("backbone", "backbone_sha256", "rates_on", "netspec_sha256")
+        )
     except UserError:
         raise
     except Exception as e:  # onnxruntime raises its own unexported exception types for a damaged file
         raise UserError(path, "not a generator", "an ONNX file written by hyper-mcu", type(e).__name__) from e
-    backbone, backbone_sha256, rates_on, netspec_sha256 = texts
     if spec.sha256 != netspec_sha256:
         raise UserError(path, "generator of another NetSpec", netspec_sha256[:16], spec.sha256[:16])
     if sha256_of(backbone) != backbone_sha256:
-        raise UserError(path, f"generator of another backbone {backbone}", sha256_of(backbone)[:16], backbone_sha256[:16])
+        raise UserError(
+            path, f"generator of another backbone {backbone}", sha256_of(backbone)[:16], backbone_sha256[:16]
+        )
     return Generator(
-        path, hashlib.sha256(data).hexdigest(), spec, backbone, backbone_sha256, scales, *rates, rates_on, session
+        path=path,
+        sha256=hashlib.sha256(data).hexdigest(),
+        spec=spec,
+        backbone=backbone,
+        backbone_sha256=backbone_sha256,
+        scales=scales,
+        threshold=threshold,
+        fmr=fmr,
+        fnmr=fnmr,
+        rates_on=rates_on,
+        session=session,
     )

@@ -43,7 +43,9 @@ def ask(photo: Path, which: str | None, header: Path, person: Person, targets: l
     progress("looking for faces")
     crops = face_crops(photo, which, "probe")
     probes = [np.ascontiguousarray(c.pixels).tobytes() for c in crops]
-    runs, reports, best = {}, {}, 0
+    runs: dict[str, Run] = {}
+    reports: dict[str, Report] = {}
+    best = 0
     for target in targets:
         all_runs, reports[target] = run_model(header, probes, target, progress=progress)
         best = max(range(len(all_runs)), key=lambda i: all_runs[i].logit) if not runs else best
@@ -53,5 +55,10 @@ def ask(photo: Path, which: str | None, header: Path, person: Person, targets: l
     for target, r in runs.items():
         if (r.logit, r.layers_sha256) != (expected.logit, expected.layers_sha256):
             got = f"{r.logit} {r.layers_sha256[:16]}"
-            raise UserError(f"{header} on {target}", "differs from the oracle", f"{expected.logit} {expected.layers_sha256[:16]}", got)
+            raise UserError(
+                f"{header} on {target}",
+                "differs from the oracle",
+                f"{expected.logit} {expected.layers_sha256[:16]}",
+                got,
+            )
     return Answer(crops[best], len(crops), runs, reports)

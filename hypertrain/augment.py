@@ -18,7 +18,7 @@ CONTRAST, BRIGHTNESS, COLOUR = 0.15, 20.0, 6.0  # standard deviations: relative,
 
 
 def view(crop: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A random view uint8 (112, 112, 3) of a crop (128, 128, 3): rotated, scaled, shifted, mirrored half of the time."""
+    """A random view uint8 (112, 112, 3) of a crop (128, 128, 3): rotated, scaled, shifted, half of them mirrored."""
     angle, s = np.deg2rad(TURN * rng.standard_normal()), 1 + SCALE * rng.standard_normal()
     a, b = s * np.cos(angle), s * np.sin(angle)
     m = np.array([[a, -b, 0.0], [b, a, 0.0]])
@@ -40,7 +40,9 @@ def relight(images: NDArray[np.uint8], generator: torch.Generator) -> Tensor:
     bytes: bfloat16 (M, 3, H, W) channels-last."""
     m = len(images)
     gain = 1 + CONTRAST * torch.randn(m, 1, 1, 1, generator=generator)
-    lift = BRIGHTNESS * torch.randn(m, 1, 1, 1, generator=generator) + COLOUR * torch.randn(m, 3, 1, 1, generator=generator)
+    lift = BRIGHTNESS * torch.randn(m, 1, 1, 1, generator=generator) + COLOUR * torch.randn(
+        m, 3, 1, 1, generator=generator
+    )
     x = torch.from_numpy(images).permute(0, 3, 1, 2).to(torch.bfloat16)
     return x.mul_((gain / 128).bfloat16()).add_((lift / 128 - gain).bfloat16()).clamp_(-1.0, 127 / 128)
 

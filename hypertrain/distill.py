@@ -29,8 +29,8 @@ from hyper_mcu.hypertrain.protocol import Pairs, all_pairs
 @dataclass(frozen=True)
 class Config:
     """Hyper-parameters of stage 1. Losses: `direct` on 1 − cos(u_k, W e_k), `relation` on squared differences of
-    similarities, `contrast` on the cross-entropy between softmax(teacher/τ) and softmax(student/τ) over the batch, both ways,
-    `isometry` on ‖WᵀW − I‖² (so that the student's cosine stays the teacher's)."""
+    similarities, `contrast` on the cross-entropy between softmax(teacher/τ) and softmax(student/τ) over the batch, both
+    ways, `isometry` on ‖WᵀW − I‖² (so that the student's cosine stays the teacher's)."""
 
     steps: int = 2000
     batch: int = 256
@@ -130,7 +130,7 @@ def check_pairs(trunk: Trunk, faces: Faces, pairs: dict[str, Pairs]) -> dict[str
 
 
 def train(spec: NetSpec, faces: Faces, c: Config, out: Path) -> Trunk:
-    """Trains a trunk on the `train` and `unlabelled` images; logs to out/log.jsonl, saves out/trunk.pt at every check."""
+    """Trains a trunk on the `train` and `unlabelled` images; logs to out/log.jsonl, saves out/trunk.pt at checks."""
     out.mkdir(parents=True, exist_ok=True)
     index = np.concatenate([faces.select("train"), faces.select("unlabelled")])
     val = faces.select("val")

@@ -68,7 +68,9 @@ def float_scores(spec: NetSpec, theta: Tensor, x: Tensor) -> Tensor:
     return dot / (u.norm(dim=1) * named["head.weight"].norm(dim=1)).clamp(min=1e-12)
 
 
-def integer_scores(spec: NetSpec, theta: Tensor, scales: NDArray[np.float32], images: NDArray[np.uint8]) -> NDArray[np.float64]:
+def integer_scores(
+    spec: NetSpec, theta: Tensor, scales: NDArray[np.float32], images: NDArray[np.uint8]
+) -> NDArray[np.float64]:
     """The same scores from the emitted C: CosDot's logit as the cosine that it stands for, Dot's in real units."""
     made: dict[bytes, QNet] = {}
     for t in theta.numpy():
@@ -86,7 +88,8 @@ def score_pairs(
     spec: NetSpec, weights: Weights, scales: NDArray[np.float32] | None, faces: Faces, pairs: Pairs, batch: int = 64
 ) -> dict[str, NDArray[np.float64]]:
     """Scores (P,) of pairs by "float" and, where `scales` are given, by "int8" arithmetic."""
-    e, out = enrol_embeddings(faces), {"float": [], "int8": []}  # type: dict[str, list[NDArray[np.float64]]]
+    e = enrol_embeddings(faces)
+    out: dict[str, list[NDArray[np.float64]]] = {"float": [], "int8": []}
     order = np.argsort(pairs.enrol, kind="stable")
     for i in range(0, len(order), batch):
         rows = order[i : i + batch]
@@ -100,7 +103,9 @@ def score_pairs(
     return {k: np.concatenate(v)[back] for k, v in out.items() if v}
 
 
-def calibrate(spec: NetSpec, weights: Weights, faces: Faces, count: int = 256, quantile: float = 0.9999) -> NDArray[np.float32]:
+def calibrate(
+    spec: NetSpec, weights: Weights, faces: Faces, count: int = 256, quantile: float = 0.9999
+) -> NDArray[np.float32]:
     """Activation scales float32 (stages,) of the architecture: the given quantile of each stage's outputs over random
     training people and training images is the largest byte. An Add and its inputs get one scale."""
     rng = np.random.default_rng(0)
@@ -118,4 +123,6 @@ def calibrate(spec: NetSpec, weights: Weights, faces: Faces, count: int = 256, q
         if not isinstance(s.layer, Conv):
             members = [s.index, s.index - 1, s.layer.of]
             peaks[members] = peaks[members].max()
-    return (peaks / [127 if spec.linear_end and s.index == len(spec.stages) - 1 else 255 for s in spec.stages]).astype(np.float32)
+    return (peaks / [127 if spec.linear_end and s.index == len(spec.stages) - 1 else 255 for s in spec.stages]).astype(
+        np.float32
+    )

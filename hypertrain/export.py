@@ -1,7 +1,7 @@
 """The generator as one ONNX file: h_gen's weights in half precision, what enrolment must know as metadata.
 
-`save` writes a graph e (N, d) → θ (N, params), folded, computed in float32; `restore` rebuilds the torch module from the
-file's own initialisers, so that the shipped file is also the checkpoint that training restarts from.
+`save` writes a graph e (N, d) → θ (N, params), folded, computed in float32; `restore` rebuilds the torch module from
+the file's own initialisers, so that the shipped file is also the checkpoint that training restarts from.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -32,7 +33,7 @@ class _Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
 
-    def op(self, kind: str, *inputs: str, **attributes: object) -> str:
+    def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
         out = f"n{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, list(inputs), [out], **attributes))
         return out
@@ -58,7 +59,7 @@ def build(hgen: HGen) -> onnx.GraphProto:
     h = "embedding"
     for i, (linear, norm) in enumerate(zip(hgen.hidden, hgen.norms, strict=True)):
         h = g.linear(f"hidden.{i}", h, linear)
-        gain, lift = g.half(f"norms.{i}.weight", norm.weight), g.half(f"norms.{i}.bias", norm.bias)
+        gain, lift = (g.half(f"norms.{i}.{k}", p) for k, p in norm.named_parameters())
         h = g.op("Gelu", g.op("LayerNormalization", h, gain, lift, axis=-1, epsilon=1e-5))
     count = g.op("Shape", "embedding", start=0, end=1)
     one = g.constant("one", np.float32(1))
@@ -110,7 +111,12 @@ def save(hgen: HGen, path: Path, metadata: dict[str, object]) -> None:
     rates_on, trained (see hyper_mcu.generator for their meaning)."""
     model = helper.make_model(build(hgen), opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)
     model.producer_name = "hyper-mcu"
-    fixed = {"format": FORMAT, "netspec": hgen.spec.to_json(), "netspec_sha256": hgen.spec.sha256, "shape": asdict(hgen.shape)}
+    fixed = {
+        "format": FORMAT,
+        "netspec": hgen.spec.to_json(),
+        "netspec_sha256": hgen.spec.sha256,
+        "shape": asdict(hgen.shape),
+    }
     for key, value in {**fixed, **metadata}.items():
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value if isinstance(value, str) else json.dumps(value)

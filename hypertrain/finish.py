@@ -27,7 +27,9 @@ def weights_of(hgen: HGen) -> Callable[[NDArray[np.float32]], NDArray[np.float32
     return weights
 
 
-def finish(hgen: HGen, faces: Faces, backbone: tuple[str, str], trained: dict[str, object], path: Path) -> dict[str, float]:
+def finish(
+    hgen: HGen, faces: Faces, backbone: tuple[str, str], trained: dict[str, object], path: Path
+) -> dict[str, float]:
     """Writes the generator file and returns what was measured on the held-out people.
 
     The weights are rounded to half precision first, so that the scales and the threshold are those of the shipped file.

@@ -8,6 +8,7 @@ Each Conv stage gets a change of every channel (scale and shift), and a low-rank
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -35,7 +36,7 @@ class HGen(nn.Module):
         super().__init__()
         self.spec, self.shape = spec, shape
         widths = [shape.dimension, shape.width, shape.width, shape.width]
-        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         self.norms = nn.ModuleList(nn.LayerNorm(w) for w in widths[1:])
         self.theta0 = nn.Parameter(torch.zeros(spec.params))
         self.stats = Statistics(spec)
@@ -94,8 +95,8 @@ def pointwise_tail(spec: NetSpec, first: int) -> bool:
 def tail(spec: NetSpec, theta: Tensor, x: Tensor, first: int) -> Tensor:
     """What the heads of N nets read of M images, (N, M, n), for a tail of dense 1×1 stages.
 
-    theta (N, params) folded; x (M, C, H, W): the input of stage `first`, shared by all nets. The first stage is then one
-    matrix product with N·cout rows, the others N products: maps are kept as (N, C, M·H·W).
+    theta (N, params) folded; x (M, C, H, W): the input of stage `first`, shared by all nets. The first stage is then
+    one matrix product with N·cout rows, the others N products: maps are kept as (N, C, M·H·W).
     """
     n, (m, _, h, w) = len(theta), x.shape
     named = split(spec, theta)

@@ -61,7 +61,14 @@ class Statistics(torch.nn.Module):
 
 
 def features(
-    spec: NetSpec, theta: Tensor, stats: Statistics, x: Tensor, *, training: bool, stop: int | None = None, start: int = 0
+    spec: NetSpec,
+    theta: Tensor,
+    stats: Statistics,
+    x: Tensor,
+    *,
+    training: bool,
+    stop: int | None = None,
+    start: int = 0,
 ) -> Tensor:
     """The last map of one shared net θ (params,) on images x (M, C, H, W): (M, C', H', W').
 
@@ -93,7 +100,7 @@ def flatten(spec: NetSpec, maps: Tensor) -> Tensor:
 
 
 def fold(spec: NetSpec, theta: Tensor, stats: Statistics) -> Tensor:
-    """θ (..., params) with the normalisation folded in: w/σ and b − μ/σ, so that plain convolutions compute the same."""
+    """θ (..., params) with the normalisation folded in, w/σ and b − μ/σ: plain convolutions then compute the same."""
     parts, named = [], split(spec, theta)
     for t in spec.tensors:
         v = named[t.name]

@@ -31,7 +31,7 @@ class Results:
 
 
 def requantise_relu(acc: Tensor, m: Tensor, s: Tensor) -> Tensor:
-    """`requantise` of ReLU'd sums, 0…255: without negatives both roundings are an addition and a shift. Overwrites acc."""
+    """`requantise` of ReLU'd sums, 0…255: each rounding is then an addition and a shift. Overwrites acc."""
     half = (1 << s) >> 1
     acc = acc.clamp_(min=0).mul_(m).add_(2**30).bitwise_right_shift_(torch.tensor(31))
     return acc.add_(half).bitwise_right_shift_(s).clamp_(max=255)
@@ -67,7 +67,9 @@ def run(nets: Sequence[QNet], images: NDArray[np.uint8], *, keep_layers: bool = 
     if spec.head.kind == "dot":
         return Results((num + torch.tensor([net.head.bias for net in nets])).numpy(), tuple(layers))
     total = (u * u).sum(1)
-    logit = torch.sign(num) * torch.div((num * num) << cosdot_bits(spec.head_size), total.clamp(min=1), rounding_mode="floor")
+    logit = torch.sign(num) * torch.div(
+        (num * num) << cosdot_bits(spec.head_size), total.clamp(min=1), rounding_mode="floor"
+    )
     return Results(torch.where(total == 0, INT32_MIN, logit).numpy(), tuple(layers))
 
 

@@ -50,8 +50,10 @@ def cfp_pairs(root: Path, faces: Faces, protocol: str) -> Pairs:
     return Pairs(enrol, probe, same.astype(bool), folds)
 
 
-def all_pairs(scores: NDArray[np.float32], identity: NDArray[np.str_]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(genuine, impostor) scores of a full matrix (enrolled N, probed N) of one set of images, the diagonal left out."""
+def all_pairs(
+    scores: NDArray[np.float32], identity: NDArray[np.str_]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(genuine, impostor) scores of the full matrix (enrolled N, probed N) of one set, its diagonal left out."""
     same = identity[:, None] == identity[None, :]
     off = ~np.eye(len(identity), dtype=bool)
     return scores[same & off], scores[~same]

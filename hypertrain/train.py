@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -106,9 +107,8 @@ def train(trunk: Trunk, shape: Shape, faces: Faces, c: Config, out: Path) -> HGe
     hgen = from_trunk(trunk, shape)
     scale = torch.nn.Parameter(torch.tensor([12.0, 0.35]))  # of the logit: slope, and the cosine at zero
     frozen = hgen.spec.tensors[2 * shape.first].offset
-    optimiser = torch.optim.AdamW(
-        [{"params": [*hgen.parameters()]}, {"params": [scale], "weight_decay": 0.0}], c.lr, weight_decay=c.weight_decay
-    )
+    groups: list[dict[str, Any]] = [{"params": list(hgen.parameters())}, {"params": [scale], "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, c.lr, weight_decay=c.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda s: min(1.0, (s + 1) / c.warmup) * 0.5 * (1 + np.cos(np.pi * min(1.0, s / c.steps)))
     )
@@ -117,7 +117,9 @@ def train(trunk: Trunk, shape: Shape, faces: Faces, c: Config, out: Path) -> HGe
     labels = torch.tensor([code[n] for n in faces.identity])
     val, g = faces.select("val"), torch.Generator().manual_seed(c.seed)
     crops = faces.crops[val][:, MARGIN:-MARGIN, MARGIN:-MARGIN]
-    val_shared = torch.cat([shared_features(hgen, augment.to_input(crops[i : i + 256])) for i in range(0, len(val), 256)])
+    val_shared = torch.cat(
+        [shared_features(hgen, augment.to_input(crops[i : i + 256])) for i in range(0, len(val), 256)]
+    )
     best, start, log = check(hgen, faces, val, val_shared), time.monotonic(), (out / "log.jsonl").open("w")
     log.write(json.dumps({"shape": asdict(shape), **asdict(c), "val_eer": best}) + "\n")
     torch.save(hgen.state_dict(), out / "hgen.pt")
@@ -125,7 +127,10 @@ def train(trunk: Trunk, shape: Shape, faces: Faces, c: Config, out: Path) -> HGe
         rows_t = torch.from_numpy(rows)
         e = e_all[rows_t]
         pick = torch.randperm(len(e), generator=g)[: c.nets]
-        mixed = torch.randn(c.mixtures, 3, generator=g).abs().unsqueeze(2) * e[torch.randint(len(e), (c.mixtures, 3), generator=g)]
+        mixed = (
+            torch.randn(c.mixtures, 3, generator=g).abs().unsqueeze(2)
+            * e[torch.randint(len(e), (c.mixtures, 3), generator=g)]
+        )
         enrolled = torch.cat([e[pick], F.normalize(mixed.sum(1), dim=1)])
         noise = torch.randn(enrolled.shape, generator=g) / enrolled.shape[1] ** 0.5
         enrolled = F.normalize(enrolled + c.noise * noise, dim=1)

@@ -6,13 +6,15 @@ import contextlib
 import importlib
 import json
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import click
 
 from hyper_mcu import __version__
 from hyper_mcu.codegen.errors import UserError
+
+T = TypeVar("T")
 
 COMMANDS = {
     "enroll": "A photo in, a personal network as a C header out.",
@@ -68,6 +70,17 @@ def status() -> Iterator[Callable[[str], None]]:
 
     with Console(stderr=True).status("…") as spinner:
         yield spinner.update
+
+
+def track(items: Sequence[T], label: str) -> Iterator[T]:
+    """The items with a progress bar on stderr; without one where stderr is no terminal or there is but one item."""
+    if len(items) < 2 or not sys.stderr.isatty():
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import track as tracked
+
+    yield from tracked(items, label, console=Console(stderr=True))
 
 
 def main() -> None:

@@ -8,7 +8,13 @@ import click
 
 
 @click.command("demo")
-@click.option("--out", default=Path("hyper-mcu-demo"), show_default=True, type=click.Path(path_type=Path), help="Folder for model.h.")
+@click.option(
+    "--out",
+    default=Path("hyper-mcu-demo"),
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Folder for model.h.",
+)
 @click.option("--target", default="m4", show_default=True, help="host, or an emulated core.")
 def command(out: Path, target: str) -> None:
     """Enrol a portrait, then ask the emulated core about a team photo with the same man and about an astronaut."""
@@ -34,7 +40,9 @@ def command(out: Path, target: str) -> None:
         made = enroll.person("yaoming", enroll.embedding(portrait, None, clock), generator, clock)
         write(model, emit(made))
         clock("emit C")
-    click.echo(f"{portrait.name} → {model}: {made.qnet.spec.params:,} parameters, {made.qnet.spec.macs / 1e6:.2f} M MACs\n")
+    click.echo(
+        f"{portrait.name} → {model}: {made.qnet.spec.params:,} parameters, {made.qnet.spec.macs / 1e6:.2f} M MACs\n"
+    )
     p = parse(model).person
     for photo, which in ((team, "any"), (stranger, None)):
         with cli.status() as progress:

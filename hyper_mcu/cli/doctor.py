@@ -28,7 +28,7 @@ TOOLS = (  # executable, what it gives, Debian package
 def command(as_json: bool) -> None:
     """Say what is installed, what is missing, and the line that installs it.
 
-    Exit code 0 when the main path works (weights, generator, a host compiler, a Cortex-M compiler, an emulator), else 2.
+    Exit code 0 when the main path works: weights, generator, compilers for host and Cortex-M, an emulator. Else 2.
     """
     from hyper_mcu import cli
     from hyper_mcu.codegen.errors import UserError
@@ -65,5 +65,7 @@ def command(as_json: bool) -> None:
     else:
         for r in rows:
             click.echo(f"{'ok ' if r['found'] else '-- '} {r['name']:18} {r['gives']:38} {r['found'] or r['install']}")
-        click.echo("ready: one photo to an emulated verdict" if not missing else f"not ready: {', '.join(missing)} missing")
+        click.echo(
+            "ready: one photo to an emulated verdict" if not missing else f"not ready: {', '.join(missing)} missing"
+        )
     raise SystemExit(2 if missing else 0)

@@ -9,48 +9,53 @@ import click
 
 @click.command("enroll")
 @click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="model.h, or an existing folder for several photos.")
-@click.option("--face", metavar="N|largest", help="Which face, where a photo shows several: its number as listed, or the largest.")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="model.h, or an existing folder for several photos."
+)
+@click.option(
+    "--face", metavar="N|largest", help="Which face, where a photo shows several: its number as listed, or the largest."
+)
 @click.option("--name", help="C identifier of the person; default: from the photo's name.")
 @click.option("--generator", type=click.Path(path_type=Path), help="Generator file; default: the shipped one.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def command(photos: tuple[Path, ...], out: Path, face: str | None, name: str | None, generator: Path | None, as_json: bool) -> None:
+def command(
+    photos: tuple[Path, ...], out: Path, face: str | None, name: str | None, generator: Path | None, as_json: bool
+) -> None:
     """Look once at an enrolment PHOTO and write the person's network.
 
     The photo (JPEG, PNG, WebP, HEIC with hyper-mcu[heic]) must show one sharp face, eyes at least 20 pixels apart.
     Nothing but the network leaves this machine; treat model.h as biometric data all the same.
     """
-    from hyper_mcu import cli, enroll
+    from hyper_mcu import enroll as enrol
+    from hyper_mcu.cli import emit_json, track
     from hyper_mcu.codegen.emit_c import emit
     from hyper_mcu.codegen.errors import UserError
     from hyper_mcu.files import write
     from hyper_mcu.generator import SHIPPED, load
 
-    clock = enroll.Stopwatch()
+    clock = enrol.Stopwatch()
     if name is not None and len(photos) > 1:
         raise UserError("--name", "one name for several photos", "one photo", len(photos))
     if face == "any":
         raise UserError("--face", "enrolment needs one face", "a number or largest", "any")
-    targets = enroll.destinations(list(photos), out)
+    targets = enrol.destinations(list(photos), out)
     generated = load(generator or SHIPPED)
     clock("load the generator")
     made, refused = [], []
-    with click.progressbar(length=len(photos), label="enrol", file=click.get_text_stream("stderr")) as bar:
-        for photo, target in zip(photos, targets, strict=True):
-            try:
-                e = enroll.embedding(photo, face, clock)
-                p = enroll.person(name or enroll.c_name(photo.stem), e, generated, clock)
-                header = emit(p)
-                clock("emit C")
-                write(target, header)
-                made.append((photo, target, p))
-            except UserError as error:
-                if len(photos) == 1:
-                    raise
-                refused.append(error)
-            bar.update(1)
+    for photo, target in track(list(zip(photos, targets, strict=True)), "enrol"):
+        try:
+            found = enrol.embedding(photo, face, clock)
+            p = enrol.person(name or enrol.c_name(photo.stem), found, generated, clock)
+            header = emit(p)
+            clock("emit C")
+            write(target, header)
+            made.append((photo, target, p))
+        except UserError as e:
+            if len(photos) == 1:
+                raise
+            refused.append(e)
     if as_json:
-        cli.emit_json(
+        emit_json(
             {
                 "people": [
                     {
@@ -67,7 +72,7 @@ def command(photos: tuple[Path, ...], out: Path, face: str | None, name: str | N
     else:
         for photo, target, p in made:
             click.echo(
-                f"{photo} → {target}: {p.name}, {p.qnet.spec.params:,} parameters, {p.qnet.spec.macs / 1e6:.2f} M MACs, "
+                f"{photo} → {target}: {p.name}, {p.qnet.spec.params:,} parameters, {p.qnet.spec.macs:,} MACs, "
                 f"threshold {p.threshold} (FMR {p.fmr:.1%}, FNMR {p.fnmr:.1%} on {p.rates_on})"
             )
         steps = ", ".join(f"{k} {v:.3f}" for k, v in clock.seconds.items())

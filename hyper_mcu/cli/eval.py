@@ -10,10 +10,23 @@ import click
 
 @click.command("eval")
 @click.argument("name", metavar="SET", type=click.Choice(["cfp"]))
-@click.option("--root", required=True, type=click.Path(path_type=Path), help="Folder of the set: cfp.csv, its shards and Protocol/.")
-@click.option("--protocol", default="FF", show_default=True, type=click.Choice(["FF", "FP"]), help="Frontal–frontal or frontal–profile.")
+@click.option(
+    "--root",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder of the set: cfp.csv, its shards and Protocol/.",
+)
+@click.option(
+    "--protocol",
+    default="FF",
+    show_default=True,
+    type=click.Choice(["FF", "FP"]),
+    help="Frontal–frontal or frontal–profile.",
+)
 @click.option("--generator", type=click.Path(path_type=Path), help="Generator file; default: the shipped one.")
-@click.option("--cache", default=Path(".cache/hypertrain"), type=click.Path(path_type=Path), help="Decoded crops and embeddings.")
+@click.option(
+    "--cache", default=Path(".cache/hypertrain"), type=click.Path(path_type=Path), help="Decoded crops and embeddings."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def command(name: str, root: Path, protocol: str, generator: Path | None, cache: Path, as_json: bool) -> None:
     """Score every pair of a protocol: enrol the first photo, ask its net about the second.
@@ -30,7 +43,8 @@ def command(name: str, root: Path, protocol: str, generator: Path | None, cache:
     from hyper_mcu.generator import SHIPPED, load
 
     try:
-        from hyper_mcu.hypertrain import data, evaluate, protocol as protocols
+        from hyper_mcu.hypertrain import data, evaluate
+        from hyper_mcu.hypertrain import protocol as protocols
     except ImportError as e:
         raise UserError("hyper-mcu eval", "needs torch", "pip install 'hyper-mcu[train]'", e.name or "") from e
     g = load(generator or SHIPPED)

@@ -30,8 +30,14 @@ def layers(p: Person) -> list[dict[str, Any]]:
             "weights": 0,
         }
         if q is not None:
-            total = np.abs(q.bias.astype(np.int64)) + 256 * np.abs(q.weight.astype(np.int64)).reshape(len(q.bias), -1).sum(1)
-            row |= {"weights": q.weight.size, "accumulator_bits": int(total.max()).bit_length() + 1, "out_scale": float(q.out_scale)}
+            total = np.abs(q.bias.astype(np.int64)) + 256 * np.abs(q.weight.astype(np.int64)).reshape(
+                len(q.bias), -1
+            ).sum(1)
+            row |= {
+                "weights": q.weight.size,
+                "accumulator_bits": int(total.max()).bit_length() + 1,
+                "out_scale": float(q.out_scale),
+            }
         rows.append(row)
     return rows
 
@@ -62,18 +68,29 @@ def command(model: Path, as_json: bool) -> None:
     from rich.table import Table
 
     out = Console()
-    out.print(f"{p.name}: {p.qnet.spec.id}, {p.qnet.spec.params:,} parameters, {p.qnet.spec.macs:,} MACs", highlight=False)
+    out.print(
+        f"{p.name}: {p.qnet.spec.id}, {p.qnet.spec.params:,} parameters, {p.qnet.spec.macs:,} MACs", highlight=False
+    )
     table = Table("stage", "layer", "output", "MACs", "weights", "acc. bits", "scale")
     for r in rows:
         h, w, c = r["output"]
         shuffle = f" shuffle {r['shuffle']}" if r["shuffle"] > 1 else ""
         scale = f"{r['out_scale']:.5f}" if "out_scale" in r else ""
-        cells = (r["stage"], r["layer"] + shuffle, f"{h}×{w}×{c}", f"{r['macs']:,}", f"{r['weights']:,}", r.get("accumulator_bits", ""), scale)
+        cells = (
+            r["stage"],
+            r["layer"] + shuffle,
+            f"{h}×{w}×{c}",
+            f"{r['macs']:,}",
+            f"{r['weights']:,}",
+            r.get("accumulator_bits", ""),
+            scale,
+        )
         table.add_row(*(str(v) for v in cells))
     out.print(table)
     head = p.qnet.spec.head
+    reads = f"{p.qnet.spec.head_size} {'channel sums' if head.pool else 'elements'}"
     out.print(
-        f"head {head.kind} over {p.qnet.spec.head_size} elements{' of channel sums' if head.pool else ''}: match iff logit ≥ {p.threshold}\n"
+        f"head {head.kind} over {reads}: match iff logit ≥ {p.threshold}\n"
         f"threshold {p.score:.4f}: FMR {p.fmr:.1%}, FNMR {p.fnmr:.1%} on {p.rates_on}\n"
         f"flash {header.person_bytes:,} B for the person, RAM {header.session_bytes:,} B for a session\n"
         f"made by {p.provenance.tool}, backbone {p.provenance.backbone} {p.provenance.backbone_sha256[:16]}, "

@@ -10,8 +10,8 @@ import click
 
 
 def override(config: Any, stage: str, settings: tuple[str, ...]) -> Any:
-    """The frozen config with the `stage.key=value` settings of its stage applied; raises UserError for an unknown key or
-    a value of another type."""
+    """The frozen config with the `stage.key=value` settings of its stage applied; raises UserError for an unknown key
+    or a value of another type."""
     from hyper_mcu.codegen.errors import UserError
 
     types = {f.name: type(getattr(config, f.name)) for f in fields(config)}
@@ -30,11 +30,19 @@ def override(config: Any, stage: str, settings: tuple[str, ...]) -> Any:
 
 
 @click.command("train")
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder with train.csv and its tar shards.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for logs, checkpoints and generator.onnx.")
+@click.option(
+    "--data", required=True, type=click.Path(path_type=Path), help="Folder with train.csv and its tar shards."
+)
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Folder for logs, checkpoints and generator.onnx."
+)
 @click.option("--netspec", default="paper", show_default=True, help="Preset of the architecture of f.")
-@click.option("--cache", default=Path(".cache/hypertrain"), type=click.Path(path_type=Path), help="Decoded crops and embeddings.")
-@click.option("--set", "settings", multiple=True, metavar="STAGE.KEY=VALUE", help="trunk.…, personal.… or shape.…; repeatable.")
+@click.option(
+    "--cache", default=Path(".cache/hypertrain"), type=click.Path(path_type=Path), help="Decoded crops and embeddings."
+)
+@click.option(
+    "--set", "settings", multiple=True, metavar="STAGE.KEY=VALUE", help="trunk.…, personal.… or shape.…; repeatable."
+)
 @click.option("--trunk", type=click.Path(path_type=Path), help="A trunk.pt to start stage 2 from, instead of stage 1.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def command(
@@ -57,7 +65,9 @@ def command(
         from hyper_mcu.hypertrain import distill, finish, train
         from hyper_mcu.hypertrain.hgen import Shape
     except ImportError as e:
-        raise UserError("hyper-mcu train", "needs torch and onnx", "pip install 'hyper-mcu[train]'", e.name or "") from e
+        raise UserError(
+            "hyper-mcu train", "needs torch and onnx", "pip install 'hyper-mcu[train]'", e.name or ""
+        ) from e
     for s in settings:
         if s.partition(".")[0] not in ("trunk", "personal", "shape"):
             raise UserError("--set", f"unknown stage in {s}", "trunk.…, personal.… or shape.…", s.partition(".")[0])

@@ -68,8 +68,12 @@ def as_text(answer: Answer, photo: Path, p: Person) -> str:
 @click.command("verify")
 @click.argument("photo", type=click.Path(path_type=Path))
 @click.option("--model", required=True, type=click.Path(path_type=Path), help="The model.h that enroll wrote.")
-@click.option("--target", default="host", show_default=True, metavar="NAME[,NAME]", help="host, or emulated cores: m4, …")
-@click.option("--face", metavar="N|largest|any", help="Which face, where a photo shows several; any: the best score of all.")
+@click.option(
+    "--target", default="host", show_default=True, metavar="NAME[,NAME]", help="host, or emulated cores: m4, …"
+)
+@click.option(
+    "--face", metavar="N|largest|any", help="Which face, where a photo shows several; any: the best score of all."
+)
 @click.option("--json", "json_wanted", is_flag=True, help="One JSON object on stdout.")
 def command(photo: Path, model: Path, target: str, face: str | None, json_wanted: bool) -> None:
     """Compile MODEL's C, run it on the face in PHOTO, print the verdict.

@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("torch", reason="needs hyper-mcu[train]: torch")
 
-from hyper_mcu.hypertrain import metrics  # noqa: E402
+from hyper_mcu.hypertrain import metrics
 
 
 def test_equal_error_of_separable_scores_is_zero() -> None:

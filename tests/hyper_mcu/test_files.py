@@ -1,0 +1,69 @@
+"""Writing results: whole or not at all."""
+
+import errno
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from hyper_mcu import files
+from hyper_mcu.codegen.errors import UserError
+
+
+def test_written_text_is_all_that_is_left(tmp_path: Path) -> None:
+    files.write(tmp_path / "a.h", "α\n")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.h"]
+    assert (tmp_path / "a.h").read_text(encoding="utf-8") == "α\n"
+
+
+def test_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as e:
+        files.write(tmp_path / "no" / "a.h", "x")
+    assert str(e.value) == f"{tmp_path}/no/a.h: cannot write; expected an existing folder {tmp_path}/no, got none"
+
+
+def test_folder_as_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as e:
+        files.write(tmp_path, "x")
+    assert str(e.value) == f"{tmp_path}: cannot write; expected a file name, got a folder"
+
+
+def full(path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What `write` says when the disk is full, with an older file at the same name."""
+    path.write_text("old")
+
+    def no_space(fd: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises(UserError) as e:
+        files.write(path, "new")
+    return str(e.value)
+
+
+def test_full_disk_keeps_the_old_file_and_leaves_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.h"
+    said = full(path, monkeypatch)
+    assert said == f"{path}: cannot write; expected space and permission, got no space left on device"
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path):  # type: ignore[no-untyped-def]
+    """A real file system of 64 KiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], capture_output=True, check=False)
+    if made.returncode:
+        pytest.skip("needs root and mount: a small file system")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+def test_a_disk_that_is_really_full_is_one_line_and_no_file(small_disk: Path) -> None:
+    with pytest.raises(UserError) as e:
+        files.write(small_disk / "a.h", "x" * 200_000)
+    assert str(e.value).endswith("a.h: cannot write; expected space and permission, got no space left on device")
+    assert list(small_disk.iterdir()) == []

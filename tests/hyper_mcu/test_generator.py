@@ -1,0 +1,79 @@
+"""Loading a generator: what is refused, and with which words."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="needs hyper-mcu[train]: torch")
+onnx = pytest.importorskip("onnx", reason="needs hyper-mcu[train]: onnx")
+
+from hyper_mcu import generator  # noqa: E402
+from hyper_mcu.codegen.errors import UserError  # noqa: E402
+from hyper_mcu.codegen.presets import preset  # noqa: E402
+from hyper_mcu.faces.weights import sha256_of  # noqa: E402
+from hyper_mcu.hypertrain import export  # noqa: E402
+from hyper_mcu.hypertrain.hgen import HGen, Shape  # noqa: E402
+
+SPEC = preset("nano")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A generator of random weights with honest metadata."""
+    file = tmp_path / "g.onnx"
+    meta: dict[str, object] = {
+        "backbone": "mbf-w600k",
+        "backbone_sha256": sha256_of("mbf-w600k"),
+        "scales": [0.02] * len(SPEC.stages),
+        "threshold": 0.25,
+        "fmr": 0.1,
+        "fnmr": 0.1,
+        "rates_on": "nobody",
+    }
+    export.save(HGen(SPEC, Shape(512, 16, 2)), file, meta)
+    return file
+
+
+def changed(path: Path, key: str, value: str) -> str:
+    """What loading says after one metadata entry was changed."""
+    model = onnx.load(str(path))
+    for entry in model.metadata_props:
+        if entry.key == key:
+            entry.value = value
+    onnx.save(model, str(path))
+    with pytest.raises(UserError) as e:
+        generator.load(path)
+    return str(e.value)
+
+
+def test_loaded_generator_writes_weights(path: Path) -> None:
+    g = generator.load(path)
+    assert (g.spec, g.threshold, g.rates_on) == (SPEC, 0.25, "nobody")
+    assert g.weights(np.ones((2, 512), np.float32)).shape == (2, SPEC.params)
+
+
+def test_generator_of_another_backbone_is_refused(path: Path) -> None:
+    want = sha256_of("mbf-w600k")[:16]
+    said = changed(path, "backbone_sha256", "0" * 64)
+    assert said == f"{path}: generator of another backbone mbf-w600k; expected {want}, got {'0' * 16}"
+
+
+def test_generator_of_another_netspec_is_refused(path: Path) -> None:
+    said = changed(path, "netspec_sha256", "f" * 64)
+    assert said == f"{path}: generator of another NetSpec; expected {'f' * 16}, got {SPEC.sha256[:16]}"
+
+
+def test_generator_of_another_format_is_refused(path: Path) -> None:
+    assert changed(path, "format", "2") == f"{path}: generator format; expected 1, got 2"
+
+
+def test_missing_and_foreign_files_are_refused(tmp_path: Path) -> None:
+    missing = tmp_path / "none.onnx"
+    with pytest.raises(UserError) as e:
+        generator.load(missing)
+    assert str(e.value) == f"{missing}: no generator; expected an ONNX file written by hyper-mcu train, got no such file"
+    foreign = tmp_path / "foreign.onnx"
+    foreign.write_bytes(b"\0" * 100)
+    with pytest.raises(UserError, match="not a generator; expected an ONNX file written by hyper-mcu, got "):
+        generator.load(foreign)
