@@ -114,3 +114,13 @@ def test_what_was_emitted_is_read_back(qnet):
 def test_nobody_reads_what_another_wrote(spec):
     where = play(spec)
     assert where.bound <= where.total
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not HOST or not sanitizes(HOST), reason="the compiler on PATH has no sanitizers (gcc, libasan, libubsan)"
+)
+@a_few(60)
+@given(nets=PROGRAMS)
+def test_soak_of_sanitized_random_nets(folder, nets):
+    check(folder(), nets, "-O1", *SANITIZED)

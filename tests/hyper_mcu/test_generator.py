@@ -72,7 +72,9 @@ def test_missing_and_foreign_files_are_refused(tmp_path: Path) -> None:
     missing = tmp_path / "none.onnx"
     with pytest.raises(UserError) as e:
         generator.load(missing)
-    assert str(e.value) == f"{missing}: no generator; expected an ONNX file written by hyper-mcu train, got no such file"
+    assert (
+        str(e.value) == f"{missing}: no generator; expected an ONNX file written by hyper-mcu train, got no such file"
+    )
     foreign = tmp_path / "foreign.onnx"
     foreign.write_bytes(b"\0" * 100)
     with pytest.raises(UserError, match="not a generator; expected an ONNX file written by hyper-mcu, got "):
