@@ -1,0 +1,62 @@
+"""From a photo to aligned crops: read → detect → choose → check → align. Importing this imports nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hyper_mcu.faces.align import ARCFACE_TEMPLATE, Warp, align, umeyama, warp_of
+from hyper_mcu.faces.backbone import Backbone, backbone, embed
+from hyper_mcu.faces.detect import Face, detect
+from hyper_mcu.faces.photo import read_photo
+from hyper_mcu.faces.quality import ENROL_EYES, PROBE_EYES, sharpness
+from hyper_mcu.faces.select import Purpose, choose
+from hyper_mcu.faces.weights import WEIGHTS, locate, sha256_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = [
+    "ARCFACE_TEMPLATE", "ENROL_EYES", "PROBE_EYES", "WEIGHTS", "Backbone", "Crop", "Face", "Purpose", "Warp", "align",
+    "backbone", "choose", "detect", "embed", "face_crops", "locate", "read_photo", "sha256_of", "sharpness", "umeyama",
+    "warp_of",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Crop:
+    """An aligned face: pixels uint8 (112, 112, 3) RGB; the face it shows and its number in the photo `where`."""
+
+    pixels: NDArray[np.uint8]
+    face: Face
+    where: str
+    number: int
+
+
+def face_crops(path: Path, which: str | None, purpose: Purpose) -> tuple[Crop, ...]:
+    """The crops of the meant faces of a photo, in order of their numbers; more than one only if which is "any".
+
+    Faces with eyes less than 12 pixels apart are of no use to anybody: they have no number and are not in the way.
+    Raises UserError for a bad file, no face, several faces without `which`, and for faces too
+    small or, at enrolment, blurred.
+    """
+    from hyper_mcu.faces.align import apply, inside
+    from hyper_mcu.faces.quality import check_sharp, check_size
+
+    where = str(path)
+    image = read_photo(path)
+    found = detect(image)
+    usable = [f for f in found if f.eye_distance >= PROBE_EYES]
+    numbers = choose(usable or found[:1], which, where, purpose)
+    crops = []
+    for number in numbers:
+        face = (usable or found)[number - 1]
+        check_size(face, ENROL_EYES if purpose == "enrol" else PROBE_EYES, where)
+        warp = warp_of(face.landmarks, *image.shape[:2])
+        pixels = apply(warp, image)
+        if purpose == "enrol":
+            check_sharp(pixels, inside(warp, *image.shape[:2]), where)
+        crops.append(Crop(pixels, face, where, number))
+    return tuple(crops)

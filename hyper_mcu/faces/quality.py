@@ -1,0 +1,62 @@
+"""Is a face good enough: large enough for its purpose, and sharp enough to enrol."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.faces.detect import Face
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+ENROL_EYES = 20  # pixels between the eyes of an enrolment photo
+PROBE_EYES = 12  # and of a probe
+SHARP = 0.5
+DIAGONAL = 0.75  # a diagonal step is longer, so its ratio is larger in the same picture
+
+
+def check_size(face: Face, minimum: int, where: object) -> None:
+    """Raises UserError where the eyes are less than `minimum` pixels apart."""
+    if face.eye_distance < minimum:
+        eyes = int(face.eye_distance)
+        raise UserError(where, f"eyes {eyes} px apart", f"at least {minimum}", eyes)
+
+
+def check_sharp(crop: NDArray[np.uint8], inside: NDArray[np.bool_], where: object) -> None:
+    """Raises UserError where a crop uint8 (112, 112, 3) is blurred; inside: see `sharpness`."""
+    found = sharpness(crop, inside)
+    if found < SHARP:
+        raise UserError(
+            where, "face is blurred", f"a sharpness of at least {SHARP:.2f}", f"{int(found * 100) / 100:.2f}"
+        )
+
+
+def sharpness(crop: NDArray[np.uint8], inside: NDArray[np.bool_]) -> float:
+    """Energy of the second differences over that of the first in the direction where this is least; 0 for a flat crop.
+
+    crop: uint8 (112, 112, 3) RGB, of which only what is `inside` the photo, bool (112, 112), is looked at: the edge of
+    the black around it is always sharp. Taken on the luminance at half size, where noise and JPEG blocks count little.
+    Contrast cancels; the least of four directions sees motion blur too.
+    """
+    import numpy as np
+
+    def half(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        mean: NDArray[np.float32] = x.reshape(56, 2, 56, 2).mean((1, 3))
+        return mean
+
+    y = half(crop.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32))  # ITU-R BT.601
+    seen = half(inside.astype(np.float32))
+
+    def moved(x: NDArray[np.float32], down: int, right: int) -> NDArray[np.float32]:
+        return x[1 + down : 55 + down, 1 + right : 55 + right]
+
+    use = np.minimum.reduce([moved(seen, d, r) for d in (-1, 0, 1) for r in (-1, 0, 1)]) == 1
+    ratios = []
+    for down, right, weight in ((0, 1, 1.0), (1, 0, 1.0), (1, 1, DIAGONAL), (1, -1, DIAGONAL)):
+        before, here, after = (moved(y, k * down, k * right)[use] for k in (-1, 0, 1))
+        first = ((here - before) ** 2).sum() + ((after - here) ** 2).sum()
+        second = ((before + after - 2 * here) ** 2).sum()
+        ratios.append(weight * 2 * float(second) / float(first) if first > 0 else 0.0)
+    return min(ratios)
