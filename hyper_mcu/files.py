@@ -22,7 +22,9 @@ def write(path: Path, text: str) -> None:
     check_folder(path)
     part = ""
     try:
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False) as f:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
+        ) as f:
             part = f.name
             f.write(text)
             f.flush()

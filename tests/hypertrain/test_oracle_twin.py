@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 pytest.importorskip("torch", reason="needs hyper-mcu[train]: torch")
 
-from strategies import images, qnets  # noqa: E402
+from strategies import images, qnets
 
-from hyper_mcu.codegen import engine, oracle  # noqa: E402
-from hyper_mcu.codegen.presets import preset  # noqa: E402
-from hyper_mcu.codegen.quantize import quantize  # noqa: E402
-from hyper_mcu.hypertrain import oracle as twin  # noqa: E402
+from hyper_mcu.codegen import engine, oracle
+from hyper_mcu.codegen.presets import preset
+from hyper_mcu.codegen.quantize import quantize
+from hyper_mcu.hypertrain import oracle as twin
 
 
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

