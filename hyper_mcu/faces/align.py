@@ -78,7 +78,7 @@ def apply(warp: Warp, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
        top = p(j, i)·(256 − r) + p(j, i+1)·r, bottom = p(j+1, i)·(256 − r) + p(j+1, i+1)·r,
        crop pixel = (top·(256 − s) + bottom·s + 32768) >> 16.
 
-    Step 3 stays below 2^24 + 2^15. Step 2 fits int32 for pictures of up to 16,384 pixels a side.
+    Step 3 stays below 2^24 + 2^15. Step 2 fits int32 where all places are within ±32,767 pixels.
     """
     import numpy as np
 

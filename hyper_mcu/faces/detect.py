@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from PIL import Image
 
 STRIDES = (8, 16, 32)
 SURE = 0.5  # score of a sure face
@@ -53,14 +54,15 @@ class Face:
 def detect(image: NDArray[np.uint8]) -> tuple[Face, ...]:
     """The sure faces of a picture uint8 (H, W, 3) RGB, largest box first."""
     import numpy as np
+    from PIL import Image
 
-    height, width = image.shape[:2]
+    picture = Image.fromarray(image)
     rows = np.empty((0, 15), np.float32)  # score, box, landmarks
-    scales = sorted({min(side / max(height, width), MAX_SCALE) for side in SIDES})
+    scales = sorted({min(side / max(picture.size), MAX_SCALE) for side in SIDES})
     for i, scale in enumerate(scales):
         if i == 2 and len(rows) and scales[1] * _eyes(rows).max() >= NEAR:
             break
-        rows = _suppress(np.concatenate([rows, _look(image, scale)]))
+        rows = _suppress(np.concatenate([rows, _look(picture, scale)]))
     faces = [
         Face((float(r[1]), float(r[2]), float(r[3]), float(r[4])), r[5:].reshape(5, 2).copy(), float(r[0]))
         for r in rows
@@ -86,13 +88,13 @@ def _session() -> Any:
     return ort.InferenceSession(str(locate("scrfd-500m")), options)
 
 
-def _look(image: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
+def _look(picture: Image.Image, scale: float) -> NDArray[np.float32]:
     """Candidates float32 (N, 15), in pixels of the picture, that the net sees in it at one scale."""
     import numpy as np
     from PIL import Image
 
-    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-    small = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    width, height = (max(1, round(side * scale)) for side in picture.size)
+    small = picture.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
     x = np.zeros((1, 3, -(-height // 32) * 32, -(-width // 32) * 32), np.float32)
     x[0, :, :height, :width] = np.asarray(small).transpose(2, 0, 1)
     x -= 127.5
