@@ -1,0 +1,82 @@
+"""Which f, and which head? Distils the trunk of every candidate under one budget and prints what it costs and reaches.
+
+Costs are the cost model of hyper_mcu.codegen.presets; accuracies are of the float trunk with the linear head, before
+anything is personal: equal error rate over all pairs of the held-out people, and CFP's ten folds.
+
+    python benchmarks/architectures.py --faces FACES --steps 600 --save benchmarks/results/architectures.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from record import about
+
+from hyper_mcu.codegen.netspec import Add, Conv, Head, NetSpec
+from hyper_mcu.codegen.presets import cost, preset, same
+from hyper_mcu.faces.weights import locate
+from hyper_mcu.hypertrain import data, distill
+from hyper_mcu.hypertrain.protocol import cfp_pairs
+
+PAPER = preset("paper@1")
+
+
+def candidates() -> dict[str, NetSpec]:
+    """paper@1 and what it was chosen against."""
+    body = PAPER.layers[:-3]
+    pooled = (*body, same(3, 64, 64, 16, 2), same(1, 64, 96, 2), same(1, 96, 64, relu=False))
+    depthwise = (*body, same(3, 64, 64, 16, 2), same(1, 64, 64), Conv(7, 1, "valid", 64, 64, 64, relu=False))
+    narrow = (same(3, 3, 12, stride=2), same(3, 12, 32, 4, 2), *PAPER.layers[2:])
+    residual = (*PAPER.layers[:7], Add(4), *PAPER.layers[7:])
+    return {
+        "paper@1: 7×7×20 map, CosDot": PAPER,
+        "the same, Dot": replace(PAPER, id="dot", head=Head("dot")),
+        "pooled 64-vector, CosDot": replace(PAPER, id="pooled", layers=pooled, head=Head("cosdot", True)),
+        "7×7 depthwise to 64, CosDot": replace(PAPER, id="depthwise", layers=depthwise),
+        "12 channels at the start": replace(PAPER, id="narrow", layers=narrow),
+        "an Add over stage 5 and 6": replace(PAPER, id="residual", layers=residual),
+    }
+
+
+def measure(spec: NetSpec, faces: data.Faces, cfp: data.Faces, root: Path, steps: int) -> dict[str, Any]:
+    """Costs and accuracies of one candidate."""
+    config = distill.Config(steps=steps, every=steps)
+    with TemporaryDirectory() as out:
+        trunk = distill.train(spec, faces, config, Path(out))
+    pairs = {p: cfp_pairs(root / "cfp", cfp, p) for p in ("FF", "FP")}
+    reached = {**distill.check(trunk, faces, faces.select("val")), **distill.check_pairs(trunk, cfp, pairs)}
+    return {**asdict(cost(spec)), **reached}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Costs and accuracies of candidates for f under one budget.")
+    parser.add_argument("--faces", type=Path, required=True, help="folder with train.csv and cfp/")
+    parser.add_argument("--steps", type=int, default=600, help="steps of 256 images each")
+    parser.add_argument("--cache", type=Path, default=Path(".cache/hypertrain"))
+    parser.add_argument("--save", type=Path, help="write the figures as JSON")
+    o = parser.parse_args()
+    backbone = locate("mbf-w600k")
+    faces = data.load(o.faces, "train.csv", backbone, o.cache)
+    cfp = data.load(o.faces / "cfp", "cfp.csv", backbone, o.cache)
+    rows = {}
+    print(f"{'candidate':30}{'params':>8}{'M MACs':>8}{'person B':>10}{'RAM rows':>10}{'val EER':>9}{'FF':>8}{'FP':>8}")
+    for name, spec in candidates().items():
+        r = rows[name] = measure(spec, faces, cfp, o.faces, o.steps)
+        print(
+            f"{name:30}{r['params']:>8,}{r['macs'] / 1e6:>8.2f}{r['person_bytes']:>10,}{r['ram_rows']:>10,}"
+            f"{r['val_eer']:>9.2%}{r['FF']:>8.2%}{r['FP']:>8.2%}",
+            flush=True,
+        )
+    if o.save:
+        o.save.write_text(
+            json.dumps({**about(), "steps": o.steps, "candidates": rows}, indent=2, ensure_ascii=False) + "\n"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Raw photo in, verdict of the emulated core out: how often is it right, and are host, oracle and core identical?
+
+For each person of a folder PERSON-KIND-NO.jpg: enrols the first frontal photo, asks about the person's other frontal
+photos and about a frontal photo of the next people. Every answer is computed by the oracle, the compiled C of this
+machine and the emulated core, and a difference stops the run.
+
+    python benchmarks/raw_photos.py --photos FACES/raw --save benchmarks/results/raw_photos.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from record import about
+
+from hyper_mcu import enroll, generator
+from hyper_mcu.codegen.emit_c import emit
+from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.parse_header import parse
+from hyper_mcu.probe import ask
+
+STRANGERS = 2  # asked about for each enrolled person
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Verdicts on raw photos, on every target.")
+    parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--target", default="host,m4")
+    parser.add_argument("--save", type=Path, help="write the figures as JSON")
+    o = parser.parse_args()
+    people: dict[str, list[Path]] = {}
+    for photo in sorted(o.photos.glob("*-frontal-*.jpg")):
+        people.setdefault(photo.name.split("-")[0], []).append(photo)
+    names = sorted(people)
+    g = generator.load()
+    genuine, impostor, refused = [], [], []
+    with tempfile.TemporaryDirectory() as folder:
+        header = Path(folder) / "model.h"
+        for i, name in enumerate(names):
+            try:
+                e = enroll.embedding(people[name][0], "largest", enroll.Stopwatch())
+            except UserError as error:
+                refused.append(str(error.what))
+                continue
+            header.write_text(emit(enroll.person(f"p{name}", e, g, enroll.Stopwatch())))
+            person = parse(header).person
+            others = [people[names[(i + k) % len(names)]][-1] for k in range(1, STRANGERS + 1)]
+            for probes, answers in ((people[name][1:], genuine), (others, impostor)):
+                for probe in probes:
+                    try:
+                        a = ask(probe, "largest", header, person, o.target.split(","), lambda text: None)
+                        answers.append(a.run.match)
+                    except UserError as error:
+                        if "oracle" in str(error):
+                            raise
+                        refused.append(str(error.what))
+    print(f"{len(names)} people, {o.target}: every answer identical on oracle and targets")
+    print(f"same person:  {sum(genuine)} of {len(genuine)} accepted")
+    print(f"other person: {len(impostor) - sum(impostor)} of {len(impostor)} rejected")
+    print(f"refused photos: {len(refused)} {sorted(set(refused))}")
+    if o.save:
+        figures = {"people": len(names), "target": o.target, "genuine": len(genuine), "accepted": sum(genuine)}
+        figures |= {"impostor": len(impostor), "rejected": len(impostor) - sum(impostor), "refused": len(refused)}
+        o.save.write_text(json.dumps({**about(), "generator_sha256": g.sha256, **figures}, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
