@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from record import about
 
 from hyper_mcu import enroll, generator
 from hyper_mcu.codegen import oracle

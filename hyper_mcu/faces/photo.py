@@ -44,7 +44,7 @@ def read_photo(path: Path) -> NDArray[np.uint8]:
             except MemoryError as e:
                 raise _too_large(path, "more than the memory holds") from e
             except Exception as e:  # decoders raise whatever the damage makes of the data: OSError, SyntaxError, …
-                raise UserError(path, "photo is damaged", "a whole picture", _reason(e)) from e
+                raise UserError(path, "photo is damaged", "a whole picture", "a truncated or broken file") from e
 
 
 def _head(path: Path) -> bytes:
@@ -83,15 +83,11 @@ def _open(path: Path, formats: list[str]) -> Image.Image:
     except UnidentifiedImageError as e:
         raise UserError(path, "not a photo", "JPEG, PNG, WebP or HEIC", "something else") from e
     except Exception as e:
-        raise UserError(path, "photo is damaged", "a whole picture", _reason(e)) from e
+        raise UserError(path, "photo is damaged", "a whole picture", "a truncated or broken file") from e
 
 
 def _too_large(path: Path, megapixels: str) -> UserError:
     return UserError(path, "picture is too large", f"at most {MAX_PIXELS // 10**6} megapixels", megapixels)
-
-
-def _reason(e: Exception) -> str:
-    return " ".join(str(e).split()) or type(e).__name__
 
 
 def _upright(image: Image.Image) -> Image.Image:

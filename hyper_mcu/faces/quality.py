@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 ENROL_EYES = 20  # pixels between the eyes of an enrolment photo
 PROBE_EYES = 12  # and of a probe
-# Measured with scrfd-500m and mbf-w600k. Kept: all 5,000 frontal CFP crops (least 0.76) and all 2,000 profiles (0.59); the
-# 88 frontal photos of CFP at hand, whole (0.94), reduced to 20 pixels between the eyes (0.68), that and JPEG at 75 (0.67).
-# Refused: every blurred copy of those 88 whose embedding is useless (cosine to the sharp one below 0.5): Gaussian of 3 to
-# 5 crop pixels, as it is (0.27 at most) or as JPEG at 60 (0.30), smear over 9 or 15 crop pixels across (0.35) and down
-# (0.49). In between, 34 % of Gaussian 1.5 (median cosine 0.88) and 98 % of Gaussian 2 (0.77) are refused.
+# Measured with scrfd-500m and mbf-w600k. Kept: all 5,000 frontal CFP crops (least 0.76) and all 2,000 profiles (0.59);
+# the 88 whole frontal photos of CFP at hand (0.94), reduced to 20 pixels between the eyes (0.68), and then JPEG at 75
+# (0.67). Refused: every blurred copy of those 88 whose embedding is useless (cosine to the sharp one below 0.5), of
+# Gaussian 3 to 5 crop pixels (0.27 at most), then JPEG at 60 (0.30), smear over 9 or 15 crop pixels across (0.35) and
+# down (0.49). In between, 34 % of Gaussian 1.5 (median cosine 0.88) and 98 % of Gaussian 2 (0.77) are refused.
 SHARP = 0.5
 DIAGONAL = 0.75  # a diagonal step is longer, so its ratio is larger in the same picture
 
