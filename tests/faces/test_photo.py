@@ -82,12 +82,11 @@ def test_cmyk_jpeg_keeps_its_colours(tmp_path):
     assert np.abs(found.astype(int) - (200, 30, 40)).max() <= 4
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA"])
-def test_transparent_parts_are_white(tmp_path, mode):
+@pytest.mark.parametrize(("name", "mode"), [("a.png", "RGBA"), ("a.png", "LA"), ("a.webp", "RGBA")])
+def test_transparent_parts_are_white(tmp_path, name, mode):
     image = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
     image.putpixel((1, 2), (9, 9, 9, 255))
-    name = "a.png" if mode != "PA" else "a.webp"
-    found = read_photo(save(tmp_path / name, image.convert("RGBA" if mode == "PA" else mode), lossless=True))
+    found = read_photo(save(tmp_path / name, image.convert(mode), lossless=True))
     assert found[0, 0].tolist() == [255, 255, 255]
     assert found[2, 1].tolist() == [9, 9, 9]
 
@@ -194,7 +193,7 @@ def test_damaged_bytes_give_a_picture_or_one_line(tmp_path, sample, changes, cut
     try:
         found = read_photo(tmp_path / "x")
     except UserError as e:
-        assert "\n" not in str(e)
+        assert len(str(e).splitlines()) == 1  # noqa: PT017 - either outcome is right
     else:
         assert found.dtype == np.uint8
         assert found.shape[2] == 3

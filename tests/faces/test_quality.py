@@ -1,0 +1,72 @@
+import cv2
+import numpy as np
+import pytest
+
+from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.faces.align import align
+from hyper_mcu.faces.backbone import embed
+from hyper_mcu.faces.detect import Face, detect
+from hyper_mcu.faces.quality import ENROL_EYES, SHARP, check_sharp, check_size, sharpness
+
+ALL = np.ones((112, 112), bool)
+
+
+@pytest.fixture(scope="module")
+def crop(yao):
+    return align(yao, detect(yao)[0].landmarks)
+
+
+def with_eyes(distance: float) -> Face:
+    marks = np.array([[0, 0], [distance, 0], [5, 5], [2, 9], [8, 9]], np.float32)
+    return Face((0, 0, 20, 20), marks, 0.9)
+
+
+def test_eyes_too_close_are_refused_with_their_distance():
+    for distance, minimum, eyes in ((14.9, 20, 14), (19.99, 20, 19), (11.5, 12, 11)):
+        with pytest.raises(UserError) as e:
+            check_size(with_eyes(distance), minimum, "a.jpg")
+        assert str(e.value) == f"a.jpg: eyes {eyes} px apart; expected at least {minimum}, got {eyes}"
+
+
+def test_eyes_at_the_limit_are_taken():
+    check_size(with_eyes(20), ENROL_EYES, "a.jpg")
+
+
+def test_sharp_crop_is_taken(crop):
+    assert sharpness(crop, ALL) > 0.9
+    check_sharp(crop, ALL, "a.jpg")
+
+
+@pytest.mark.parametrize("sigma", [3, 4, 6])
+def test_useless_blur_is_refused(crop, sigma):
+    blurred = cv2.GaussianBlur(crop, (0, 0), sigma)
+    if sigma > 3:
+        assert (embed(crop[None]) * embed(blurred[None])).sum() < 0.5
+    with pytest.raises(
+        UserError, match=r"^a.jpg: face is blurred; expected a sharpness of at least 0.50, got 0.[012]\d$"
+    ):
+        check_sharp(blurred, ALL, "a.jpg")
+
+
+@pytest.mark.parametrize("kernel", [np.ones((1, 15)), np.ones((15, 1)), np.eye(11)])
+def test_motion_blur_in_any_direction_is_refused(crop, kernel):
+    assert sharpness(cv2.filter2D(crop, -1, kernel / kernel.sum()), ALL) < SHARP
+
+
+def test_contrast_and_brightness_cancel(crop):
+    faint = (crop // 4 + 90).astype(np.uint8)
+    assert abs(sharpness(faint, ALL) / sharpness(crop, ALL) - 1) < 0.1
+
+
+def test_black_around_the_photo_does_not_make_it_sharp(crop):
+    blurred, inside = cv2.GaussianBlur(crop, (0, 0), 4), ALL.copy()
+    inside[:, :20] = inside[100:] = False
+    blurred[~inside] = 0
+    assert sharpness(blurred, inside) < 0.3
+    assert sharpness(blurred, inside) < sharpness(blurred, ALL)
+
+
+def test_flat_crop_is_blurred():
+    flat = np.full((112, 112, 3), 77, np.uint8)
+    assert sharpness(flat, ALL) == 0
+    assert sharpness(flat, ~ALL) == 0
