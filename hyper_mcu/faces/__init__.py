@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hyper_mcu.faces.align import ARCFACE_TEMPLATE, Warp, align, umeyama, warp_of
+from hyper_mcu.faces.align import ARCFACE_TEMPLATE, Warp, align, apply, inside, umeyama, warp_of
 from hyper_mcu.faces.backbone import Backbone, backbone, embed
 from hyper_mcu.faces.detect import Face, detect
 from hyper_mcu.faces.photo import read_photo
-from hyper_mcu.faces.quality import ENROL_EYES, PROBE_EYES, sharpness
+from hyper_mcu.faces.quality import ENROL_EYES, PROBE_EYES, check_sharp, check_size, sharpness, size
 from hyper_mcu.faces.select import Purpose, choose
 from hyper_mcu.faces.weights import WEIGHTS, locate, sha256_of
 
@@ -38,22 +38,21 @@ class Crop:
 def face_crops(path: Path, which: str | None, purpose: Purpose) -> tuple[Crop, ...]:
     """The crops of the meant faces of a photo, in order of their numbers; more than one only if which is "any".
 
-    Faces with eyes less than 12 pixels apart are of no use to anybody: they have no number and are not in the way.
-    Raises UserError for a bad file, no face, several faces without `which`, and for faces too
-    small or, at enrolment, blurred.
+    Faces of a size below 12 pixels are of no use to anybody: they have no number and are not in the way.
+    Raises UserError for a bad file, no face, several faces without `which`, faces too small or, at enrolment, blurred.
     """
-    from hyper_mcu.faces.align import apply, inside
-    from hyper_mcu.faces.quality import check_sharp, check_size
-
     where = str(path)
     image = read_photo(path)
     found = detect(image)
-    usable = [f for f in found if f.eye_distance >= PROBE_EYES]
+    usable = [f for f in found if size(f) >= PROBE_EYES]
     numbers = choose(usable or found[:1], which, where, purpose)
     crops = []
     for number in numbers:
         face = (usable or found)[number - 1]
-        check_size(face, ENROL_EYES if purpose == "enrol" else PROBE_EYES, where)
+        if purpose == "enrol":
+            check_size(face.eye_distance, ENROL_EYES, where)
+        else:
+            check_size(size(face), PROBE_EYES, where)
         warp = warp_of(face.landmarks, *image.shape[:2])
         pixels = apply(warp, image)
         if purpose == "enrol":

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.faces.align import ARCFACE_TEMPLATE, umeyama
 from hyper_mcu.faces.detect import Face
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-ENROL_EYES = 20  # pixels between the eyes of an enrolment photo
-PROBE_EYES = 12  # and of a probe
+ENROL_EYES = 20  # pixels between the eyes of an enrolment photo, which shows the face from the front
+PROBE_EYES = 12  # `size` of a probe, which may be turned aside
 # Measured with scrfd-500m and mbf-w600k. Kept: all 5,000 frontal CFP crops (least 0.76) and all 2,000 profiles (0.59);
 # the 88 whole frontal photos of CFP at hand (0.94), reduced to 20 pixels between the eyes (0.68), and then JPEG at 75
 # (0.67). Refused: every blurred copy of those 88 whose embedding is useless (cosine to the sharp one below 0.5), of
@@ -22,11 +23,18 @@ SHARP = 0.5
 DIAGONAL = 0.75  # a diagonal step is longer, so its ratio is larger in the same picture
 
 
-def check_size(face: Face, minimum: int, where: object) -> None:
+def size(face: Face) -> float:
+    """Pixels between the eyes, or, of a face turned aside, what they would be from the front, by all five landmarks."""
+    import numpy as np
+
+    (x0, y0), (x1, y1) = ARCFACE_TEMPLATE[:2]
+    return max(face.eye_distance, float(np.hypot(x1 - x0, y1 - y0) / np.hypot(*umeyama(face.landmarks)[:, 0])))
+
+
+def check_size(eyes: float, minimum: int, where: object) -> None:
     """Raises UserError where the eyes are less than `minimum` pixels apart."""
-    if face.eye_distance < minimum:
-        eyes = int(face.eye_distance)
-        raise UserError(where, f"eyes {eyes} px apart", f"at least {minimum}", eyes)
+    if eyes < minimum:
+        raise UserError(where, f"eyes {int(eyes)} px apart", f"at least {minimum}", int(eyes))
 
 
 def check_sharp(crop: NDArray[np.uint8], inside: NDArray[np.bool_], where: object) -> None:

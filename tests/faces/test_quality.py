@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.faces.align import align
+from hyper_mcu.faces.align import ARCFACE_TEMPLATE, align
 from hyper_mcu.faces.backbone import embed
 from hyper_mcu.faces.detect import Face, detect
-from hyper_mcu.faces.quality import ENROL_EYES, SHARP, check_sharp, check_size, sharpness
+from hyper_mcu.faces.quality import ENROL_EYES, SHARP, check_sharp, check_size, sharpness, size
 
 ALL = np.ones((112, 112), bool)
 
@@ -16,20 +16,25 @@ def crop(yao):
     return align(yao, detect(yao)[0].landmarks)
 
 
-def with_eyes(distance: float) -> Face:
-    marks = np.array([[0, 0], [distance, 0], [5, 5], [2, 9], [8, 9]], np.float32)
-    return Face((0, 0, 20, 20), marks, 0.9)
-
-
 def test_eyes_too_close_are_refused_with_their_distance():
     for distance, minimum, eyes in ((14.9, 20, 14), (19.99, 20, 19), (11.5, 12, 11)):
         with pytest.raises(UserError) as e:
-            check_size(with_eyes(distance), minimum, "a.jpg")
+            check_size(distance, minimum, "a.jpg")
         assert str(e.value) == f"a.jpg: eyes {eyes} px apart; expected at least {minimum}, got {eyes}"
 
 
 def test_eyes_at_the_limit_are_taken():
-    check_size(with_eyes(20), ENROL_EYES, "a.jpg")
+    check_size(20.0, ENROL_EYES, "a.jpg")
+
+
+def test_size_is_the_eye_distance_from_the_front_even_of_a_profile():
+    marks = 2 * np.array(ARCFACE_TEMPLATE, np.float32)
+    front = Face((0, 0, 200, 200), marks, 0.9)
+    assert size(front) == pytest.approx(front.eye_distance, rel=1e-5)
+    assert front.eye_distance == pytest.approx(70.48, abs=0.01)
+    profile = Face((0, 0, 200, 200), marks * (0.1, 1), 0.9)
+    assert profile.eye_distance < 8
+    assert size(profile) > 45
 
 
 def test_sharp_crop_is_taken(crop):
