@@ -27,6 +27,7 @@ def as_json(answer: Answer, model: Path, photo: Path, p: Person) -> dict[str, An
         "fmr": p.fmr,
         "fnmr": p.fnmr,
         "faces": answer.faces,
+        "face": answer.crop.number,
         "box": [round(v) for v in answer.crop.face.box],
         "runs": {
             t: {
@@ -48,7 +49,9 @@ def as_text(answer: Answer, photo: Path, p: Person) -> str:
     """The answer as a person reads it."""
     run = answer.run
     x0, y0, x1, y1 = (round(v) for v in answer.crop.face.box)
-    which = "" if answer.faces == 1 else f", the best of {answer.faces} faces, at {x0},{y0}–{x1},{y1}"
+    which = (
+        "" if answer.faces == 1 else f", face {answer.crop.number}, the best of {answer.faces}, at {x0},{y0}–{x1},{y1}"
+    )
     lines = [
         f"{photo}{which}: {'MATCH' if run.match else 'no match'} for {p.name}",
         f"  logit {run.logit}, threshold {run.threshold} (FMR {p.fmr:.1%}, FNMR {p.fnmr:.1%} on {p.rates_on})",
