@@ -30,7 +30,9 @@ from hyper_mcu.hypertrain.protocol import Pairs, all_pairs
 class Config:
     """Hyper-parameters of stage 1. Losses: `direct` on 1 − cos(u_k, W e_k), `relation` on squared differences of
     similarities, `contrast` on the cross-entropy between softmax(teacher/τ) and softmax(student/τ) over the batch, both
-    ways, `isometry` on ‖WᵀW − I‖² (so that the student's cosine stays the teacher's)."""
+    ways, `isometry` on ‖WᵀW − I‖² (so that the student's cosine stays the teacher's).
+    `partner` is the share of probes whose enrolled photo is another one of the same person, where there is one.
+    """
 
     steps: int = 2000
     batch: int = 256
@@ -39,9 +41,10 @@ class Config:
     warmup: int = 100
     direct: float = 1.0
     relation: float = 5.0
-    contrast: float = 0.0
+    contrast: float = 1.0
     temperature: float = 0.07
     isometry: float = 0.1
+    partner: float = 0.75
     seed: int = 0
     every: int = 500  # steps between checks on the held-out people
 
@@ -74,6 +77,23 @@ def enrol_embeddings(faces: Faces) -> NDArray[np.float32]:
     """Unit mean of the embeddings of a crop and of its mirror image, float32 (N, d): what enrolment uses."""
     e = faces.embeddings.astype(np.float32).mean(1)
     return e / np.linalg.norm(e, axis=1, keepdims=True)
+
+
+def albums(faces: Faces) -> list[NDArray[np.int64]]:
+    """For each image all images of its person, itself included; alone where it has no label."""
+    by_name: dict[str, list[int]] = {}
+    for i, name in enumerate(faces.identity.tolist()):
+        by_name.setdefault(name or f"unlabelled {i}", []).append(i)
+    album = {name: np.array(v) for name, v in by_name.items()}
+    return [album[name or f"unlabelled {i}"] for i, name in enumerate(faces.identity.tolist())]
+
+
+def partners(
+    rows: NDArray[np.int64], album: list[NDArray[np.int64]], share: float, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """The enrolled image of each probed one: with probability `share` a random image of its person, else itself."""
+    changed = rng.random(len(rows)) < share
+    return np.array([rng.choice(album[k]) if c else k for k, c in zip(rows, changed, strict=True)])
 
 
 def loss(c: Config, student: Tensor, teacher: Tensor, head: Tensor) -> tuple[Tensor, dict[str, float]]:
@@ -129,30 +149,34 @@ def check_pairs(trunk: Trunk, faces: Faces, pairs: dict[str, Pairs]) -> dict[str
     return {k: ten_folds((heads[p.enrol] * looks[p.probe]).sum(1), p.same, p.fold)[0] for k, p in pairs.items()}
 
 
-def train(spec: NetSpec, faces: Faces, c: Config, out: Path) -> Trunk:
+def train(spec: NetSpec, faces: Faces, c: Config, out: Path, start: Path | None = None) -> Trunk:
     """Trains a trunk on the `train` and `unlabelled` images; logs to out/log.jsonl, saves out/trunk.pt at checks."""
     out.mkdir(parents=True, exist_ok=True)
     index = np.concatenate([faces.select("train"), faces.select("unlabelled")])
     val = faces.select("val")
     e = torch.from_numpy(enrol_embeddings(faces))
-    trunk = Trunk(spec, e.shape[1], c.seed)
+    trunk, rng = Trunk(spec, e.shape[1], c.seed), np.random.default_rng(c.seed)
+    album = albums(faces)
+    if start is not None:
+        trunk.load_state_dict(torch.load(start))
     optimiser = torch.optim.AdamW(trunk.parameters(), c.lr, weight_decay=c.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda s: min(1.0, (s + 1) / c.warmup) * 0.5 * (1 + np.cos(np.pi * min(1.0, s / c.steps)))
     )
-    start, log = time.monotonic(), (out / "log.jsonl").open("w")
+    began, log = time.monotonic(), (out / "log.jsonl").open("w")
     log.write(json.dumps({"spec": spec.id, "spec_sha256": spec.sha256, **asdict(c)}) + "\n")
     batches = augment.batches(faces.crops, (index[o] for o in orders(len(index), c)), c.seed)
     for step, (rows, x) in enumerate(batches, 1):
-        target = e[torch.from_numpy(rows)]
-        student = trunk.enrol(target) @ trunk.look(x, True).T
-        total, parts = loss(c, student, target @ target.T, trunk.head)
+        enrolled, probed = e[torch.from_numpy(partners(rows, album, c.partner, rng))], e[torch.from_numpy(rows)]
+        student = trunk.enrol(enrolled) @ trunk.look(x, True).T
+        teacher = (enrolled @ probed.T).fill_diagonal_(1.0)  # a pair of one person, whatever the teacher thinks
+        total, parts = loss(c, student, teacher, trunk.head)
         optimiser.zero_grad(set_to_none=True)
         total.backward()
         optimiser.step()
         schedule.step()
         if step % 50 == 0 or step == c.steps:
-            row = {"step": step, "loss": float(total.detach()), **parts, "seconds": round(time.monotonic() - start, 1)}
+            row = {"step": step, "loss": float(total.detach()), **parts, "seconds": round(time.monotonic() - began, 1)}
             if step % c.every == 0 or step == c.steps:
                 row |= check(trunk, faces, val)
                 torch.save(trunk.state_dict(), out / "trunk.part")
