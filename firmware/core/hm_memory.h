@@ -22,4 +22,32 @@ void *memset(void *to, int value, size_t n);
 #endif
 #endif
 
+/* -ffreestanding makes every memcpy a call, be it of four bytes; the builtins may still become a load and a store. */
+#if defined(__GNUC__)
+#define HM_MEMCPY __builtin_memcpy
+#define HM_MEMSET __builtin_memset
+#else
+#define HM_MEMCPY memcpy
+#define HM_MEMSET memset
+#endif
+
+static inline void hm_copy(void *to, const void *from, size_t n)
+{
+    HM_MEMCPY(to, from, n);
+}
+
+static inline void hm_fill(void *to, int value, size_t n)
+{
+    HM_MEMSET(to, value, n);
+}
+
+/* Zeros that stay, where a compiler that sees the whole program could leave out what nobody reads afterwards. */
+static inline void hm_wipe(void *what, size_t n)
+{
+    HM_MEMSET(what, 0, n);
+#if defined(__GNUC__)
+    __asm__ volatile("" : : "r"(what) : "memory");
+#endif
+}
+
 #endif

@@ -12,6 +12,8 @@
 #define HM_STATIC_ASSERT(condition, message) _Static_assert(condition, message)
 #endif
 
+HM_STATIC_ASSERT(sizeof(int) >= sizeof(int32_t), "hyper-mcu: indices and products need an int of 32 bits");
+
 #if defined(__GNUC__)
 #define HM_MUST_CHECK __attribute__((warn_unused_result))
 #else

@@ -301,6 +301,10 @@ int main(void)
     p.threshold--;
     EXPECT(hm_verify(&session, &p, image, &v) == HM_CORRUPT_PERSON && refused(&v));
     p = HM_PERSON;
+    p.threshold = INT32_MIN;
+    p.crc = hm_check_sum(&p); /* no tool makes it: with it an image that CosDot cannot judge would match */
+    EXPECT(hm_verify(&session, &p, image, &v) == HM_CORRUPT_PERSON && refused(&v));
+    p = HM_PERSON;
     p.weights = NULL;
     EXPECT(hm_verify(&session, &p, image, &v) == HM_NULL_POINTER && refused(&v));
 

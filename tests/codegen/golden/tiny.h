@@ -1,4 +1,4 @@
-/* hyper-mcu model.h, ABI 1. SHA-256 of what follows this line: a9caf1f1d8d9d77909a033920cf6c5005ea4c025772f7a2d81585c5db0388267 */
+/* hyper-mcu model.h, ABI 1. SHA-256 of what follows this line: 3b765b6b0ddc166eb06344d4331a93fae007cdba17159af72ba5abb730dddfd1 */
 /*
  * alice: a face-verification network for one person. Made by hyper-mcu 0.1.0; do not edit.
  *
@@ -25,6 +25,8 @@
  *     hm_verdict verdict;
  *     if (hm_verify(&session, &HM_PERSON, crop, &verdict) == HM_OK && verdict.match) { open_the_door(); }
  *
+ * A lock asks for verdict.decision == HM_MATCH instead of verdict.match: no single flipped bit makes that true.
+ *
  * More people of the same network: include their headers side by side, everywhere; they share one engine. A file that
  * is to hold only a person's data defines HYPER_MCU_PERSON_DATA instead. Another network: make it with another prefix.
  */
@@ -48,6 +50,8 @@
 #else
 #define HM_STATIC_ASSERT(condition, message) _Static_assert(condition, message)
 #endif
+
+HM_STATIC_ASSERT(sizeof(int) >= sizeof(int32_t), "hyper-mcu: indices and products need an int of 32 bits");
 
 #if defined(__GNUC__)
 #define HM_MUST_CHECK __attribute__((warn_unused_result))
@@ -218,6 +222,34 @@ void *memset(void *to, int value, size_t n);
 }
 #endif
 #endif
+
+/* -ffreestanding makes every memcpy a call, be it of four bytes; the builtins may still become a load and a store. */
+#if defined(__GNUC__)
+#define HM_MEMCPY __builtin_memcpy
+#define HM_MEMSET __builtin_memset
+#else
+#define HM_MEMCPY memcpy
+#define HM_MEMSET memset
+#endif
+
+static inline void hm_copy(void *to, const void *from, size_t n)
+{
+    HM_MEMCPY(to, from, n);
+}
+
+static inline void hm_fill(void *to, int value, size_t n)
+{
+    HM_MEMSET(to, value, n);
+}
+
+/* Zeros that stay, where a compiler that sees the whole program could leave out what nobody reads afterwards. */
+static inline void hm_wipe(void *what, size_t n)
+{
+    HM_MEMSET(what, 0, n);
+#if defined(__GNUC__)
+    __asm__ volatile("" : : "r"(what) : "memory");
+#endif
+}
 
 #endif
 
@@ -444,11 +476,11 @@ static void hm_stage0_row(hm_conv conv, const uint8_t *const rows[3], uint8_t *o
         const int from = left < 0 ? -left : 0;
         const int to = left + k > in_w ? in_w - left : k;
         if (to - from < k || rows[0] == NULL || rows[k - 1] == NULL) {
-            memset(patch, 128, taps); /* the byte of a pixel of value 0 */
+            hm_fill(patch, 128, taps); /* the byte of a pixel of value 0 */
         }
         for (int ky = 0; ky < k; ky++) {
             if (rows[ky] != NULL) {
-                memcpy(patch + (ky * k + from) * in_c, rows[ky] + (left + from) * in_c, (size_t)(to - from) * in_c);
+                hm_copy(patch + (ky * k + from) * in_c, rows[ky] + (left + from) * in_c, (size_t)(to - from) * in_c);
             }
         }
         for (int c = 0; c < 4; c += 4) {
@@ -477,12 +509,12 @@ static void hm_stage1_row(hm_conv conv, const uint8_t *const rows[3], uint8_t *o
         const int from = left < 0 ? -left : 0;
         const int to = left + k > in_w ? in_w - left : k;
         if (to - from < k || rows[0] == NULL || rows[k - 1] == NULL) {
-            memset(patch, 0, taps);
+            hm_fill(patch, 0, taps);
         }
         for (int g = 0; g < groups; g++) {
             for (int ky = 0; ky < k; ky++) {
                 for (int kx = from; kx < to && rows[ky] != NULL; kx++) {
-                    memcpy(patch + (ky * k + kx) * in_g, rows[ky] + (left + kx) * in_c + g * in_g, in_g);
+                    hm_copy(patch + (ky * k + kx) * in_g, rows[ky] + (left + kx) * in_c + g * in_g, in_g);
                 }
             }
             for (int c = g * out_g; c < (g + 1) * out_g; c++) {
@@ -597,7 +629,7 @@ static uint32_t hm_check_sum(const hm_person *person)
 
 static void hm_reject(hm_verdict *verdict)
 {
-    memset(verdict, 0, sizeof *verdict);
+    hm_fill(verdict, 0, sizeof *verdict);
     verdict->decision = HM_NO_MATCH;
 }
 
@@ -613,7 +645,8 @@ hm_status hm_begin(hm_session *session, const hm_person *person)
     if (person->abi != HM_ABI || person->architecture != HM_ARCHITECTURE) {
         return HM_WRONG_ENGINE;
     }
-    if (hm_check_sum(person) != person->crc) {
+    /* INT32_MIN is CosDot's logit of what it cannot judge: no threshold may let that pass. */
+    if (hm_check_sum(person) != person->crc || person->threshold == INT32_MIN) {
         return HM_CORRUPT_PERSON;
     }
     session->person.pointer = person;
@@ -659,7 +692,7 @@ hm_status hm_push_row(hm_session *session, const uint8_t *row)
         hm_report(0, session->rows_out, out, 18, 128);
         session->rows_out++;
     }
-    memcpy(kept + (newest % 2) * HM_ROW_BYTES, row, HM_ROW_BYTES);
+    hm_copy(kept + (newest % 2) * HM_ROW_BYTES, row, HM_ROW_BYTES);
     session->rows_in++;
     return HM_OK;
 }
@@ -685,7 +718,7 @@ hm_status hm_end(hm_session *session, hm_verdict *verdict)
         verdict->match = verdict->decision == HM_MATCH;
         status = HM_OK;
     }
-    memset(session, 0, sizeof *session); /* what a face left behind, and the session is over */
+    hm_wipe(session, sizeof *session); /* what a face left behind, and the session is over */
     return status;
 }
 
