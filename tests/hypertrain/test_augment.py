@@ -1,0 +1,85 @@
+"""Augmented views: what stays, what changes, and that a seed gives the same batches again."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs hyper-mcu[train]: torch")
+pytest.importorskip("cv2", reason="needs hyper-mcu[train]: opencv-python-headless")
+
+from hyper_mcu.hypertrain import augment  # noqa: E402
+from hyper_mcu.hypertrain.data import MARGIN  # noqa: E402
+
+
+class Still:
+    """A random generator that draws only zeros: no turn, no shift; and whether to mirror."""
+
+    def __init__(self, mirrored: bool) -> None:
+        self.mirrored = mirrored
+
+    def standard_normal(self, size=None):  # type: ignore[no-untyped-def]
+        return 0.0 if size is None else np.zeros(size)
+
+    def random(self) -> float:
+        return 0.0 if self.mirrored else 0.9
+
+
+def crops(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, 128, 128, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_view_without_chance_is_the_central_crop(mirrored: bool) -> None:
+    (crop,) = crops(1)
+    centre = crop[MARGIN:-MARGIN, MARGIN:-MARGIN]
+    got = augment.view(crop, Still(mirrored))  # type: ignore[arg-type]
+    assert np.array_equal(got, centre[:, ::-1] if mirrored else centre)
+
+
+def test_views_move_the_face_by_a_few_pixels_and_mirror_half_of_them() -> None:
+    crop = np.zeros((128, 128, 3), np.uint8)
+    crop[60:68, 84:92] = 255  # left of it is where its mirror image comes to lie
+    rng = np.random.default_rng(1)
+    places = np.array([np.argwhere(augment.view(crop, rng)[..., 0] > 127).mean(0) for _ in range(200)])
+    right = places[:, 1] > 55.5
+    assert 70 < right.sum() < 130
+    sideways = np.abs(places[:, 1] - 55.5)  # a mirror image is as far from the middle
+    assert abs(np.median(sideways) - 24) < 1
+    assert 2 < places[:, 0].std() < 5
+    assert np.abs(places - (55.5, 55.5)).max() < 45
+
+
+def test_input_of_f_is_the_pixel_less_128_over_128() -> None:
+    x = augment.to_input(np.array([[[[0, 128, 255]]]], np.uint8))
+    assert (x.shape, x.dtype) == ((1, 3, 1, 1), torch.float32)
+    assert x.flatten().tolist() == [-1.0, 0.0, 127 / 128]
+
+
+def test_relit_images_stay_in_the_range_of_bytes_and_keep_their_pattern() -> None:
+    images = np.repeat(np.linspace(0, 255, 64).astype(np.uint8).reshape(1, 8, 8, 1), 3, 3)
+    many = np.repeat(images, 50, 0)
+    x = augment.relight(many, torch.Generator().manual_seed(0)).float()
+    assert x.shape == (50, 3, 8, 8)
+    assert float(x.min()) >= -1
+    assert float(x.max()) <= 127 / 128
+    means = x.mean((1, 2, 3))
+    assert 0.05 < float(means.std()) < 0.4
+    flat = x.flatten(2)
+    assert bool((flat.diff(dim=2) >= 0).all()), "brighter stays brighter"
+    assert float((flat[:, 0] - flat[:, 1]).abs().mean()) > 0.02, "channels are tinted apart"
+
+
+def test_batches_come_in_order_and_a_seed_repeats_them() -> None:
+    pictures = crops(6)
+    order = [np.array([5, 0]), np.array([1, 1]), np.array([2, 3]), np.array([4, 0])]
+    first, again = (list(augment.batches(pictures, iter(order), seed=3)) for _ in range(2))
+    assert [rows.tolist() for rows, _ in first] == [o.tolist() for o in order]
+    assert all(x.shape == (2, 3, 112, 112) for _, x in first)
+    assert all(torch.equal(a, b) for (_, a), (_, b) in zip(first, again, strict=True))
+    other = list(augment.batches(pictures, iter(order), seed=4))
+    assert not torch.equal(first[0][1], other[0][1])
+    assert not torch.equal(first[1][1][0], first[1][1][1]), "one image twice is two views"
+
+
+def test_an_error_in_the_order_reaches_the_caller() -> None:
+    with pytest.raises(IndexError):
+        list(augment.batches(crops(2), iter([np.array([0]), np.array([7])]), seed=0))

@@ -1,0 +1,88 @@
+"""`hyper-mcu train` and `eval`: mistakes in the options are one line each, and nothing is written."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="needs hyper-mcu[train]: torch")
+pytest.importorskip("onnx", reason="needs hyper-mcu[train]: onnx")
+pytest.importorskip("cv2", reason="needs hyper-mcu[train]: opencv-python-headless")
+
+from hyper_mcu import cli, hypertrain
+from hyper_mcu.cli.train import override
+from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.hypertrain.distill import Config
+
+KEYS = ", ".join(f"trunk.{k}" for k in vars(Config()))
+
+
+@pytest.fixture
+def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+    """The one line on stderr of a refused call in an empty folder that stays empty."""
+
+    def call(*words: object) -> str:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["hyper-mcu", *(str(w) for w in words)])
+        with pytest.raises(SystemExit) as e:
+            cli.main()
+        said = capsys.readouterr()
+        assert (e.value.code, said.out, said.err.count("\n")) == (2, "", 1)
+        assert list(tmp_path.iterdir()) == []
+        return said.err.rstrip("\n")
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("--set", "tail.a=1"), "--set: unknown stage in tail.a=1; expected trunk.…, personal.… or shape.…, got tail"),
+        (("--set", "trunk.step=1"), f"--set: unknown key trunk.step; expected {KEYS}, got step"),
+        (("--set", "trunk"), f"--set: unknown key trunk; expected {KEYS}, got nothing"),
+        (("--set", "trunk.steps=1.5"), "--set: trunk.steps; expected int, got 1.5"),
+        (("--set", "personal.lr=fast"), "--set: personal.lr; expected float, got fast"),
+        (("--netspec", "huge"), "netspec: no preset huge; expected paper@1 or nano@1, got huge"),
+        ((), "faces/train.csv: not a data set; expected the table of a data set, got no such file"),
+    ],
+)  # fmt: skip
+def test_mistakes_in_a_call_of_train(refused, words: tuple[str, ...], text: str) -> None:  # type: ignore[no-untyped-def]
+    assert refused("train", "--data", "faces", "--out", "run", *words) == text
+
+
+def test_eval_of_a_missing_generator(refused) -> None:  # type: ignore[no-untyped-def]
+    said = refused("eval", "cfp", "--root", "cfp", "--generator", "g.onnx")
+    assert said == "g.onnx: no generator; expected an ONNX file written by hyper-mcu train, got no such file"
+
+
+def test_eval_of_a_folder_that_is_no_set(refused) -> None:  # type: ignore[no-untyped-def]
+    said = refused("eval", "cfp", "--root", "cfp")
+    assert said == "cfp/cfp.csv: not a data set; expected the table of a data set, got no such file"
+
+
+@pytest.mark.parametrize("command", ["train", "eval"])
+def test_missing_torch_is_named_with_its_install_line(  # type: ignore[no-untyped-def]
+    refused, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.delitem(sys.modules, "hyper_mcu.hypertrain.evaluate", raising=False)
+    monkeypatch.delattr(hypertrain, "evaluate", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    words = ("cfp", "--root", "x") if command == "eval" else ("--data", "x", "--out", "y")
+    said = refused(command, *words)
+    assert said.startswith(f"hyper-mcu {command}: needs torch")
+    assert "; expected pip install 'hyper-mcu[train]', got " in said
+
+
+def test_settings_of_one_stage_leave_the_others_alone() -> None:
+    settings = ("trunk.steps=7", "personal.steps=9", "trunk.lr=0.5", "trunk.steps=8")
+    assert override(Config(), "trunk", settings) == replace(Config(), steps=8, lr=0.5)
+    assert override(Config(), "shape", settings) == Config()
+
+
+def test_settings_keep_their_types() -> None:
+    assert type(override(Config(), "trunk", ("trunk.lr=1",)).lr) is float
+    with pytest.raises(UserError, match=r"^--set: trunk.batch; expected int, got 2e2$"):
+        override(Config(), "trunk", ("trunk.batch=2e2",))
