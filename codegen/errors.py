@@ -13,4 +13,15 @@ class UserError(Exception):
     def __init__(self, where: object, what: str, expected: str = "", got: object = "") -> None:
         self.where, self.what, self.expected, self.got = str(where), what, expected, str(got)
         tail = f"; expected {expected}, got {got}" if expected else ""
-        super().__init__(f"{where}: {what}{tail}")
+        super().__init__(one_line(f"{where}: {what}{tail}"))
+
+
+def one_line(text: str) -> str:
+    r"""Text for a terminal: line ends, escapes and other characters that do not print are spelt out.
+
+    File names and values from files may hold any of them.
+
+    >>> print(one_line("a\x1b[2J\nb.jpg: größer"))
+    a\x1b[2J\nb.jpg: größer
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

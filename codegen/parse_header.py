@@ -1,7 +1,8 @@
 """Reads a model.h back: the Person in it, integers included, and that nothing was changed since it was written.
 
 The C arrays are the integers; the JSON in the last comment is what C does not say. The first line carries the SHA-256
-of all that follows, so what comes through here is what emit_c wrote.
+of all that follows, against accidents. Against forgery the Person that was read is emitted again and has to give the
+very text: what comes through here holds no C but what emit_c writes, so that it may be compiled and run.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hyper_mcu.codegen.emit_c import FIRST_LINE
+from hyper_mcu.codegen.emit_c import FIRST_LINE, emit
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.layout import ABI, architecture, check_sum, person_bytes, session_bytes
 from hyper_mcu.codegen.netspec import Conv, NetSpec, from_json
@@ -25,7 +26,8 @@ from hyper_mcu.codegen.person import KnownAnswer, Person, Provenance
 from hyper_mcu.codegen.qnet import QConv, QHead, QNet
 from hyper_mcu.codegen.stages import PIXEL_ZERO
 
-_FIRST = re.compile(re.escape(FIRST_LINE).replace(r"\{abi\}", r"(\d+)").replace(r"\{sha256\}", "([0-9a-f]{64})"))
+_FIRST = re.compile(re.escape(FIRST_LINE).replace(r"\{abi\}", "([0-9]{1,9})").replace(r"\{sha256\}", "([0-9a-f]{64})"))
+_NONSENSE = (ArithmeticError, AttributeError, LookupError, RecursionError, StopIteration, TypeError, ValueError)
 _ARRAY = re.compile(r"/\* (\w+) \*/\n +(\{[^}]*\}|-?\w+)")
 
 
@@ -54,13 +56,14 @@ def parse(path: Path | str) -> Header:
         data = Path(path).read_bytes()
     except OSError as e:
         raise UserError(path, "cannot be read", "a model.h of hyper-mcu", e.strerror or str(e)) from e
-    return parse_text(data.decode("ascii", "backslashreplace"), str(path))
+    return parse_text(data.decode("latin-1"), str(path))  # byte by byte: emit_c writes ASCII alone
 
 
 def parse_text(text: str, where: str = "model.h") -> Header:
     """The Header in the text of a model.h, whatever its line ends.
 
-    Raises UserError for a text that emit_c did not write, that has another ABI, or that was changed or cut since.
+    Raises UserError for a text that emit_c does not write (whoever did), that has another ABI, or that was changed or
+    cut since.
     """
     text = text.replace("\r\n", "\n")
     line, _, body = text.partition("\n")
@@ -80,16 +83,34 @@ def parse_text(text: str, where: str = "model.h") -> Header:
         raise UserError(where, "corrupted, cut or edited", f"SHA-256 {sha256}", digest)
     try:
         facts = json.loads(body[body.rindex('\n{"abi"') : body.rindex("*/")])
-        person = _person(facts, _arrays(body))
-    except (KeyError, TypeError, ValueError, IndexError) as e:
+        with np.errstate(over="ignore"):  # a scale beyond float32 is refused as an infinite one
+            person = _person(facts, _arrays(body))
+        again = emit(person, facts["prefix"])
+    except UserError as e:
+        raise UserError(f"{where}, {e.where}", e.what, e.expected, e.got) from e
+    except _NONSENSE as e:
         raise UserError(
-            where, "not a hyper-mcu header", "arrays and facts as written by emit_c", f"{type(e).__name__} {e}"
+            where, "not a hyper-mcu header", "arrays and facts as written by emit_c", f"{type(e).__name__} {e}"[:200]
         ) from e
     if f"0x{check_sum(person):08X}U" not in body:
         raise UserError(where, "inconsistent", f"check sum 0x{check_sum(person):08X}", "another")
+    if again != text:
+        raise _otherwise(where, again, text)
     return Header(
         person, abi, facts["prefix"], sha256, len(text), person_bytes(person), session_bytes(person.qnet.spec)
     )
+
+
+def _otherwise(where: str, again: str, text: str) -> UserError:
+    """The error of a text that is not what its person gives: another version's, or C of somebody else's hand."""
+    pairs = list(zip(again.split("\n"), text.split("\n"), strict=False))
+    at = next((i for i in range(1, len(pairs)) if pairs[i][0] != pairs[i][1]), 0)  # the first line is of all others
+    what = "not what this version of hyper-mcu writes for its person; enrol again to regenerate it"
+    return UserError(where, what, f"line {at + 1} {_short(pairs[at][0])}", _short(pairs[at][1]))
+
+
+def _short(line: str) -> str:
+    return repr(line if len(line) <= 60 else line[:57] + "...")
 
 
 def _arrays(body: str) -> dict[str, NDArray[np.int64]]:

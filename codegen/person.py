@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.fixedpoint import INT32_MAX, INT32_MIN
@@ -23,9 +23,9 @@ class KnownAnswer:
     layers_sha256: str
 
     def __post_init__(self) -> None:
-        if not 0 < self.seed < 2**32:
+        if type(self.seed) is not int or not 0 < self.seed < 2**32:
             raise UserError("known answer", "seed", "1…2^32−1", self.seed)
-        if not INT32_MIN <= self.logit <= INT32_MAX:
+        if type(self.logit) is not int or not INT32_MIN <= self.logit <= INT32_MAX:
             raise UserError("known answer", "logit", "an int32", self.logit)
         if not re.fullmatch("[0-9a-f]{64}", self.layers_sha256):
             raise UserError("known answer", "layers_sha256", "64 hexadecimal digits", repr(self.layers_sha256))
@@ -33,13 +33,20 @@ class KnownAnswer:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What made the net: tool version, backbone and generator by name and SHA-256 (hex)."""
+    """What made the net: tool version, backbone and generator by name and SHA-256 (hex).
+
+    Raises UserError for words that do not print on one line.
+    """
 
     tool: str
     backbone: str
     backbone_sha256: str
     generator: str
     generator_sha256: str
+
+    def __post_init__(self) -> None:
+        for what, text in asdict(self).items():
+            _check_words("provenance", what, text)
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,8 @@ class Person:
 
     name: a C identifier; threshold: match iff logit ≥ threshold (int32); fmr, fnmr: the rates that the threshold stands
     for on the held-out people, 0…1, with `rates_on` saying which; score: the threshold as a cosine (CosDot) or a real
-    logit (Dot). The threshold is above INT32_MIN, the logit of an image that CosDot cannot judge. Raises UserError.
+    logit (Dot). The threshold is above INT32_MIN, the logit of an image that CosDot cannot judge; words print on one
+    line. Raises UserError.
     """
 
     name: str
@@ -65,10 +73,16 @@ class Person:
         if not (self.name.isidentifier() and self.name.isascii()):
             raise UserError("person", "name", "a C identifier of letters, digits and _", repr(self.name))
         where = f"person {self.name}"
-        if not INT32_MIN < self.threshold <= INT32_MAX:
+        if type(self.threshold) is not int or not INT32_MIN < self.threshold <= INT32_MAX:
             raise UserError(where, "threshold", "an int32 above INT32_MIN", self.threshold)
         for what, rate in (("fmr", self.fmr), ("fnmr", self.fnmr)):
             if not 0 <= rate <= 1:
                 raise UserError(where, what, "a rate of 0…1", rate)
         if not math.isfinite(self.score):
             raise UserError(where, "score", "a finite number", self.score)
+        _check_words(where, "rates_on", self.rates_on)
+
+
+def _check_words(where: str, what: str, text: object) -> None:
+    if not isinstance(text, str) or not text.isprintable():
+        raise UserError(where, what, "printable text on one line", repr(text))

@@ -58,7 +58,7 @@ def test_the_same_person_gives_the_same_text_of_plain_lines():
 
 @needs_host
 def test_text_from_outside_cannot_leave_its_comment(tmp_path):
-    p = replace(person(net(TINY)), rates_on='*/ #error " ??/ \\\n /* ünder')
+    p = replace(person(net(TINY)), rates_on='*/ #error " ??/ \\ /* ünder \\')
     compile_c(tmp_path, {"model.h": emit(p), "main.c": IMPLEMENTATION + USER + "int main(void) { return 0; }\n"}, *C11)
 
 

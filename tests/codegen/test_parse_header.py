@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -53,7 +54,7 @@ def test_what_was_emitted_is_read_back(spec):
 
 
 def test_words_with_marks_and_letters_are_read_back_as_they_were():
-    p = replace(person(net(TINY)), rates_on='*/ ??/ "quoted" /* \\ größer\nzweite', fmr=1 / 3)
+    p = replace(person(net(TINY)), rates_on='*/ ??/ "quoted" /* \\ größer', fmr=1 / 3)
     assert same_person(parse_text(emit(p)).person, p)
 
 
@@ -121,3 +122,65 @@ def test_a_text_that_is_signed_but_no_model_is_refused(text):
     )
     moved = text.replace('"threshold": 0', '"threshold": 1', 1)
     assert refusal(resigned(moved)).startswith("model.h: inconsistent; expected check sum 0x")
+
+
+def test_c_of_another_hand_is_refused_though_the_file_is_signed(text):
+    """What comes through is compiled and run: it may hold no C but what emit_c writes."""
+    again = "model.h: not what this version of hyper-mcu writes for its person; enrol again to regenerate it; expected "
+    evil = text.replace("/* ==== Implementation", "static void evil(void);\n/* ==== Implementation", 1)
+    number = evil[: evil.index("static void evil")].count("\n") + 1
+    line = "/* ==== Implementation " + "=" * 34 + "..."
+    assert refusal(resigned(evil)) == again + f"line {number} '{line}', got 'static void evil(void);'"
+    lower = text.replace("    0, /* threshold */", "    -9, /* threshold */", 1)
+    assert refusal(resigned(lower)).endswith("'    0, /* threshold */', got '    -9, /* threshold */'")
+    assert refusal(resigned(text + "int x;\n")) == again + f"line {text.count(chr(10)) + 1} '', got 'int x;'"
+    assert refusal(text.replace("ABI 1.", "ABI 01.", 1)).startswith(again + "line 1 '/* hyper-mcu model.h, ABI 1. ")
+
+
+def with_facts(text, **facts):
+    """The text with facts of its JSON replaced, signed again."""
+    at = text.rindex('\n{"abi"') + 1
+    return resigned(text[:at] + json.dumps({**json.loads(text[at : text.rindex("*/")]), **facts}) + "\n*/\n")
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"name": 5}, "AttributeError 'int' object has no attribute 'isidentifier'"),
+        ({"known": [1]}, "TypeError "),
+        ({"out_scale": []}, "StopIteration "),
+        ({"prefix": 3}, "TypeError "),
+        ({"score": 10**400}, "OverflowError "),
+    ],
+)
+def test_facts_of_another_kind_are_refused(text, facts, said):
+    expected = "model.h: not a hyper-mcu header; expected arrays and facts as written by emit_c, got "
+    assert refusal(with_facts(text, **facts)).startswith(expected + said)
+
+
+def test_facts_that_break_a_rule_are_refused_by_file_and_rule(text):
+    assert refusal(with_facts(text, threshold=0.5)) == (
+        "model.h, person alice: threshold; expected an int32 above INT32_MIN, got 0.5"
+    )
+    assert refusal(with_facts(text, head_scale=1e300)) == (
+        "model.h, qnet tiny@1 head: weight scale; expected a positive float32, got inf"
+    )
+    assert refusal(with_facts(text, rates_on="\x1b[2J")) == (
+        r"model.h, person alice: rates_on; expected printable text on one line, got '\x1b[2J'"
+    )
+
+
+def test_numbers_and_depths_without_end_are_refused(text):
+    numbers = text.replace("/* bias0 */\n    {", "/* bias0 */\n    {" + "9" * 30 + ", ", 1)
+    deep = text.replace('"score": 0.25', '"score": ' + "[" * 100_000 + "]" * 100_000, 1)
+    expected = "model.h: not a hyper-mcu header; expected arrays and facts as written by emit_c, got "
+    assert refusal(resigned(numbers)).startswith(expected + "OverflowError ")
+    assert refusal(resigned(deep)).startswith(expected + "RecursionError ")
+    assert refusal(text.replace("ABI 1.", f"ABI {'9' * 5000}.", 1)).startswith("model.h: not a hyper-mcu header; ")
+
+
+def test_a_byte_that_is_no_ascii_is_not_taken_for_its_escape(text, tmp_path):
+    spelt = resigned(text.replace("face", r"f\xffce", 1)).encode()
+    (tmp_path / "model.h").write_bytes(spelt.replace(rb"\xff", b"\xff"))
+    with pytest.raises(UserError, match=r"model\.h: corrupted, cut or edited"):
+        parse(tmp_path / "model.h")

@@ -19,6 +19,9 @@ ALICE = person(net(TINY))
         ({"name": "zoë"}, "person: name; expected a C identifier of letters, digits and _, got 'zoë'"),
         ({"threshold": -(2**31)}, "person alice: threshold; expected an int32 above INT32_MIN, got -2147483648"),
         ({"threshold": 2**31}, "person alice: threshold; expected an int32 above INT32_MIN, got 2147483648"),
+        ({"threshold": 0.0}, "person alice: threshold; expected an int32 above INT32_MIN, got 0.0"),
+        ({"threshold": True}, "person alice: threshold; expected an int32 above INT32_MIN, got True"),
+        ({"rates_on": "a\nb"}, "person alice: rates_on; expected printable text on one line, got 'a\\nb'"),
         ({"fmr": 1.5}, "person alice: fmr; expected a rate of 0…1, got 1.5"),
         ({"fnmr": float("nan")}, "person alice: fnmr; expected a rate of 0…1, got nan"),
         ({"score": float("inf")}, "person alice: score; expected a finite number, got inf"),
@@ -34,6 +37,7 @@ def test_person_that_breaks_its_promise_is_refused(change, message):
     ("change", "message"),
     [
         ({"seed": 0}, "known answer: seed; expected 1…2^32−1, got 0"),
+        ({"seed": 7.0}, "known answer: seed; expected 1…2^32−1, got 7.0"),
         ({"logit": 2**31}, "known answer: logit; expected an int32, got 2147483648"),
         ({"layers_sha256": "ab"}, "known answer: layers_sha256; expected 64 hexadecimal digits, got 'ab'"),
     ],
@@ -42,3 +46,9 @@ def test_known_answer_that_cannot_be_is_refused(change, message):
     with pytest.raises(UserError) as e:
         replace(ALICE.known, **change)
     assert str(e.value) == message
+
+
+def test_provenance_that_does_not_print_is_refused():
+    with pytest.raises(UserError) as e:
+        replace(ALICE.provenance, generator="\x1b[2J")
+    assert str(e.value) == r"provenance: generator; expected printable text on one line, got '\x1b[2J'"
