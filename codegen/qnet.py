@@ -7,7 +7,9 @@ u = x − 128 for the image; its byte is requantise(acc) − 128 with ReLU, and 
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
@@ -98,15 +100,19 @@ class QNet:
         return h.hexdigest()
 
     def cosine_threshold(self, cosine: float) -> int:
-        """The integer logit from which CosDot's cosine is at least `cosine` (to the head's rounding of w).
+        """The smallest logit whose cosine is at least `cosine` (−1…1; to the head's rounding of w).
 
-        logit = sgn·⌊cos²·Σw²·2^K⌋, so the threshold is the same expression of the cosine, and at least 1 for a positive
-        cosine. A head of zeros has no cosine: INT32_MAX, so that nobody matches.
+        A logit stands for the cosine sgn·√(|logit| / (Σw²·2^K)), so the threshold is sgn·cosine²·Σw²·2^K rounded up,
+        exactly: 1 or more for a positive cosine, and no smaller true cosine reaches it. As CosDot rounds towards 0, a
+        threshold of 0 or below lets pass what lies less than one unit beneath it. A head of zeros has no cosine:
+        INT32_MAX, so that nobody matches. Raises UserError for a cosine that is none.
         """
+        if not -1 <= cosine <= 1:
+            raise UserError(f"qnet {self.spec.id}", "threshold", "a cosine of -1…1", cosine)
         if self.head.norm2 == 0:
             return INT32_MAX
-        t = int(cosine * cosine * self.head.norm2 * (1 << cosdot_bits(self.spec.head_size)))
-        return max(t, 1) if cosine > 0 else -t
+        exact = Fraction(cosine) ** 2 * (self.head.norm2 << cosdot_bits(self.spec.head_size))
+        return math.ceil(exact) if cosine > 0 else -math.floor(exact)
 
 
 def _check_stage(where: str, stage: Stage, q: QConv | None) -> None:

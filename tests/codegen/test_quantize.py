@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -12,10 +13,10 @@ from strategies import fitting_scales, images, net_specs, qnets, thetas
 
 from hyper_mcu.codegen import oracle
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.codegen.fixedpoint import INT32_MAX, quantize_multiplier, requantise_relu
+from hyper_mcu.codegen.fixedpoint import INT32_MAX, cosdot, quantize_multiplier, requantise_relu
 from hyper_mcu.codegen.netspec import Add, Conv, Head, NetSpec
 from hyper_mcu.codegen.presets import preset, same
-from hyper_mcu.codegen.qnet import ACC_BOUND, QNet
+from hyper_mcu.codegen.qnet import ACC_BOUND, QHead, QNet
 from hyper_mcu.codegen.quantize import INPUT_SCALE, channel_steps, float32_above, quantize, quantize_conv
 
 ONE = NetSpec("one", (same(1, 1, 2),), Head("dot"), 1, 1, 1)  # θ: two weights, two biases, two of the head and its bias
@@ -279,6 +280,32 @@ def test_threshold_of_a_cosine_is_the_logit_at_that_cosine():
     assert q.cosine_threshold(0.5) == int(0.25 * q.head.norm2 * 512)
     assert q.cosine_threshold(-0.5) == -q.cosine_threshold(0.5)
     assert (q.cosine_threshold(0.0), q.cosine_threshold(1e-9)) == (0, 1)
+
+
+@given(st.lists(st.integers(-127, 127), min_size=3, max_size=3), st.lists(st.integers(0, 255), min_size=3, max_size=3))
+def test_threshold_passes_exactly_the_logits_of_its_cosine_and_above(weight, u):
+    spec = NetSpec("t", (same(1, 3, 3),), Head("cosdot"), 1, 1)
+    q = quantize(spec, numbers(spec), ones(spec))
+    q = replace(q, head=QHead(np.array(weight, np.int8), 0, np.float32(1)))
+    num, norm = int(np.dot(weight, u)), int(np.dot(u, u))
+    logit, unit = cosdot(num, norm, 3), q.head.norm2 * 512
+    for cosine in (-1.0, -0.3, -1e-9, 0.0, 1e-9, 0.3, 0.7, 1.0):
+        if norm == 0 or unit == 0:
+            assert logit < q.cosine_threshold(cosine)
+            continue
+        stands_for = Fraction(logit, unit)  # sgn·cosine²
+        asked = Fraction(cosine) * abs(Fraction(cosine))
+        assert (logit >= q.cosine_threshold(cosine)) is (stands_for >= asked)
+        if cosine > 0 and logit >= q.cosine_threshold(cosine):
+            assert Fraction(num * abs(num), norm * q.head.norm2) >= asked
+
+
+@pytest.mark.parametrize("cosine", [1.5, -1.001, float("nan"), float("inf")])
+def test_threshold_of_what_is_no_cosine_is_refused(cosine):
+    spec = NetSpec("t", (same(1, 3, 2),), Head("cosdot"), 1, 1)
+    with pytest.raises(UserError) as e:
+        quantize(spec, numbers(spec), ones(spec)).cosine_threshold(cosine)
+    assert str(e.value) == f"qnet t: threshold; expected a cosine of -1…1, got {cosine}"
 
 
 @given(st.data())
