@@ -17,7 +17,7 @@ from typing import Any
 
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.targets import TARGETS
-from hyper_mcu.codegen.toolchain import cache_dir, compile_library, find_toolchain
+from hyper_mcu.codegen.toolchain import cache_dir, compile_library, find_toolchain, private_dir
 
 SOURCE = Path(__file__).parent.parent / "firmware" / "harness" / "count_blocks.c"
 
@@ -43,9 +43,8 @@ def counter_library() -> Path | None:
     except UserError:
         return None
     key = hashlib.sha256(repr(tools).encode() + SOURCE.read_bytes()).hexdigest()[:16]
-    library = cache_dir() / f"count_blocks-{key}.so"
+    library = private_dir(cache_dir()) / f"count_blocks-{key}.so"
     if not library.is_file():
-        library.parent.mkdir(parents=True, exist_ok=True)
         part = library.with_suffix(f".{os.getpid()}.so")
         compile_library(SOURCE, part, tools)
         part.replace(library)

@@ -32,6 +32,7 @@ from hyper_mcu.codegen.toolchain import (
     compile_program,
     find_toolchain,
     first_time,
+    private_dir,
 )
 
 __all__ = ["Report", "Run", "build", "flash_bytes", "run_model", "run_program"]
@@ -174,13 +175,15 @@ def build(
     for path in sorted(p for p in HARNESS.iterdir() if p.is_file()):
         key.update(path.name.encode() + path.read_bytes())
     key.update(repr((target, tools, defines, compile_flags(tools, target, optimise, sanitise, "c11"))).encode())
-    place = cache_dir() / "programs" / key.hexdigest()[:32]
+    programs = cache_dir() / "programs"
+    place = programs / key.hexdigest()[:32]
     objects = tuple(place / f"{source.stem}.o" for source in sources)
-    if (place / "harness").is_file():
-        os.utime(place)
-        return Program(place / "harness", objects, tools)
     try:
-        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_dir(cache_dir())
+        private_dir(programs)
+        if (place / "harness").is_file():
+            os.utime(place)
+            return Program(place / "harness", objects, tools)
         with tempfile.TemporaryDirectory(dir=place.parent, prefix=".") as name:
             folder = Path(name) / "build"
             folder.mkdir(mode=0o700)

@@ -255,8 +255,23 @@ def test_cache_that_cannot_be_written_is_an_error(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(UserError) as e:
         run_model(HEADER, PROBES)
+    assert str(e.value) == (f"{tmp_path}/hyper-mcu: cannot be written; expected space and permission, got file exists")
+
+
+@pytest.mark.parametrize("shared", ["hyper-mcu", "hyper-mcu/programs"])
+def test_programs_are_not_run_from_where_others_may_write(
+    shared: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("host")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    run_model(HEADER, PROBES)
+    folder = tmp_path / shared
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o777)
+    with pytest.raises(UserError) as e:
+        run_model(HEADER, PROBES)
     assert str(e.value) == (
-        f"{tmp_path}/hyper-mcu/programs: cannot be written; expected space and permission, got not a directory"
+        f"{folder}: not safe to run programs from; expected a folder to which nobody else may write, got mode 777"
     )
 
 
