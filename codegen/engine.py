@@ -53,9 +53,11 @@ class _Verdict(ctypes.Structure):
 def logits(nets: Sequence[QNet], images: NDArray[np.uint8]) -> NDArray[np.int32]:
     """Logits int32 (P,) of net i, all of one architecture, on image i of images uint8 (P, H, W, 3), by compiled C.
 
-    A net that stands several times in a row is prepared once. Raises UserError where there is no host compiler.
+    A net that stands several times in a row is prepared once. Raises UserError for nets of several architectures, for
+    images of another shape or type, and where there is no host compiler.
     """
     out, spec = np.empty(len(images), np.int32), nets[0].spec
+    _check(spec, nets, images)
     if spec not in _loaded:
         _loaded[spec] = _library(_bare(nets[0]))
     library = _loaded[spec]
@@ -74,6 +76,16 @@ def logits(nets: Sequence[QNet], images: NDArray[np.uint8]) -> NDArray[np.int32]
             raise UserError("engine", "hm_verify refused", "status 0", status)
         out[i] = verdict.logit
     return out
+
+
+def _check(spec: NetSpec, nets: Sequence[QNet], images: NDArray[np.uint8]) -> None:
+    """C reads whatever lies behind a pointer, so that its sizes are made sure of here."""
+    shape = (len(nets), spec.height, spec.width, spec.channels)
+    if images.shape != shape or images.dtype != np.uint8:
+        raise UserError("images", "shape and type", f"uint8 {shape}", f"{images.dtype} {images.shape}")
+    other = next((net.spec.id for net in nets if net.spec is not spec and net.spec != spec), None)
+    if other is not None:
+        raise UserError("nets", "architecture", spec.id, other)
 
 
 _loaded: dict[NetSpec, ctypes.CDLL] = {}

@@ -14,6 +14,7 @@ from hyper_mcu.codegen.errors import UserError
 
 FORMAT = 1
 HM_OK = 0
+MAX_LAYERS = 2**16  # layers have 16 bits in their records
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,10 @@ def read_hello(data: bytes, where: str) -> Hello:
     form, *rest = struct.unpack("<4I", first[1])
     if form != FORMAT:
         raise _broken(where, f"record format {FORMAT}", form)
-    return Hello(*rest)
+    hello = Hello(*rest)
+    if hello.layers > MAX_LAYERS:
+        raise _broken(where, f"at most {MAX_LAYERS} layers", hello.layers)
+    return hello
 
 
 def parse_runs(data: bytes, probes: int, where: str, *, taps: bool, counted: bool) -> list[Run]:

@@ -21,6 +21,7 @@ BKPT_AB = b"\xab\xbe"
 SYS_OPEN, SYS_WRITE, SYS_READ, SYS_EXIT_EXTENDED, SYS_ELAPSED = 0x01, 0x05, 0x06, 0x20, 0x30
 FAILED = 0xFFFFFFFF
 HANDLES = {(PROBES, 1): 1, (RECORDS, 5): 2}  # by name and mode: rb, wb
+LONGEST_NAME = max(len(name) for name, _ in HANDLES)  # a read of memory allocates what is asked for
 MOST_OUTPUT = 1 << 28  # bytes; a program that writes more than this is lost
 
 
@@ -42,7 +43,7 @@ class _Host:
             memory.mem_write(at, struct.pack("<Q", executed))
             return 0
         first, second, third = struct.unpack("<3I", memory.mem_read(at, 12))
-        if operation == SYS_OPEN:
+        if operation == SYS_OPEN and third <= LONGEST_NAME:
             name = bytes(memory.mem_read(first, third)).decode(errors="replace")
             return HANDLES.get((name, second), FAILED)
         if operation == SYS_READ and first == 1:

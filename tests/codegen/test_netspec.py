@@ -69,6 +69,8 @@ BEHIND = " layer 1: layer behind Shuffle; expected a grouped Conv, got "
             lambda: net(FIRST, same(1, 8, 4), Add(0)),
             " layer 2: Add of another shape; expected (8, 8, 4), got (8, 8, 8)",
         ),
+        (lambda: NetSpec("t", (FIRST,), DOT, 2**16 - 1, 1), ": height; expected at most 65534, got 65535"),
+        (lambda: net(FIRST, *[same(1, 8, 8)] * 256), ": layers; expected at most 256, got 257"),
         (lambda: net(FIRST, head=Head("softmax")), ": head; expected dot or cosdot, got softmax"),
         (lambda: net(FIRST, head=Head("dot", 1)), ": pool; expected true or false, got 1"),
         (lambda: net(same(1, 3, 260)), ": head sum; expected below 2^31, got 2155545600"),

@@ -55,6 +55,13 @@ def test_records_are_byte_for_byte_as_documented() -> None:
     assert len(records(taps=False)) == 24 + 3 * 40 + 12
 
 
+def test_layers_without_end_are_refused() -> None:
+    """Before room is made for them."""
+    assert refusal(record(b"HMhi", 1, 2**32 - 1, 40, 96)) == (
+        "it: the program's output is broken; expected at most 65536 layers, got 4294967295"
+    )
+
+
 def test_output_cut_off_anywhere_is_refused() -> None:
     data = records()
     parse_runs(data, 3, "it", taps=True, counted=False)
