@@ -27,6 +27,7 @@ from hyper_mcu.codegen.qnet import QConv, QHead, QNet
 from hyper_mcu.codegen.stages import PIXEL_ZERO
 
 _FIRST = re.compile(re.escape(FIRST_LINE).replace(r"\{abi\}", "([0-9]{1,9})").replace(r"\{sha256\}", "([0-9a-f]{64})"))
+MOST_BYTES = 1 << 26  # a model.h of `paper` has 160 KiB
 _NONSENSE = (ArithmeticError, AttributeError, LookupError, RecursionError, StopIteration, TypeError, ValueError)
 _ARRAY = re.compile(r"/\* (\w+) \*/\n +(\{[^}]*\}|-?\w+)")
 
@@ -53,9 +54,12 @@ class Header:
 def parse(path: Path | str) -> Header:
     """The Header in the file `path`; raises UserError for a file that cannot be read and as `parse_text` does."""
     try:
-        data = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
     except OSError as e:
         raise UserError(path, "cannot be read", "a model.h of hyper-mcu", e.strerror or str(e)) from e
+    if len(data) > MOST_BYTES:
+        raise UserError(path, "not a hyper-mcu header", f"at most {MOST_BYTES >> 20} MiB", "more")
     return parse_text(data.decode("latin-1"), str(path))  # byte by byte: emit_c writes ASCII alone
 
 

@@ -101,6 +101,12 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
         parse(tmp_path / "face.jpg")
 
 
+def test_a_file_without_end_is_refused():
+    with pytest.raises(UserError) as refused:
+        parse("/dev/zero")
+    assert str(refused.value) == "/dev/zero: not a hyper-mcu header; expected at most 64 MiB, got more"
+
+
 def test_another_abi_asks_for_a_new_enrolment(text):
     assert refusal(text.replace("ABI 1.", "ABI 7.", 1)) == (
         "model.h: made by another version of hyper-mcu; enrol again to regenerate it; expected ABI 1, got ABI 7"
