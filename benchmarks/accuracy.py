@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from record import about
 
 from hyper_mcu import generator
-from hyper_mcu.faces.weights import locate
 from hyper_mcu.hypertrain import data, evaluate
 from hyper_mcu.hypertrain.metrics import rates
 from hyper_mcu.hypertrain.protocol import Pairs, cfp_pairs
@@ -59,7 +58,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="write the picture as PNG")
     o = parser.parse_args()
     g = generator.load()
-    cfp = data.load(o.faces / "cfp", "cfp.csv", locate(g.backbone), o.cache)
+    cfp = data.load(o.faces / "cfp", "cfp.csv", o.cache)
     scored: Scored = {}
     figures: dict[str, object] = {}
     for protocol in ("FF", "FP"):

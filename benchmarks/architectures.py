@@ -19,7 +19,6 @@ from record import about
 
 from hyper_mcu.codegen.netspec import Add, Conv, Head, NetSpec
 from hyper_mcu.codegen.presets import cost, preset, same
-from hyper_mcu.faces.weights import locate
 from hyper_mcu.hypertrain import data, distill
 from hyper_mcu.hypertrain.protocol import cfp_pairs
 
@@ -60,9 +59,8 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(".cache/hypertrain"))
     parser.add_argument("--save", type=Path, help="write the figures as JSON")
     o = parser.parse_args()
-    backbone = locate("mbf-w600k")
-    faces = data.load(o.faces, "train.csv", backbone, o.cache)
-    cfp = data.load(o.faces / "cfp", "cfp.csv", backbone, o.cache)
+    faces = data.load(o.faces, "train.csv", o.cache)
+    cfp = data.load(o.faces / "cfp", "cfp.csv", o.cache)
     rows = {}
     print(f"{'candidate':30}{'params':>8}{'M MACs':>8}{'person B':>10}{'RAM rows':>10}{'val EER':>9}{'FF':>8}{'FP':>8}")
     for name, spec in candidates().items():

@@ -27,6 +27,8 @@ from hyper_mcu.codegen.emit_c import emit
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.person import Person
 from hyper_mcu.codegen.run import run_model
+from hyper_mcu.codegen.targets import target_named
+from hyper_mcu.codegen.toolchain import find_toolchain
 
 # Held in continuous integration: the M4 build by arm-none-eabi-gcc at -O2 of the plain whole-map engine.
 BUDGETS = {
@@ -36,6 +38,7 @@ BUDGETS = {
     "stack_bytes": 512,
     "instructions": 21_600_000,
 }
+BUDGETED = "m4 gcc, unicorn"
 BACKENDS = (  # name, target, compiler asked for, emulator, what must be on PATH
     ("host gcc", "host", "gcc", "auto", "gcc"),
     ("host clang", "host", "clang", "auto", "clang"),
@@ -78,10 +81,11 @@ def measure(p: Person) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
                 continue
             os.environ["HYPER_MCU_TOOLCHAIN"] = compiler
             try:
-                (run,), report = run_model(header, image.tobytes(), target, emulator=emulator)
+                find_toolchain(target_named(target))
             except UserError as e:
                 parity.append({"backend": name, "status": f"not run: {e}", "sha256": ""})
                 continue
+            (run,), report = run_model(header, image.tobytes(), target, emulator=emulator)
             parity.append(
                 {"backend": name, "status": status(run.layers_sha256, want.layers_sha256), "sha256": run.layers_sha256}
             )
@@ -105,8 +109,10 @@ def status(got: str, want: str) -> str:
 def failures(costs: list[dict[str, Any]], parity: list[dict[str, str]]) -> list[str]:
     """Broken budgets and differing backends, one line each."""
     broken = [f"{r['backend']} differs from the oracle" for r in parity if r["status"] == "DIFFERENT"]
+    if not any(row["backend"] == BUDGETED for row in costs):
+        broken.append(f"{BUDGETED} was not run: its budgets were not held")
     for row in costs:
-        if row["backend"].startswith("m4 gcc"):
+        if row["backend"] == BUDGETED:
             broken += [
                 f"{row['backend']}: {k} {row[k]:,} above its budget {limit:,}"
                 for k, limit in BUDGETS.items()

@@ -21,6 +21,7 @@ from hyper_mcu import enroll, generator
 from hyper_mcu.codegen.emit_c import emit
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.parse_header import parse
+from hyper_mcu.faces import face_crops
 from hyper_mcu.probe import ask
 
 STRANGERS = 2  # asked about for each enrolled person
@@ -44,7 +45,7 @@ def main() -> int:
             try:
                 e = enroll.embedding(people[name][0], "largest", enroll.Stopwatch())
             except UserError as error:
-                refused.append(str(error.what))
+                refused.append(error.what)
                 continue
             header.write_text(emit(enroll.person(f"p{name}", e, g, enroll.Stopwatch())))
             person = parse(header).person
@@ -52,12 +53,12 @@ def main() -> int:
             for probes, answers in ((people[name][1:], genuine), (others, impostor)):
                 for probe in probes:
                     try:
-                        a = ask(probe, "largest", header, person, o.target.split(","), lambda text: None)
-                        answers.append(a.run.match)
+                        face_crops(probe, "largest", "probe")
                     except UserError as error:
-                        if "oracle" in str(error):
-                            raise
-                        refused.append(str(error.what))
+                        refused.append(error.what)
+                        continue
+                    a = ask(probe, "largest", header, person, o.target.split(","), lambda text: None)
+                    answers.append(a.run.match)
     print(f"{len(names)} people, {o.target}: every answer identical on oracle and targets")
     print(f"same person:  {sum(genuine)} of {len(genuine)} accepted")
     print(f"other person: {len(impostor) - sum(impostor)} of {len(impostor)} rejected")

@@ -16,7 +16,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Answer:
-    """The verdict on one photo: the face that scored best, its run on every target, and the targets' costs."""
+    """The verdict on one photo: the face that scored best of all `faces`, its runs, the targets' costs."""
 
     crop: Crop
     faces: int
@@ -38,27 +38,25 @@ def ask(photo: Path, which: str | None, header: Path, person: Person, targets: l
 
     from hyper_mcu.codegen import oracle
     from hyper_mcu.codegen.run import run_model
+    from hyper_mcu.codegen.targets import target_named
     from hyper_mcu.faces import face_crops
 
+    for target in targets:
+        target_named(target)
     progress("looking for faces")
     crops = face_crops(photo, which, "probe")
     probes = [np.ascontiguousarray(c.pixels).tobytes() for c in crops]
-    runs: dict[str, Run] = {}
-    reports: dict[str, Report] = {}
-    best = 0
+    runs, reports = dict[str, list[Run]](), dict[str, Report]()
     for target in targets:
-        all_runs, reports[target] = run_model(header, probes, target, progress=progress)
-        best = max(range(len(all_runs)), key=lambda i: all_runs[i].logit) if not runs else best
-        runs[target] = all_runs[best]
+        runs[target], reports[target] = run_model(header, probes, target, progress=progress)
     progress("checking against the oracle")
-    expected = oracle.run(person.qnet, crops[best].pixels)
-    for target, r in runs.items():
-        if (r.logit, r.layers_sha256) != (expected.logit, expected.layers_sha256):
-            got = f"{r.logit} {r.layers_sha256[:16]}"
-            raise UserError(
-                f"{header} on {target}",
-                "differs from the oracle",
-                f"{expected.logit} {expected.layers_sha256[:16]}",
-                got,
-            )
-    return Answer(crops[best], len(crops), runs, reports)
+    for i, crop in enumerate(crops):
+        expected = oracle.run(person.qnet, crop.pixels)
+        for target, answers in runs.items():
+            r = answers[i]
+            if (r.logit, r.layers_sha256) != (expected.logit, expected.layers_sha256):
+                want, got = (f"{v.logit} {v.layers_sha256[:16]}" for v in (expected, r))
+                raise UserError(f"{header} on {target}", "differs from the oracle", want, got)
+    first = runs[targets[0]]
+    best = max(range(len(crops)), key=lambda i: first[i].logit)
+    return Answer(crops[best], len(crops), {t: answers[best] for t, answers in runs.items()}, reports)

@@ -9,31 +9,36 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import os
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 from PIL import Image
 
 from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.faces.backbone import embed
+from hyper_mcu.faces.weights import sha256_of
 
+BACKBONE = "mbf-w600k"
 CROP, MARGIN = 112, 8  # pixels: the ArcFace crop and what lies around it on each side
 
 
 @dataclass(frozen=True)
 class Faces:
     """Crops uint8 (N, 128, 128, 3) RGB; embeddings float16 (N, 2, d) unit length, of the crop and of its mirror image;
-    identity (N,) text, empty where unlabelled; split (N,) text."""
+    identity (N,) text, empty where unlabelled; split (N,) text; names (N,) of the files; backbone_sha256 of what
+    embedded them."""
 
     crops: NDArray[np.uint8]
     embeddings: NDArray[np.float16]
     identity: NDArray[np.str_]
     split: NDArray[np.str_]
     names: NDArray[np.str_]
+    backbone_sha256: str = ""
 
     def select(self, split: str) -> NDArray[np.int64]:
         """Indices of the images of one split."""
@@ -41,53 +46,69 @@ class Faces:
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
-    """Rows of a CSV file as dictionaries; raises UserError where there is none."""
+    """Rows of a CSV file with columns shard and name; raises UserError where there is none."""
     if not path.is_file():
         raise UserError(path, "not a data set", "the table of a data set", "no such file")
-    with path.open(newline="") as f:
-        return list(csv.DictReader(f))
+    with path.open(newline="", encoding="utf-8", errors="replace") as f:
+        rows = list(csv.DictReader(f))
+    if not rows or not {"shard", "name"} <= set(rows[0]):
+        raise UserError(
+            path, "not a data set", "rows with the columns shard and name", ",".join(rows[0]) if rows else "no row"
+        )
+    return rows
 
 
 def decode(root: Path, rows: list[dict[str, str]]) -> Iterator[NDArray[np.uint8]]:
-    """The crops named by `rows` (columns shard, name), uint8 (128, 128, 3) RGB each, in order."""
+    """The crops named by `rows` (columns shard, name), uint8 (128, 128, 3) RGB each, in order.
+
+    Raises UserError for a shard or an image that is missing, damaged or of another size.
+    """
     members: dict[str, dict[str, bytes]] = {}
     for row in rows:
         if row["shard"] not in members:
             members[row["shard"]] = read_tar(root / row["shard"])
-        yield np.asarray(Image.open(io.BytesIO(members[row["shard"]][row["name"]])).convert("RGB"))
+        where = f"{root / row['shard']} {row['name']}"
+        if row["name"] not in members[row["shard"]]:
+            raise UserError(where, "no such image in the shard", "what the table names", "nothing")
+        try:
+            image = np.asarray(Image.open(io.BytesIO(members[row["shard"]][row["name"]])).convert("RGB"))
+        except OSError as e:
+            raise UserError(where, "damaged image", "a picture", type(e).__name__) from e
+        if image.shape != (CROP + 2 * MARGIN, CROP + 2 * MARGIN, 3):
+            raise UserError(where, "crop of another size", "128×128", f"{image.shape[0]}×{image.shape[1]}")
+        yield image
 
 
 def read_tar(path: Path) -> dict[str, bytes]:
-    """The files of a tar archive by name."""
-    with tarfile.open(path) as tar:
-        return {m.name: f.read() for m in tar if (f := tar.extractfile(m)) is not None}
+    """The files of a tar archive by name; raises UserError where it is none."""
+    try:
+        with tarfile.open(path) as tar:
+            return {m.name: f.read() for m in tar if (f := tar.extractfile(m)) is not None}
+    except (OSError, tarfile.TarError) as e:
+        raise UserError(path, "not a shard", "a tar archive", type(e).__name__) from e
 
 
-def embed(backbone: Path, crops: NDArray[np.uint8], batch: int = 64) -> NDArray[np.float16]:
-    """Unit-length embeddings float16 (N, 2, d) of the central 112×112 of each crop and of its mirror image."""
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    net = ort.InferenceSession(str(backbone), options)
-    name, out = net.get_inputs()[0].name, []
+def embedded(crops: NDArray[np.uint8], batch: int = 64) -> NDArray[np.float16]:
+    """Unit embeddings float16 (N, 2, d) of the central 112×112 of each crop and of its mirror image."""
+    out = []
     for i in range(0, len(crops), batch):
-        x = crops[i : i + batch, MARGIN:-MARGIN, MARGIN:-MARGIN].astype(np.float32).transpose(0, 3, 1, 2)
-        both = [net.run(None, {name: (v - 127.5) / 127.5})[0] for v in (x, np.ascontiguousarray(x[..., ::-1]))]
-        out.append(np.stack([e / np.linalg.norm(e, axis=1, keepdims=True) for e in both], 1).astype(np.float16))
+        x = np.ascontiguousarray(crops[i : i + batch, MARGIN:-MARGIN, MARGIN:-MARGIN])
+        out.append(np.stack([embed(x), embed(np.ascontiguousarray(x[:, :, ::-1]))], 1).astype(np.float16))
     return np.concatenate(out)
 
 
-def load(root: Path, table: str, backbone: Path, cache: Path) -> Faces:
+def load(root: Path, table: str, cache: Path) -> Faces:
     """Reads a data set; the first call decodes and embeds it into `cache`, keyed by table and backbone.
 
     `table`: "train.csv" or "cfp.csv". Raises UserError where the folder holds no such data set.
     """
+    backbone_sha256 = sha256_of(BACKBONE)
     rows = read_table(root / table)
     key = hashlib.sha256((root / table).read_bytes()).hexdigest()[:12]
-    bb = hashlib.sha256(backbone.read_bytes()).hexdigest()[:12]
     cache.mkdir(parents=True, exist_ok=True)
-    crops_file, emb_file = cache / f"crops-{key}.npy", cache / f"embeddings-{key}-{bb}.npy"
+    crops_file, emb_file = cache / f"crops-{key}.npy", cache / f"embeddings-{key}-{backbone_sha256[:12]}.npy"
     if not crops_file.exists():
-        part = crops_file.with_suffix(".part")
+        part = crops_file.with_suffix(f".{os.getpid()}.part")
         m = np.lib.format.open_memmap(part, "w+", np.uint8, (len(rows), 128, 128, 3))
         for i, crop in enumerate(decode(root, rows)):
             m[i] = crop
@@ -95,11 +116,11 @@ def load(root: Path, table: str, backbone: Path, cache: Path) -> Faces:
         part.rename(crops_file)
     crops = np.load(crops_file, mmap_mode="r")
     if not emb_file.exists():
-        tmp = emb_file.with_suffix(".part.npy")
-        np.save(tmp, embed(backbone, crops))
+        tmp = emb_file.with_suffix(f".{os.getpid()}.part.npy")
+        np.save(tmp, embedded(crops))
         tmp.rename(emb_file)
 
     def column(name: str) -> NDArray[np.str_]:
         return np.array([r.get(name) or "" for r in rows])
 
-    return Faces(crops, np.load(emb_file), column("identity"), column("split"), column("name"))
+    return Faces(crops, np.load(emb_file), column("identity"), column("split"), column("name"), backbone_sha256)

@@ -18,11 +18,13 @@ import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.netspec import NetSpec
-from hyper_mcu.hypertrain import augment
+from hyper_mcu.hypertrain import augment, checkpoint
 from hyper_mcu.hypertrain.data import MARGIN, Faces
 from hyper_mcu.hypertrain.metrics import equal_error, ten_folds
 from hyper_mcu.hypertrain.net import Statistics, features, flatten, he_init
+from hyper_mcu.hypertrain.optimise import adamw
 from hyper_mcu.hypertrain.protocol import Pairs, all_pairs
 
 
@@ -47,6 +49,10 @@ class Config:
     partner: float = 0.75
     seed: int = 0
     every: int = 500  # steps between checks on the held-out people
+
+    def __post_init__(self) -> None:
+        if min(self.steps, self.batch, self.every) < 1 or not self.temperature > 0:
+            raise UserError("trunk", "counts", "steps, batch and every of at least 1, a temperature above 0", self)
 
 
 class Trunk(torch.nn.Module):
@@ -150,7 +156,15 @@ def check_pairs(trunk: Trunk, faces: Faces, pairs: dict[str, Pairs]) -> dict[str
 
 
 def train(spec: NetSpec, faces: Faces, c: Config, out: Path, start: Path | None = None) -> Trunk:
-    """Trains a trunk on the `train` and `unlabelled` images; logs to out/log.jsonl, saves out/trunk.pt at checks."""
+    """Trains a trunk on the `train` and `unlabelled` images; logs to out/log.jsonl, saves out/trunk.pt at checks.
+
+    `start`: a trunk.pt to go on from. Raises UserError for a set or a start that does not fit.
+    """
+    if faces.crops.shape[1] - 2 * MARGIN != spec.height or spec.height != spec.width:
+        size = f"{faces.crops.shape[1] - 2 * MARGIN}×{faces.crops.shape[2] - 2 * MARGIN}"
+        raise UserError(spec.id, "input of another size than the crops", size, f"{spec.height}×{spec.width}")
+    if len(faces.select("train")) == 0 or len(np.unique(faces.identity[faces.select("val")])) < 2:
+        raise UserError("train.csv", "no people to train or to check on", "splits train and val", "neither or one")
     out.mkdir(parents=True, exist_ok=True)
     index = np.concatenate([faces.select("train"), faces.select("unlabelled")])
     val = faces.select("val")
@@ -158,13 +172,10 @@ def train(spec: NetSpec, faces: Faces, c: Config, out: Path, start: Path | None 
     trunk, rng = Trunk(spec, e.shape[1], c.seed), np.random.default_rng(c.seed)
     album = albums(faces)
     if start is not None:
-        trunk.load_state_dict(torch.load(start))
-    optimiser = torch.optim.AdamW(trunk.parameters(), c.lr, weight_decay=c.weight_decay)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda s: min(1.0, (s + 1) / c.warmup) * 0.5 * (1 + np.cos(np.pi * min(1.0, s / c.steps)))
-    )
-    began, log = time.monotonic(), (out / "log.jsonl").open("w")
-    log.write(json.dumps({"spec": spec.id, "spec_sha256": spec.sha256, **asdict(c)}) + "\n")
+        checkpoint.load(start, trunk, spec, faces.backbone_sha256)
+    optimiser, schedule = adamw([{"params": trunk.parameters()}], c.lr, c.weight_decay, c.warmup, c.steps)
+    began = time.monotonic()
+    (out / "log.jsonl").write_text(json.dumps({"spec": spec.id, "spec_sha256": spec.sha256, **asdict(c)}) + "\n")
     batches = augment.batches(faces.crops, (index[o] for o in orders(len(index), c)), c.seed)
     for step, (rows, x) in enumerate(batches, 1):
         enrolled, probed = e[torch.from_numpy(partners(rows, album, c.partner, rng))], e[torch.from_numpy(rows)]
@@ -175,12 +186,12 @@ def train(spec: NetSpec, faces: Faces, c: Config, out: Path, start: Path | None 
         total.backward()
         optimiser.step()
         schedule.step()
-        if step % 50 == 0 or step == c.steps:
+        checked = step % c.every == 0 or step == c.steps
+        if checked or step % 50 == 0:
             row = {"step": step, "loss": float(total.detach()), **parts, "seconds": round(time.monotonic() - began, 1)}
-            if step % c.every == 0 or step == c.steps:
+            if checked:
                 row |= check(trunk, faces, val)
-                torch.save(trunk.state_dict(), out / "trunk.part")
-                (out / "trunk.part").rename(out / "trunk.pt")
-            log.write(json.dumps(row) + "\n")
-            log.flush()
+                checkpoint.save(out / "trunk.pt", trunk, spec, faces.backbone_sha256)
+            with (out / "log.jsonl").open("a") as log:
+                log.write(json.dumps(row) + "\n")
     return trunk

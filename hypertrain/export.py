@@ -22,7 +22,7 @@ from hyper_mcu.codegen.netspec import from_json
 from hyper_mcu.hypertrain.hgen import HGen, Shape
 from hyper_mcu.hypertrain.net import EPS
 
-FORMAT = 1  # of the metadata
+FORMAT = 1  # of the metadata; hyper_mcu.generator reads this one only
 OPSET, IR = 20, 9  # Gelu and LayerNormalization as single operators; read by onnxruntime ≥ 1.17
 
 
@@ -78,7 +78,8 @@ def build(hgen: HGen) -> onnx.GraphProto:
             gain = g.op("Reshape", gain, rows)
             v = g.op("Mul", g.op("Reshape", v, rows), gain)
             if key in hgen.up:
-                low = g.linear(f"up.{key}", g.linear(f"down.{key}", h, hgen.down[key]), hgen.up[key])
+                inner = g.linear(f"down.{key}", h, hgen.down[key]) if key in hgen.down else h
+                low = g.linear(f"up.{key}", inner, hgen.up[key])
                 v = g.op("Add", v, g.op("Reshape", low, rows))
         elif key in hgen.scale:
             v = g.op("Add", v, g.linear(f"shift.{key}", h, hgen.shift[key]))

@@ -14,19 +14,27 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.netspec import Conv, NetSpec
-from hyper_mcu.hypertrain.net import Statistics, fold, split
+from hyper_mcu.hypertrain.net import Statistics, fold, pad_same, shuffle, split
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Size of h_gen. dimension: of e; width: of the hidden layers; rank: of the kernel heads (0: channel changes only);
-    first: the first stage that is personal, the ones before it keep θ0. The paper's size is width 2048, full heads."""
+    """Size of h_gen. dimension: of e; width: of the hidden layers; rank: of the kernel heads (0: channel changes only,
+    −1: full heads); first: the first stage that is personal, the ones before it keep θ0. Raises UserError.
+
+    The paper's size, 115 MB in half precision for paper@1, is Shape(512, 2048, −1).
+    """
 
     dimension: int = 512
     width: int = 512
     rank: int = 16
     first: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.dimension, self.width) < 1 or self.rank < -1 or self.first < 0:
+            raise UserError("shape", "size of h_gen", "positive sizes, a rank of −1 or more, a first stage", self)
 
 
 class HGen(nn.Module):
@@ -47,9 +55,11 @@ class HGen(nn.Module):
             if isinstance(c := s.layer, Conv):
                 self.scale[str(s.index)] = _zero(nn.Linear(shape.width, c.cout))
                 self.shift[str(s.index)] = _zero(nn.Linear(shape.width, c.cout))
-                if shape.rank:
+                if shape.rank > 0:
                     self.down[str(s.index)] = nn.Linear(shape.width, shape.rank, bias=False)
-                    self.up[str(s.index)] = _zero(nn.Linear(shape.rank, c.cout * c.taps, bias=False))
+                if shape.rank:
+                    inner = shape.rank if shape.rank > 0 else shape.width
+                    self.up[str(s.index)] = _zero(nn.Linear(inner, c.cout * c.taps, bias=False))
         self.head = _zero(nn.Linear(shape.width, spec.head_size))
 
     def raw(self, e: Tensor) -> Tensor:
@@ -66,7 +76,9 @@ class HGen(nn.Module):
                 v = v + self.head(h) + e @ self.linear.T if what == "weight" else v
             elif key in self.scale and what == "weight":
                 v = v * (1 + self.scale[key](h))[:, :, None, None, None]
-                v = v + self.up[key](self.down[key](h)).unflatten(1, t.shape) if key in self.up else v
+                if key in self.up:
+                    inner = self.down[key](h) if key in self.down else h
+                    v = v + self.up[key](inner).unflatten(1, t.shape)
             elif key in self.scale:
                 v = v + self.shift[key](h)
             parts.append(v.flatten(1))
@@ -77,6 +89,7 @@ class HGen(nn.Module):
         return fold(self.spec, theta, self.stats)
 
     def forward(self, e: Tensor) -> Tensor:
+        """θ (N, params), folded, of unit embeddings e (N, d)."""
         return self.fold(self.raw(e))
 
 
@@ -87,24 +100,28 @@ def _zero(layer: nn.Linear) -> nn.Linear:
     return layer
 
 
-def pointwise_tail(spec: NetSpec, first: int) -> bool:
-    """Whether every stage from `first` on is a dense 1×1 convolution, so that `tail` can run it."""
-    return all(isinstance(c := s.layer, Conv) and (c.k, c.stride, c.groups) == (1, 1, 1) for s in spec.stages[first:])
-
-
 def tail(spec: NetSpec, theta: Tensor, x: Tensor, first: int) -> Tensor:
-    """What the heads of N nets read of M images, (N, M, n), for a tail of dense 1×1 stages.
+    """What the heads of N nets read of M images, (N, M, n), through the stages from `first` on.
 
-    theta (N, params) folded; x (M, C, H, W): the input of stage `first`, shared by all nets. The first stage is then
-    one matrix product with N·cout rows, the others N products: maps are kept as (N, C, M·H·W).
+    theta (N, params) folded; x (M, C, H, W): the input of stage `first`, shared by all nets. Maps are (N, C, M, H, W):
+    a dense 1×1 stage is then N matrix products (one with N·cout rows while the input is still shared), any other stage
+    one grouped convolution of N·groups groups. An Add must not reach back before `first`.
     """
-    n, (m, _, h, w) = len(theta), x.shape
-    named = split(spec, theta)
-    u = x.permute(1, 0, 2, 3).flatten(1)[None]  # (1, C, M·H·W)
+    n, named, maps = len(theta), split(spec, theta), dict[int, Tensor]()
+    u = x.transpose(0, 1)[None]  # (1, C, M, H, W)
     for s in spec.stages[first:]:
-        c = s.layer
-        assert isinstance(c, Conv)
-        u = named[f"stage{s.index}.weight"][:, :, 0, 0] @ u + named[f"stage{s.index}.bias"][:, :, None]
-        u = F.relu(u) if c.relu else u
-    maps = u.unflatten(2, (m, h, w))  # (N, C, M, H, W)
-    return maps.sum((3, 4)).transpose(1, 2) if spec.head.pool else maps.permute(0, 2, 3, 4, 1).reshape(n, m, -1)
+        if isinstance(c := s.layer, Conv):
+            w, b = named[f"stage{s.index}.weight"], named[f"stage{s.index}.bias"]
+            if (c.k, c.stride, c.groups) == (1, 1, 1):
+                u = (w[:, :, 0, 0] @ u.flatten(2)).unflatten(2, u.shape[2:]) + b[:, :, None, None, None]
+            else:
+                kernels = w.permute(0, 1, 4, 2, 3).flatten(0, 1)
+                stacked = pad_same(u.expand(n, -1, -1, -1, -1).flatten(0, 1).transpose(0, 1), s)  # (M, N·C, H, W)
+                y = F.conv2d(stacked, kernels, b.flatten(), c.stride, 0, 1, n * c.groups)
+                u = y.transpose(0, 1).unflatten(0, (n, -1))
+            u = F.relu(u) if c.relu else u
+        else:
+            u = u + maps[c.of]
+        u = shuffle(u, s.shuffle)
+        maps[s.index] = u
+    return u.sum((3, 4)).transpose(1, 2) if spec.head.pool else u.permute(0, 2, 3, 4, 1).flatten(2)

@@ -31,7 +31,7 @@ def split(spec: NetSpec, theta: Tensor) -> dict[str, Tensor]:
 
 
 def pad_same(x: Tensor, stage: Stage) -> Tensor:
-    """TFLite's SAME padding where it differs from a symmetric one (stride 2 on even maps)."""
+    """x (M, C, H, W) with the padding of a stage as TFLite defines it; nothing is added for VALID or 1×1."""
     c = stage.layer
     assert isinstance(c, Conv)
     (top, left), (h, w, _), (oh, ow, _) = stage.pad_before, stage.in_shape, stage.out_shape
@@ -41,7 +41,7 @@ def pad_same(x: Tensor, stage: Stage) -> Tensor:
 
 
 def shuffle(x: Tensor, groups: int) -> Tensor:
-    """Channel shuffle of x (M, C, H, W): (groups, C/groups) → (C/groups, groups)."""
+    """Channel shuffle of x (M, C, …): (groups, C/groups) → (C/groups, groups)."""
     return x if groups == 1 else x.unflatten(1, (groups, -1)).transpose(1, 2).flatten(1, 2)
 
 

@@ -34,7 +34,10 @@ def cfp_pairs(root: Path, faces: Faces, protocol: str) -> Pairs:
 
     def image(n: int, kind: str) -> int:
         each = 10 if kind == "frontal" else 4
-        return at[f"{(n - 1) // each + 1:03d}/{kind}-{(n - 1) % each + 1:02d}"]
+        name = f"{(n - 1) // each + 1:03d}/{kind}-{(n - 1) % each + 1:02d}"
+        if name not in at:
+            raise UserError("cfp.csv", f"no photo {name}", "every photo of the protocol", f"{len(at)} photos")
+        return at[name]
 
     kinds = ("frontal", "frontal" if protocol == "FF" else "profile")
     rows = []
@@ -44,7 +47,10 @@ def cfp_pairs(root: Path, faces: Faces, protocol: str) -> Pairs:
             if not path.is_file():
                 raise UserError(path, "no CFP split", "the official Protocol folder", "no such file")
             for line in path.read_text().split():
-                a, b = (int(v) for v in line.split(","))
+                try:
+                    a, b = (int(v) for v in line.split(","))
+                except ValueError:
+                    raise UserError(path, "not a pair", "two numbers a,b", repr(line)) from None
                 rows.append((image(a, kinds[0]), image(b, kinds[1]), word == "same", int(fold)))
     enrol, probe, same, folds = (np.array(c) for c in zip(*rows, strict=True))
     return Pairs(enrol, probe, same.astype(bool), folds)
@@ -67,6 +73,6 @@ def val_pairs(faces: Faces, impostors: int = 24, seed: int = 1) -> Pairs:
     for name in np.unique(identity):
         own, others = index[identity == name], index[identity != name]
         rows += [(own[0], p, True) for p in own[1:]]
-        rows += [(own[0], p, False) for p in rng.choice(others, impostors, replace=False)]
+        rows += [(own[0], p, False) for p in rng.choice(others, min(impostors, len(others)), replace=False)]
     enrol, probe, same = (np.array(c) for c in zip(*rows, strict=True))
     return Pairs(enrol, probe, same.astype(bool), np.arange(len(rows)) % 10 + 1)

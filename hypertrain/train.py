@@ -20,12 +20,15 @@ import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hyper_mcu.hypertrain import augment, loss
+from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.netspec import Add, Conv, NetSpec
+from hyper_mcu.hypertrain import augment, checkpoint, loss
 from hyper_mcu.hypertrain.data import MARGIN, Faces
 from hyper_mcu.hypertrain.distill import Trunk, enrol_embeddings
-from hyper_mcu.hypertrain.hgen import HGen, Shape, pointwise_tail, tail
+from hyper_mcu.hypertrain.hgen import HGen, Shape, tail
 from hyper_mcu.hypertrain.metrics import equal_error
-from hyper_mcu.hypertrain.net import features
+from hyper_mcu.hypertrain.net import features, split
+from hyper_mcu.hypertrain.optimise import adamw
 
 
 @dataclass(frozen=True)
@@ -49,11 +52,30 @@ class Config:
     seed: int = 0
     every: int = 250
 
+    def __post_init__(self) -> None:
+        if min(self.people, self.photos, self.nets, self.every) < 1 or min(self.steps, self.mixtures) < 0:
+            raise UserError("personal", "counts", "people, photos, nets and every of at least 1", self)
 
-def from_trunk(trunk: Trunk, shape: Shape) -> HGen:
-    """h_gen whose nets are the trunk with the linear head: Δ = 0."""
-    torch.manual_seed(0)
-    hgen = HGen(trunk.spec, shape)
+
+def check_shape(spec: NetSpec, shape: Shape) -> None:
+    """Raises UserError where stage 2 cannot train an h_gen of that shape for that architecture."""
+    if spec.head.kind != "cosdot":
+        raise UserError(spec.id, "stage 2 trains cosines", "a CosDot head", spec.head.kind)
+    if shape.first > len(spec.stages):
+        raise UserError("shape.first", "first personal stage", f"at most {len(spec.stages)}", shape.first)
+    for s in spec.stages[shape.first :]:
+        if isinstance(s.layer, Add) and s.layer.of < shape.first:
+            raise UserError(
+                "shape.first", "an Add reaches back to a shared stage", f"at most {s.layer.of}", shape.first
+            )
+
+
+def from_trunk(trunk: Trunk, shape: Shape, seed: int = 0) -> HGen:
+    """h_gen whose nets are the trunk with the linear head: Δ = 0. Raises UserError for a shape that does not fit."""
+    check_shape(trunk.spec, shape)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        hgen = HGen(trunk.spec, shape)
     with torch.no_grad():
         hgen.theta0.copy_(trunk.theta)
         hgen.theta0[trunk.spec.tensors[-1].offset :] = 0
@@ -78,12 +100,14 @@ def orders(faces: Faces, c: Config) -> Iterator[NDArray[np.int64]]:
 def scores(hgen: HGen, theta: Tensor, shared: Tensor) -> Tensor:
     """Cosines (N, M) of nets θ (N, params) on images whose shared features are given."""
     u = F.normalize(tail(hgen.spec, theta, shared, hgen.shape.first), dim=2)
-    return torch.einsum("nmk,nk->nm", u, F.normalize(theta[:, hgen.spec.tensors[-1].offset :], dim=1))
+    return torch.einsum("nmk,nk->nm", u, F.normalize(split(hgen.spec, theta)["head.weight"], dim=1))
 
 
 @torch.no_grad()
 def shared_features(hgen: HGen, x: Tensor) -> Tensor:
     """Output of the stages that all people share, float32 (M, C, H, W)."""
+    if hgen.shape.first == 0:
+        return x.float()
     with torch.autocast("cpu", torch.bfloat16):
         return features(hgen.spec, hgen.theta0, hgen.stats, x, training=False, stop=hgen.shape.first).float()
 
@@ -99,19 +123,17 @@ def check(hgen: HGen, faces: Faces, index: NDArray[np.int64], shared: Tensor, li
     return equal_error(s[same & ~self_pair], s[~same]).eer
 
 
-def train(trunk: Trunk, shape: Shape, faces: Faces, c: Config, out: Path) -> HGen:
-    """Trains h_gen's personal tail; logs to out/log.jsonl; returns and saves (out/hgen.pt) the one that was best on the
-    held-out people."""
-    assert pointwise_tail(trunk.spec, shape.first)
+def train(hgen: HGen, faces: Faces, c: Config, out: Path) -> HGen:
+    """Trains the personal part of `hgen` in place; logs to out/log.jsonl; returns and saves (out/hgen.pt) the state
+    that was best on the held-out people, the one it came with included. Raises UserError for too small a set."""
+    _check(faces, c)
     out.mkdir(parents=True, exist_ok=True)
-    hgen = from_trunk(trunk, shape)
     scale = torch.nn.Parameter(torch.tensor([12.0, 0.35]))  # of the logit: slope, and the cosine at zero
-    frozen = hgen.spec.tensors[2 * shape.first].offset
-    groups: list[dict[str, Any]] = [{"params": list(hgen.parameters())}, {"params": [scale], "weight_decay": 0.0}]
-    optimiser = torch.optim.AdamW(groups, c.lr, weight_decay=c.weight_decay)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda s: min(1.0, (s + 1) / c.warmup) * 0.5 * (1 + np.cos(np.pi * min(1.0, s / c.steps)))
-    )
+    convs = sum(isinstance(s.layer, Conv) for s in hgen.spec.stages[: hgen.shape.first])
+    frozen = hgen.spec.tensors[2 * convs].offset
+    moving = [p for p in hgen.parameters() if p is not hgen.theta0]
+    groups: list[dict[str, Any]] = [{"params": moving}, {"params": [hgen.theta0, scale], "weight_decay": 0.0}]
+    optimiser, schedule = adamw(groups, c.lr, c.weight_decay, c.warmup, c.steps)
     e_all = torch.from_numpy(enrol_embeddings(faces))
     code = {name: i for i, name in enumerate(np.unique(faces.identity))}
     labels = torch.tensor([code[n] for n in faces.identity])
@@ -120,9 +142,9 @@ def train(trunk: Trunk, shape: Shape, faces: Faces, c: Config, out: Path) -> HGe
     val_shared = torch.cat(
         [shared_features(hgen, augment.to_input(crops[i : i + 256])) for i in range(0, len(val), 256)]
     )
-    best, start, log = check(hgen, faces, val, val_shared), time.monotonic(), (out / "log.jsonl").open("w")
-    log.write(json.dumps({"shape": asdict(shape), **asdict(c), "val_eer": best}) + "\n")
-    torch.save(hgen.state_dict(), out / "hgen.pt")
+    best, began = check(hgen, faces, val, val_shared), time.monotonic()
+    (out / "log.jsonl").write_text(json.dumps({"shape": asdict(hgen.shape), **asdict(c), "val_eer": best}) + "\n")
+    checkpoint.save(out / "hgen.pt", hgen, hgen.spec, faces.backbone_sha256)
     for step, (rows, x) in enumerate(augment.batches(faces.crops, orders(faces, c), c.seed), 1):
         rows_t = torch.from_numpy(rows)
         e = e_all[rows_t]
@@ -150,15 +172,24 @@ def train(trunk: Trunk, shape: Shape, faces: Faces, c: Config, out: Path) -> HGe
             hgen.theta0.grad[:frozen] = 0
         optimiser.step()
         schedule.step()
-        if step % 25 == 0 or step == c.steps:
+        checked = step % c.every == 0 or step == c.steps
+        if checked or step % 25 == 0:
             row: dict[str, float] = {"step": step, **{k: float(v.detach()) for k, v in parts.items()}}
-            row["seconds"] = round(time.monotonic() - start, 1)
-            if step % c.every == 0 or step == c.steps:
+            row["seconds"] = round(time.monotonic() - began, 1)
+            if checked:
                 row["val_eer"] = check(hgen, faces, val, val_shared)
                 if row["val_eer"] < best:
                     best = row["val_eer"]
-                    torch.save(hgen.state_dict(), out / "hgen.pt")
-            log.write(json.dumps(row) + "\n")
-            log.flush()
-    hgen.load_state_dict(torch.load(out / "hgen.pt"))
+                    checkpoint.save(out / "hgen.pt", hgen, hgen.spec, faces.backbone_sha256)
+            with (out / "log.jsonl").open("a") as log:
+                log.write(json.dumps(row) + "\n")
+    checkpoint.load(out / "hgen.pt", hgen, hgen.spec, faces.backbone_sha256)
     return hgen
+
+
+def _check(faces: Faces, c: Config) -> None:
+    people = len(np.unique(faces.identity[faces.select("train")]))
+    if people < c.people:
+        raise UserError("personal.people", "people a step", f"at most the {people} of the training split", c.people)
+    if len(np.unique(faces.identity[faces.select("val")])) < 2:
+        raise UserError("train.csv", "no held-out people", "at least two people of split val", "fewer")

@@ -3,7 +3,7 @@
  * false is counted too: it costs a cycle on the chip. */
 #include <stdint.h>
 
-/* Laid out as in codegen/emulate.py. `known` holds, for each halfword of the code, the block that begins there:
+/* Laid out as in codegen/instructions.py. `known` holds, for each halfword of the code, the block that begins there:
  * its bytes in the upper half, its instructions in the lower one. */
 typedef struct block_counter {
     uint64_t instructions;

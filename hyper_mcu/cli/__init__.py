@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -83,17 +85,40 @@ def track(items: Sequence[T], label: str) -> Iterator[T]:
     yield from tracked(items, label, console=Console(stderr=True))
 
 
+def require_training(command: str) -> None:
+    """Raises UserError, with the install line, where what training imports is missing."""
+    for module in ("torch", "onnx", "cv2"):
+        try:
+            importlib.import_module(module)
+        except ImportError:
+            install = "pip install 'hyper-mcu[train]'"
+            raise UserError(f"hyper-mcu {command}", f"needs {module}", install, "no such package") from None
+
+
 def main() -> None:
-    """Entry point: exit 0 done or match, 1 no match, 2 error (one line on stderr)."""
+    """Entry point: exit 0 done or match, 1 no match, 2 error.
+
+    A mistake of the user is one line on stderr; a fault of the program a traceback there. Neither is ever a match.
+    """
     try:
-        code = group.main(standalone_mode=False)
+        code = group.main(prog_name="hyper-mcu", standalone_mode=False)
+        sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
     except UserError as e:
-        click.echo(str(e), err=True)
+        said = str(e)
     except click.exceptions.Abort:
-        click.echo("stopped", err=True)
+        said = "stopped"
     except click.ClickException as e:
-        e.show()
+        context = getattr(e, "ctx", None)
+        said = f"{context.command_path if context else 'hyper-mcu'}: {e.format_message()}"
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: nothing to say at exit
+        sys.exit(2)
     except OSError as e:
-        click.echo(f"{e.filename or 'hyper-mcu'}: {(e.strerror or str(e)).lower()}", err=True)
+        reason = (e.strerror or str(e)).lower()
+        said = str(UserError(e.filename or "hyper-mcu", "file error", "files that can be read and written", reason))
+    except Exception:
+        traceback.print_exc()
+        sys.exit(2)
+    click.echo(" ".join(said.splitlines()), err=True)
     sys.exit(2)

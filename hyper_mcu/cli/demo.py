@@ -22,12 +22,15 @@ def command(out: Path, target: str) -> None:
     from hyper_mcu.cli.verify import as_text
     from hyper_mcu.codegen.emit_c import emit
     from hyper_mcu.codegen.parse_header import parse
+    from hyper_mcu.codegen.targets import target_named
     from hyper_mcu.faces.weights import demo_photo
-    from hyper_mcu.files import write
+    from hyper_mcu.files import check_folder, write
     from hyper_mcu.generator import load
     from hyper_mcu.probe import ask
 
     clock = enroll.Stopwatch()
+    target_named(target)
+    check_folder(out / "model.h" if out.exists() else out)
     out.mkdir(exist_ok=True)
     portrait, team = demo_photo("yaoming.jpg"), demo_photo("players.jpg")
     stranger = Path(__file__).resolve().parents[1] / "demo" / "astronaut.jpg"

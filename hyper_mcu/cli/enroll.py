@@ -16,10 +16,17 @@ import click
     "--face", metavar="N|largest", help="Which face, where a photo shows several: its number as listed, or the largest."
 )
 @click.option("--name", help="C identifier of the person; default: from the photo's name.")
+@click.option("--prefix", default="hm", show_default=True, help="Of the C names, for two architectures in one program.")
 @click.option("--generator", type=click.Path(path_type=Path), help="Generator file; default: the shipped one.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def command(
-    photos: tuple[Path, ...], out: Path, face: str | None, name: str | None, generator: Path | None, as_json: bool
+    photos: tuple[Path, ...],
+    out: Path,
+    face: str | None,
+    name: str | None,
+    prefix: str,
+    generator: Path | None,
+    as_json: bool,
 ) -> None:
     """Look once at an enrolment PHOTO and write the person's network.
 
@@ -46,7 +53,7 @@ def command(
         try:
             found = enrol.embedding(photo, face, clock)
             p = enrol.person(name or enrol.c_name(photo.stem), found, generated, clock)
-            header = emit(p)
+            header = emit(p, prefix)
             clock("emit C")
             write(target, header)
             made.append((photo, target, p))

@@ -38,17 +38,14 @@ def command(name: str, root: Path, protocol: str, generator: Path | None, cache:
     hyper-mcu eval cfp --root faces/cfp --protocol FF
     """
     from hyper_mcu import cli
-    from hyper_mcu.codegen.errors import UserError
-    from hyper_mcu.faces.weights import locate
     from hyper_mcu.generator import SHIPPED, load
 
-    try:
-        from hyper_mcu.hypertrain import data, evaluate
-        from hyper_mcu.hypertrain import protocol as protocols
-    except ImportError as e:
-        raise UserError("hyper-mcu eval", "needs torch", "pip install 'hyper-mcu[train]'", e.name or "") from e
+    cli.require_training("eval")
+    from hyper_mcu.hypertrain import data, evaluate
+    from hyper_mcu.hypertrain import protocol as protocols
+
     g = load(generator or SHIPPED)
-    faces = data.load(root, f"{name}.csv", locate(g.backbone), cache)
+    faces = data.load(root, f"{name}.csv", cache)
     pairs = protocols.cfp_pairs(root, faces, protocol)
     scores = evaluate.score_pairs(g.spec, g.weights, g.scales, faces, pairs)
     found = {k: evaluate.figures(v, pairs) for k, v in scores.items()}

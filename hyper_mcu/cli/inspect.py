@@ -69,7 +69,9 @@ def command(model: Path, as_json: bool) -> None:
 
     out = Console()
     out.print(
-        f"{p.name}: {p.qnet.spec.id}, {p.qnet.spec.params:,} parameters, {p.qnet.spec.macs:,} MACs", highlight=False
+        f"{p.name}: {p.qnet.spec.id}, {p.qnet.spec.params:,} parameters, {p.qnet.spec.macs:,} MACs",
+        highlight=False,
+        soft_wrap=True,
     )
     table = Table("stage", "layer", "output", "MACs", "weights", "acc. bits", "scale")
     for r in rows:
@@ -96,4 +98,5 @@ def command(model: Path, as_json: bool) -> None:
         f"made by {p.provenance.tool}, backbone {p.provenance.backbone} {p.provenance.backbone_sha256[:16]}, "
         f"generator {p.provenance.generator_sha256[:16]}",
         highlight=False,
+        soft_wrap=True,
     )

@@ -43,47 +43,57 @@ def override(config: Any, stage: str, settings: tuple[str, ...]) -> Any:
 @click.option(
     "--set", "settings", multiple=True, metavar="STAGE.KEY=VALUE", help="trunk.…, personal.… or shape.…; repeatable."
 )
-@click.option("--trunk", type=click.Path(path_type=Path), help="A trunk.pt to start stage 2 from, instead of stage 1.")
+@click.option("--from", "start", type=click.Path(path_type=Path), help="A trunk.pt or generator.onnx: no stage 1.")
+@click.option("--warm", type=click.Path(path_type=Path), help="A trunk.pt that stage 1 goes on from.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def command(
-    data: Path, out: Path, netspec: str, cache: Path, settings: tuple[str, ...], trunk: Path | None, as_json: bool
+    data: Path,
+    out: Path,
+    netspec: str,
+    cache: Path,
+    settings: tuple[str, ...],
+    start: Path | None,
+    warm: Path | None,
+    as_json: bool,
 ) -> None:
-    """Distil the shared trunk from the frozen backbone, train the personal tail, write OUT/generator.onnx.
+    """Distil the shared trunk from the frozen backbone, train what is personal, write OUT/generator.onnx.
+
+    personal.steps=0 leaves stage 2 out. From a generator.onnx, training goes on from its own weights.
 
     \b
     hyper-mcu train --data faces --out run --set trunk.steps=20000 --set personal.steps=2000
+    hyper-mcu train --data faces --out more --from run/generator.onnx --set personal.steps=500
     """
     from hyper_mcu import cli
     from hyper_mcu.codegen.errors import UserError
     from hyper_mcu.codegen.presets import preset
-    from hyper_mcu.faces.weights import locate, sha256_of
 
-    try:
-        import torch
+    cli.require_training("train")
+    from hyper_mcu.hypertrain import checkpoint, distill, export, finish, train
+    from hyper_mcu.hypertrain import data as reader
+    from hyper_mcu.hypertrain.hgen import Shape
 
-        from hyper_mcu.hypertrain import data as reader
-        from hyper_mcu.hypertrain import distill, finish, train
-        from hyper_mcu.hypertrain.hgen import Shape
-    except ImportError as e:
-        raise UserError(
-            "hyper-mcu train", "needs torch and onnx", "pip install 'hyper-mcu[train]'", e.name or ""
-        ) from e
     for s in settings:
         if s.partition(".")[0] not in ("trunk", "personal", "shape"):
             raise UserError("--set", f"unknown stage in {s}", "trunk.…, personal.… or shape.…", s.partition(".")[0])
     spec = preset(netspec)
     first = override(distill.Config(), "trunk", settings)
     second = override(train.Config(), "personal", settings)
-    shape = override(Shape(first=len(spec.stages) - 2), "shape", settings)
-    faces = reader.load(data, "train.csv", locate("mbf-w600k"), cache)
-    if trunk is None:
-        shared = distill.train(spec, faces, first, out / "trunk")
+    shape = override(Shape(first=max(len(spec.stages) - 2, 0)), "shape", settings)
+    train.check_shape(spec, shape)
+    faces = reader.load(data, "train.csv", cache)
+    if start is not None and start.suffix == ".onnx":
+        hgen, _ = export.restore(start)
     else:
-        shared = distill.Trunk(spec, faces.embeddings.shape[2], 0)
-        shared.load_state_dict(torch.load(trunk))
-    hgen = train.train(shared, shape, faces, second, out / "personal")
-    trained = {"trunk": vars(first) if trunk is None else str(trunk.name), "personal": vars(second)}
-    measured = finish.finish(hgen, faces, ("mbf-w600k", sha256_of("mbf-w600k")), trained, out / "generator.onnx")
+        if start is None:
+            trunk = distill.train(spec, faces, first, out / "trunk", warm)
+        else:
+            trunk = distill.Trunk(spec, faces.embeddings.shape[2], 0)
+            checkpoint.load(start, trunk, spec, faces.backbone_sha256)
+        hgen = train.from_trunk(trunk, shape, second.seed)
+    hgen = train.train(hgen, faces, second, out / "personal")
+    trained = {"from": str(start.name) if start else "", "trunk": vars(first), "personal": vars(second)}
+    measured = finish.finish(hgen, faces, (reader.BACKBONE, faces.backbone_sha256), trained, out / "generator.onnx")
     if as_json:
         cli.emit_json({"generator": str(out / "generator.onnx"), **measured})
     else:

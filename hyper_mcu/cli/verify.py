@@ -85,12 +85,16 @@ def command(photo: Path, model: Path, target: str, face: str | None, json_wanted
     is an error. Exit code 0: match, 1: no match, 2: error.
     """
     from hyper_mcu import cli
+    from hyper_mcu.codegen.errors import UserError
     from hyper_mcu.codegen.parse_header import parse
     from hyper_mcu.probe import ask
 
-    p = parse(model).person
+    header = parse(model)
+    if header.prefix != "hm":
+        raise UserError(model, "prefix of the C names", "hm, which the harness calls", header.prefix)
+    p = header.person
     with cli.status() as progress:
-        answer = ask(photo, face, model, p, target.split(","), progress)
+        answer = ask(photo, face, model, p, [t.strip() for t in target.split(",")], progress)
     if json_wanted:
         cli.emit_json(as_json(answer, model, photo, p))
     else:

@@ -1,6 +1,7 @@
 """The command as a user meets it: what it prints, what it exits with, what it leaves behind."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -228,3 +229,39 @@ def test_every_command_has_help(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     for name in cli.COMMANDS:
         assert run(monkeypatch, name, "--help") == 0
         assert f"{name} [OPTIONS]" in capsys.readouterr().out
+
+
+def test_a_fault_of_the_program_is_an_error_and_never_a_match(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fault(*_: object) -> None:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr("hyper_mcu.codegen.oracle.run", fault)
+    assert run(monkeypatch, "verify", PORTRAIT, "--model", model) == 2
+    assert "RuntimeError: a fault" in capsys.readouterr().err
+
+
+def test_usage_errors_are_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert refused(monkeypatch, capsys, "enroll", "a.jpg") == "hyper-mcu enroll: Missing option '--out'."
+    assert refused(monkeypatch, capsys, "enrol") == "hyper-mcu: No such command 'enrol'."
+
+
+def test_header_with_another_prefix_is_made_and_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.h"
+    assert run(monkeypatch, "enroll", PORTRAIT, "--out", path, "--prefix", "second") == 0
+    assert "second_verify(" in path.read_text()
+    capsys.readouterr()
+    said = refused(monkeypatch, capsys, "verify", PORTRAIT, "--model", path)
+    assert said == f"{path}: prefix of the C names; expected hm, which the harness calls, got second"
+
+
+def test_nobody_is_told_about_an_enrolment(tmp_path: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if k not in ("CI", "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")}
+    words = ["enroll", str(PORTRAIT), "--out", str(tmp_path / "a.h")]
+    code = "from hyper_mcu.cli import main; main()"
+    environment["HOME"] = str(tmp_path)
+    subprocess.run([sys.executable, "-c", code, *words], env=environment, check=True, capture_output=True)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.h"]

@@ -50,7 +50,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_data_set_is_read_in_the_tables_order(root: Path, tmp_path: Path) -> None:
-    found = data.load(root, "train.csv", BACKBONE, tmp_path / "cache")
+    found = data.load(root, "train.csv", tmp_path / "cache")
     assert (found.crops.shape, found.crops.dtype) == ((4, 128, 128, 3), np.uint8)
     assert all(np.array_equal(found.crops[i], crop(i)) for i in range(4))
     assert found.identity.tolist() == ["ann", "ann", "bob", ""]
@@ -61,7 +61,7 @@ def test_data_set_is_read_in_the_tables_order(root: Path, tmp_path: Path) -> Non
 
 
 def test_embeddings_are_those_that_enrolment_computes(root: Path, tmp_path: Path) -> None:
-    found = data.load(root, "train.csv", BACKBONE, tmp_path / "cache")
+    found = data.load(root, "train.csv", tmp_path / "cache")
     assert (found.embeddings.shape, found.embeddings.dtype) == ((4, 2, 512), np.float16)
     inner = found.crops[:, data.MARGIN : -data.MARGIN, data.MARGIN : -data.MARGIN]
     plain, mirrored = embed(inner), embed(inner[:, :, ::-1])
@@ -71,25 +71,25 @@ def test_embeddings_are_those_that_enrolment_computes(root: Path, tmp_path: Path
 
 
 def test_second_reading_needs_no_shard(root: Path, tmp_path: Path) -> None:
-    first = data.load(root, "train.csv", BACKBONE, tmp_path / "cache")
+    first = data.load(root, "train.csv", tmp_path / "cache")
     for shard in root.glob("*.tar"):
         shard.unlink()
-    again = data.load(root, "train.csv", BACKBONE, tmp_path / "cache")
+    again = data.load(root, "train.csv", tmp_path / "cache")
     assert np.array_equal(first.crops, again.crops)
     assert np.array_equal(first.embeddings, again.embeddings)
     assert not list((tmp_path / "cache").glob("*.part*"))
 
 
 def test_another_table_is_not_served_from_the_cache(root: Path, tmp_path: Path) -> None:
-    data.load(root, "train.csv", BACKBONE, tmp_path / "cache")
+    data.load(root, "train.csv", tmp_path / "cache")
     lines = (root / "train.csv").read_text().splitlines()
     (root / "train.csv").write_text("\n".join([lines[0], *lines[:0:-1]]) + "\n")
-    assert np.array_equal(data.load(root, "train.csv", BACKBONE, tmp_path / "cache").crops[0], crop(3))
+    assert np.array_equal(data.load(root, "train.csv", tmp_path / "cache").crops[0], crop(3))
 
 
 def test_folder_without_a_table_is_no_data_set(tmp_path: Path) -> None:
     with pytest.raises(UserError) as e:
-        data.load(tmp_path, "train.csv", BACKBONE, tmp_path / "cache")
+        data.load(tmp_path, "train.csv", tmp_path / "cache")
     assert str(e.value) == (f"{tmp_path}/train.csv: not a data set; expected the table of a data set, got no such file")
     assert list(tmp_path.iterdir()) == []
 

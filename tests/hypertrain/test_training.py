@@ -41,7 +41,7 @@ def trunk(people: Faces, out: Path) -> distill.Trunk:
 
 @pytest.fixture(scope="module")
 def trained(trunk: distill.Trunk, people: Faces, out: Path) -> train.HGen:
-    return train.train(trunk, SHAPE, people, SECOND, out / "personal")
+    return train.train(train.from_trunk(trunk, SHAPE), people, SECOND, out / "personal")
 
 
 def log(path: Path) -> list[dict[str, float]]:
@@ -63,7 +63,7 @@ def test_distillation_logs_and_keeps_what_it_returns(trunk: distill.Trunk, peopl
     assert (first["spec"], first["spec_sha256"], first["steps"]) == (TOY.id, TOY.sha256, 8)
     assert last["step"] == 8
     assert last["val_eer"] == distill.check(trunk, people, people.select("val"))["val_eer"]
-    kept = torch.load(out / "trunk" / "trunk.pt", weights_only=True)
+    kept = torch.load(out / "trunk" / "trunk.pt", weights_only=True)["state"]
     assert all(torch.equal(kept[k], v) for k, v in trunk.state_dict().items())
     assert sorted(p.name for p in (out / "trunk").iterdir()) == ["log.jsonl", "trunk.pt"]
 
@@ -143,7 +143,7 @@ def test_trained_nets_are_personal(trained: train.HGen, people: Faces) -> None:
 
 def test_training_that_only_does_harm_returns_the_trunk(trunk: distill.Trunk, people: Faces, tmp_path: Path) -> None:
     wild = train.Config(steps=25, people=4, photos=2, nets=4, mixtures=4, warmup=1, lr=3.0, every=25)
-    hgen = train.train(trunk, SHAPE, people, wild, tmp_path)
+    hgen = train.train(train.from_trunk(trunk, SHAPE), people, wild, tmp_path)
     rows = log(tmp_path / "log.jsonl")
     assert rows[-1]["val_eer"] > rows[0]["val_eer"]
     want = train.from_trunk(trunk, SHAPE).state_dict()

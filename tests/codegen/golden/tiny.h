@@ -1,4 +1,4 @@
-/* hyper-mcu model.h, ABI 1. SHA-256 of what follows this line: 3b765b6b0ddc166eb06344d4331a93fae007cdba17159af72ba5abb730dddfd1 */
+/* hyper-mcu model.h, ABI 1. SHA-256 of what follows this line: ecdec8a801907ec3bf2aa33cbddd9aead0b9f36909691f3d454deacb17ed26d7 */
 /*
  * alice: a face-verification network for one person. Made by hyper-mcu 0.1.0; do not edit.
  *
@@ -567,10 +567,11 @@ static void hm_stage3_row(hm_conv conv, const uint8_t *in, uint8_t *out)
 /* The head: sign(num) * floor(num^2 * 2^9 / norm), over 120 bytes of the last map. */
 static int32_t hm_score(const hm_weights *w, const uint8_t *map)
 {
+    const int8_t *const end = (const int8_t *)map; /* q, not q + 128 */
     int32_t num = 0;
     uint64_t norm = 0;
     for (int c = 0; c < 120; c++) {
-        const int32_t u = (map[c] ^ 128) - 128; /* two's complement */
+        const int32_t u = end[c];
         num += u * w->head[c];
         norm += (uint64_t)((int64_t)u * u);
     }

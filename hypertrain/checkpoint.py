@@ -1,0 +1,33 @@
+"""Files of a training run: a module's state with the architecture and the backbone that it belongs to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.netspec import NetSpec, from_json
+
+
+def save(path: Path, module: torch.nn.Module, spec: NetSpec, backbone_sha256: str) -> None:
+    """Writes the module's state beside `path` and renames it."""
+    part = path.with_suffix(".part")
+    torch.save({"netspec": spec.to_json(), "backbone_sha256": backbone_sha256, "state": module.state_dict()}, part)
+    part.rename(path)
+
+
+def load(path: Path, module: torch.nn.Module, spec: NetSpec, backbone_sha256: str) -> None:
+    """Fills the module from `path`; raises UserError where it is none or belongs to another NetSpec or backbone."""
+    try:
+        stored = torch.load(path, weights_only=True)
+        found, backbone, state = from_json(stored["netspec"]), str(stored["backbone_sha256"]), stored["state"]
+    except Exception as e:  # torch and pickle have many types for a damaged file
+        kind = "no such file" if isinstance(e, FileNotFoundError) else type(e).__name__
+        raise UserError(path, "not a checkpoint", "a trunk.pt written by hyper-mcu train", kind) from e
+    if found.sha256 != spec.sha256:
+        want, got = (f"{s.id} {s.sha256[:16]}" for s in (spec, found))
+        raise UserError(path, "checkpoint of another NetSpec", want, got)
+    if backbone != backbone_sha256:
+        raise UserError(path, "checkpoint of another backbone", backbone_sha256[:16], backbone[:16])
+    module.load_state_dict(state)
