@@ -1,0 +1,43 @@
+"""Raw photos of many people, enrolled and asked about on the host and on the emulated core."""
+
+from pathlib import Path
+
+import pytest
+
+from hyper_mcu import enroll, generator
+from hyper_mcu.codegen.emit_c import emit
+from hyper_mcu.codegen.parse_header import parse
+from hyper_mcu.probe import ask
+
+RAW = Path(__file__).parents[2].parent / "shared/faces/raw"
+
+
+def quiet(text: str) -> None:
+    """No progress."""
+
+
+@pytest.mark.skipif(not RAW.is_dir(), reason="needs the raw photos of ../shared/faces")
+def test_most_verdicts_on_raw_photos_are_right_and_all_are_identical(tmp_path: Path) -> None:
+    pytest.importorskip("unicorn", reason="needs hyper-mcu[emulate]: unicorn")
+    names = sorted({p.name.split("-")[0] for p in RAW.glob("*-frontal-*.jpg")})[:8]
+    photos = {n: sorted(RAW.glob(f"{n}-frontal-*.jpg")) for n in names}
+    right = []
+    for i, name in enumerate(names):
+        e = enroll.embedding(photos[name][0], None, enroll.Stopwatch())
+        path = tmp_path / f"{name}.h"
+        path.write_text(emit(enroll.person(f"p{name}", e, generator.load(), enroll.Stopwatch())))
+        person = parse(path).person
+        for probe, same in ((photos[name][1], True), (photos[names[i - 1]][1], False)):
+            answer = ask(probe, None, path, person, ["host", "m4"], quiet)
+            assert answer.runs["host"].layers_sha256 == answer.runs["m4"].layers_sha256
+            right.append(answer.run.match is same)
+    assert sum(right) >= 12, f"{sum(right)} of {len(right)}"
+
+
+def test_shipped_generator_keeps_its_promises() -> None:
+    g = generator.load()
+    assert g.path.stat().st_size <= 15e6
+    assert (g.spec.id, g.backbone) == ("paper@1", "mbf-w600k")
+    assert 0 < g.fmr < 0.25
+    assert abs(g.fmr - g.fnmr) < 0.01  # the equal-error point
+    assert len(g.scales) == len(g.spec.stages)
