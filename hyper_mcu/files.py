@@ -31,9 +31,11 @@ def write(path: Path, text: str) -> None:
             os.fsync(f.fileno())
         os.chmod(part, 0o644 & ~_umask())
         os.replace(part, path)
-    except OSError as e:
+    except BaseException as e:  # an interrupted write leaves nothing either
         if part:
             Path(part).unlink(missing_ok=True)
+        if not isinstance(e, OSError):
+            raise
         raise UserError(path, "cannot write", "space and permission", (e.strerror or str(e)).lower()) from e
 
 

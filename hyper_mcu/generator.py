@@ -43,7 +43,13 @@ class Generator:
 
     def weights(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """θ float32 (N, params), normalisation folded in, of unit embeddings (N, d)."""
-        theta: NDArray[np.float32] = self.session.run(None, {"embedding": embeddings})[0]
+        try:
+            theta: NDArray[np.float32] = self.session.run(None, {"embedding": embeddings})[0]
+        except Exception as e:  # onnxruntime's exception types are its own
+            raise UserError(self.path, "generator does not run", "embeddings in, weights out", type(e).__name__) from e
+        if theta.shape != (len(embeddings), self.spec.params):
+            want = f"({len(embeddings)}, {self.spec.params})"
+            raise UserError(self.path, "generator writes another number of weights", want, theta.shape)
         return theta
 
 
@@ -60,6 +66,8 @@ def load(path: Path = SHIPPED) -> Generator:
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 2, 3
     data = path.read_bytes()
+    if b"location" in data:  # of external data, which onnxruntime would read from the current folder
+        raise UserError(path, "generator with external data", "one file", "another beside it")
     try:
         session = ort.InferenceSession(data, options)
         meta = session.get_modelmeta().custom_metadata_map
@@ -75,6 +83,8 @@ def load(path: Path = SHIPPED) -> Generator:
         raise
     except Exception as e:  # onnxruntime raises its own unexported exception types for a damaged file
         raise UserError(path, "not a generator", "an ONNX file written by hyper-mcu", type(e).__name__) from e
+    if not np.isfinite([threshold, fmr, fnmr]).all() or len(scales) != len(spec.stages):
+        raise UserError(path, "generator metadata", f"finite rates and {len(spec.stages)} scales", len(scales))
     if spec.sha256 != netspec_sha256:
         raise UserError(path, "generator of another NetSpec", netspec_sha256[:16], spec.sha256[:16])
     if sha256_of(backbone) != backbone_sha256:

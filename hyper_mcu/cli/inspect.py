@@ -72,6 +72,7 @@ def command(model: Path, as_json: bool) -> None:
         f"{p.name}: {p.qnet.spec.id}, {p.qnet.spec.params:,} parameters, {p.qnet.spec.macs:,} MACs",
         highlight=False,
         soft_wrap=True,
+        markup=False,
     )
     table = Table("stage", "layer", "output", "MACs", "weights", "acc. bits", "scale")
     for r in rows:
@@ -99,4 +100,5 @@ def command(model: Path, as_json: bool) -> None:
         f"generator {p.provenance.generator_sha256[:16]}",
         highlight=False,
         soft_wrap=True,
+        markup=False,
     )
