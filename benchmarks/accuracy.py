@@ -38,7 +38,8 @@ def plot(scored: Scored, threshold: float, path: Path) -> None:
     left.hist(by["int8"][~pairs.same], bins, alpha=0.7, label="another person")
     left.axvline(threshold, color="black", lw=1, ls="--", label="shipped threshold")
     left.set(xlabel="score of the int8 net (cosine)", ylabel="CFP-FF pairs")
-    left.legend(frameon=False)
+    left.set_ylim(0, 1.45 * left.get_ylim()[1])
+    left.legend(frameon=False, loc="upper left")
     for name, (p, s) in scored.items():
         for kind, style in (("float", ":"), ("int8", "-")):
             t = np.quantile(s[kind], np.linspace(0, 1, 400))
