@@ -108,6 +108,9 @@ def main() -> None:
         said = str(e)
     except click.exceptions.Abort:
         said = "stopped"
+    except click.exceptions.NoArgsIsHelpError as e:
+        click.echo(e.format_message(), err=True)
+        sys.exit(2)
     except click.ClickException as e:
         context = getattr(e, "ctx", None)
         said = f"{context.command_path if context else 'hyper-mcu'}: {e.format_message()}"

@@ -265,3 +265,10 @@ def test_nobody_is_told_about_an_enrolment(tmp_path: Path) -> None:
     environment["HOME"] = str(tmp_path)
     subprocess.run([sys.executable, "-c", code, *words], env=environment, check=True, capture_output=True)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.h"]
+
+
+def test_a_bare_call_prints_the_help(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "Usage: hyper-mcu [OPTIONS] COMMAND [ARGS]..."
+    assert any(line.startswith("  enroll ") for line in said)
