@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from hyper_mcu.codegen import install
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.targets import Target
 from hyper_mcu.codegen.toolchain import without_folders
@@ -50,7 +51,7 @@ def find_emulator(target: Target, emulator: str = "auto") -> str:
         return ""
     ways = {}
     if target.unicorn_cpu and emulator in ("auto", "unicorn"):
-        ways["unicorn"] = "hyper-mcu[emulate]"
+        ways["unicorn"] = install.extra("emulate")
     if target.qemu_machine and emulator in ("auto", "qemu"):
         ways["qemu"] = "qemu-system-arm on PATH (Debian: qemu-system-arm)"
     if not ways:

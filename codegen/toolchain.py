@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
+from hyper_mcu.codegen import install
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.targets import Target
 
@@ -109,9 +110,12 @@ def find_toolchain(target: Target) -> Toolchain:
     )
     if forced:
         raise UserError(
-            target.name, f"HYPER_MCU_TOOLCHAIN={forced} found no compiler", f"{on_path} or hyper-mcu[emulate]", "none"
+            target.name,
+            f"HYPER_MCU_TOOLCHAIN={forced} found no compiler",
+            f"{on_path} or {install.extra('emulate')}",
+            "none",
         )
-    raise UserError(target.name, "no compiler found", f"{on_path} or hyper-mcu[emulate]", "neither")
+    raise UserError(target.name, "no compiler found", f"{on_path} or {install.extra('emulate')}", "neither")
 
 
 @cache

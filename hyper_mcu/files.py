@@ -17,19 +17,21 @@ def check_folder(path: Path) -> None:
         raise UserError(path, "cannot write", "a file name", "a folder")
 
 
-def write(path: Path, text: str) -> None:
-    """Writes a text file beside its name and renames it; raises UserError where it cannot, leaving nothing behind."""
+def write(path: Path, content: str | bytes) -> None:
+    """Writes a file beside its name and renames it; raises UserError where it cannot, leaving nothing behind.
+
+    Text is written as UTF-8. What hyper-mcu writes is about a person's face: its owner alone may read it (mode 600),
+    or who could read the file that it replaces.
+    """
     check_folder(path)
     part = ""
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as f:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as f:
             part = f.name
-            f.write(text)
+            f.write(content.encode() if isinstance(content, str) else content)
             f.flush()
             os.fsync(f.fileno())
-        os.chmod(part, 0o644 & ~_umask())
+        os.chmod(part, path.stat().st_mode & 0o777 if path.exists() else 0o600)
         os.replace(part, path)
     except BaseException as e:  # an interrupted write leaves nothing either
         if part:
@@ -37,9 +39,3 @@ def write(path: Path, text: str) -> None:
         if not isinstance(e, OSError):
             raise
         raise UserError(path, "cannot write", "space and permission", (e.strerror or str(e)).lower()) from e
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -87,12 +87,14 @@ def track(items: Sequence[T], label: str) -> Iterator[T]:
 
 def require_training(command: str) -> None:
     """Raises UserError, with the install line, where what training imports is missing."""
+    from hyper_mcu.codegen import install
+
     for module in ("torch", "onnx", "cv2"):
         try:
             importlib.import_module(module)
         except ImportError:
-            install = "pip install 'hyper-mcu[train]'"
-            raise UserError(f"hyper-mcu {command}", f"needs {module}", install, "no such package") from None
+            line = install.extra("train")
+            raise UserError(f"hyper-mcu {command}", f"needs {module}", line, "no such package") from None
 
 
 def main() -> None:

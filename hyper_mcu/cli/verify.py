@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from hyper_mcu.codegen.person import Person
+    from hyper_mcu.faces import Crop
     from hyper_mcu.probe import Answer
 
 
@@ -68,17 +69,40 @@ def as_text(answer: Answer, photo: Path, p: Person) -> str:
     return "\n".join(lines)
 
 
+def crop_file(crop: Crop, suffix: str) -> bytes:
+    """A crop as a PNG picture (".png") or as the 112·112·3 bytes, RGB row by row, that hm_verify takes."""
+    if suffix.lower() != ".png":
+        return crop.pixels.tobytes()
+    from io import BytesIO
+
+    from PIL import Image
+
+    picture = BytesIO()
+    Image.fromarray(crop.pixels).save(picture, "PNG")
+    return picture.getvalue()
+
+
 @click.command("verify")
 @click.argument("photo", type=click.Path(path_type=Path))
 @click.option("--model", required=True, type=click.Path(path_type=Path), help="The model.h that enroll wrote.")
 @click.option(
-    "--target", default="host", show_default=True, metavar="NAME[,NAME]", help="host, or emulated cores: m4, …"
+    "--target",
+    default="host",
+    show_default=True,
+    metavar="NAME[,NAME]",
+    help="host, or emulated cores: m0, m3, m4, m7, m33.",
 )
 @click.option(
     "--face", metavar="N|largest|any", help="Which face, where a photo shows several; any: the best score of all."
 )
+@click.option(
+    "--crop",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write the aligned face too: the bytes that hm_verify takes, or a picture if FILE ends in .png.",
+)
 @click.option("--json", "json_wanted", is_flag=True, help="One JSON object on stdout.")
-def command(photo: Path, model: Path, target: str, face: str | None, json_wanted: bool) -> None:
+def command(photo: Path, model: Path, target: str, face: str | None, crop: Path | None, json_wanted: bool) -> None:
     """Compile MODEL's C, run it on the face in PHOTO, print the verdict.
 
     The compiled C decides, never Python; every layer it computes is compared with the integer oracle, and a difference
@@ -87,14 +111,19 @@ def command(photo: Path, model: Path, target: str, face: str | None, json_wanted
     from hyper_mcu import cli
     from hyper_mcu.codegen.errors import UserError
     from hyper_mcu.codegen.parse_header import parse
+    from hyper_mcu.files import check_folder, write
     from hyper_mcu.probe import ask
 
+    if crop is not None:
+        check_folder(crop)
     header = parse(model)
     if header.prefix != "hm":
         raise UserError(model, "prefix of the C names", "hm, which the harness calls", header.prefix)
     p = header.person
     with cli.status() as progress:
         answer = ask(photo, face, model, p, [t.strip() for t in target.split(",")], progress)
+    if crop is not None:
+        write(crop, crop_file(answer.crop, crop.suffix))
     if json_wanted:
         cli.emit_json(as_json(answer, model, photo, p))
     else:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.faces.align import ARCFACE_TEMPLATE, Warp, align, apply, inside, umeyama, warp_of
 from hyper_mcu.faces.backbone import Backbone, backbone, embed
 from hyper_mcu.faces.detect import Face, detect
@@ -44,6 +45,14 @@ def face_crops(path: Path, which: str | None, purpose: Purpose) -> tuple[Crop, .
     where = str(path)
     image = read_photo(path)
     found = detect(image)
+    if not found:
+        import numpy as np
+
+        for turn in (1, 3, 2):
+            if detect(np.rot90(image, turn)):
+                raise UserError(
+                    where, "no upright face", "a photo the right way up", f"one to be turned left by {90 * turn}°"
+                )
     usable = [f for f in found if size(f) >= PROBE_EYES]
     numbers = choose(usable or found[:1], which, where, purpose)
     crops = []

@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hyper_mcu.codegen import install
 from hyper_mcu.codegen.errors import UserError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def _register_heic(path: Path) -> None:
     try:
         import pillow_heif
     except ImportError:
-        raise UserError(path, "HEIC needs pillow-heif", "pip install 'hyper-mcu[heic]'", "no such package") from None
+        raise UserError(path, "HEIC needs pillow-heif", install.extra("heic"), "no such package") from None
     pillow_heif.register_heif_opener()
 
 

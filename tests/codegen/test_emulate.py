@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from fake_model import HEADER, PROBES, expected, missing, variant
 
-from hyper_mcu.codegen import emulate, instructions
+from hyper_mcu.codegen import emulate, install, instructions
 from hyper_mcu.codegen.elf import read_elf
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.run import build, flash_bytes, run_model
 from hyper_mcu.codegen.targets import TARGETS, target_named
 from hyper_mcu.codegen.toolchain import find_toolchain
 
+EMULATE = install.extra("emulate")
 PLACES = [("gcc", "host", "auto"), ("clang", "host", "auto"), ("zig", "host", "auto")]
 PLACES += [
     (kind, target.name, emulator)
@@ -166,10 +167,10 @@ def test_unknown_target_is_refused() -> None:
 @pytest.mark.parametrize(
     ("target", "emulator", "text"),
     [
-        ("m4", "auto", "hyper-mcu[emulate] or qemu-system-arm on PATH (Debian: qemu-system-arm), got neither"),
-        ("m4", "unicorn", "hyper-mcu[emulate], got none"),
+        ("m4", "auto", f"{EMULATE} or qemu-system-arm on PATH (Debian: qemu-system-arm), got neither"),
+        ("m4", "unicorn", f"{EMULATE}, got none"),
         ("m4", "qemu", "qemu-system-arm on PATH (Debian: qemu-system-arm), got none"),
-        ("m0", "auto", "hyper-mcu[emulate], got none"),
+        ("m0", "auto", f"{EMULATE}, got none"),
     ],
 )
 def test_missing_emulator_is_named(

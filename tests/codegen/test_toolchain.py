@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from fake_model import missing
 
-from hyper_mcu.codegen import toolchain
+from hyper_mcu.codegen import install, toolchain
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.targets import TARGETS
 from hyper_mcu.codegen.toolchain import CompileError, cache_dir, compile_program, find_toolchain, first_error
 
 HOST, M4 = TARGETS["host"], TARGETS["m4"]
+EMULATE = install.extra("emulate")
 KINDS = ("gcc", "clang", "zig")
 
 
@@ -132,19 +133,18 @@ def test_zig_does_not_trap_on_undefined_behaviour_in_products(monkeypatch: pytes
             "m4",
             "",
             "m4: no compiler found; expected arm-none-eabi-gcc on PATH (Debian: gcc-arm-none-eabi) or "
-            "hyper-mcu[emulate], got neither",
+            f"{EMULATE}, got neither",
         ),
         (
             "host",
             "",
-            "host: no compiler found; expected cc, gcc or clang on PATH (Debian: gcc) or "
-            "hyper-mcu[emulate], got neither",
+            f"host: no compiler found; expected cc, gcc or clang on PATH (Debian: gcc) or {EMULATE}, got neither",
         ),
         (
             "m4",
             "zig",
             "m4: HYPER_MCU_TOOLCHAIN=zig found no compiler; expected arm-none-eabi-gcc on PATH "
-            "(Debian: gcc-arm-none-eabi) or hyper-mcu[emulate], got none",
+            f"(Debian: gcc-arm-none-eabi) or {EMULATE}, got none",
         ),
         ("host", "tcc", "HYPER_MCU_TOOLCHAIN: unknown compiler; expected gcc, clang or zig, got tcc"),
     ],

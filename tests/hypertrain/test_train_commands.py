@@ -14,6 +14,7 @@ pytest.importorskip("cv2", reason="needs hyper-mcu[train]: opencv-python-headles
 
 from hyper_mcu import cli, hypertrain
 from hyper_mcu.cli.train import override
+from hyper_mcu.codegen import install
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.hypertrain.distill import Config
 
@@ -73,7 +74,7 @@ def test_missing_torch_is_named_with_its_install_line(  # type: ignore[no-untype
     words = ("cfp", "--root", "x") if command == "eval" else ("--data", "x", "--out", "y")
     said = refused(command, *words)
     assert said.startswith(f"hyper-mcu {command}: needs torch")
-    assert "; expected pip install 'hyper-mcu[train]', got " in said
+    assert f"; expected {install.extra('train')}, got " in said
 
 
 def test_settings_of_one_stage_leave_the_others_alone() -> None:
