@@ -1,4 +1,4 @@
-/* hyper-mcu model.h, ABI 1. SHA-256 of what follows this line: ecdec8a801907ec3bf2aa33cbddd9aead0b9f36909691f3d454deacb17ed26d7 */
+/* hyper-mcu model.h, ABI 1. SHA-256 of what follows this line: 598baef2430abd0b0f8d483d977f8d30d178ab2341d2df0a6cfdefe5eb1a9b09 */
 /*
  * alice: a face-verification network for one person. Made by hyper-mcu 0.1.0; do not edit.
  *
@@ -17,7 +17,9 @@
  * Biometric data: the weights below were computed from a photo of this person's face. Whoever has this file can test
  * any face against it. Store it and pass it on as you would the photo.
  *
- * How to use it, with an aligned crop of 8 x 6 pixels of 3 bytes (RGB, row by row):
+ * How to use it, with an aligned crop of 8 x 6 pixels of 3 bytes, RGB, row by row,
+ * with the eyes, the nose and the mouth where "Crop" in SPEC.md has them, such as
+ * `hyper-mcu verify PHOTO --model model.h --crop face.rgb` writes:
  *
  *     #define HYPER_MCU_IMPLEMENTATION      (in exactly one .c file, before it includes any of these headers)
  *     #include "model.h"
