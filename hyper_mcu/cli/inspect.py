@@ -93,7 +93,7 @@ def command(model: Path, as_json: bool) -> None:
     head = p.qnet.spec.head
     reads = f"{p.qnet.spec.head_size} {'channel sums' if head.pool else 'elements'}"
     out.print(
-        "s: stride, g: groups; acc. bits: what the widest accumulator can need, of 32; scale: of one step of the output\n"
+        "s: stride, g: groups; acc. bits: of 32, at most needed; scale: of one step of the output\n"
         f"head {head.kind} over {reads}: match iff logit ≥ {p.threshold}\n"
         f"threshold {p.score:.4f}: FMR {p.fmr:.1%}, FNMR {p.fnmr:.1%} on {p.rates_on}\n"
         f"flash {header.person_bytes:,} B for the person, RAM {header.session_bytes:,} B for a session\n"
