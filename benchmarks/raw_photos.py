@@ -40,15 +40,15 @@ def main() -> int:
     g = generator.load()
     genuine, impostor, refused = [], [], []
     with tempfile.TemporaryDirectory() as folder:
-        header = Path(folder) / "model.h"
+        model = Path(folder) / "model.h"
         for i, name in enumerate(names):
             try:
                 e = enroll.embedding(people[name][0], "largest", enroll.Stopwatch())
             except UserError as error:
                 refused.append(error.what)
                 continue
-            header.write_text(emit(enroll.person(f"p{name}", e, g, enroll.Stopwatch())))
-            person = parse(header).person
+            model.write_text(emit(enroll.person(f"p{name}", e, g, enroll.Stopwatch())))
+            header = parse(model)
             others = [people[names[(i + k) % len(names)]][-1] for k in range(1, STRANGERS + 1)]
             for probes, answers in ((people[name][1:], genuine), (others, impostor)):
                 for probe in probes:
@@ -57,7 +57,7 @@ def main() -> int:
                     except UserError as error:
                         refused.append(error.what)
                         continue
-                    a = ask(probe, "largest", header, person, o.target.split(","), lambda text: None)
+                    a = ask(probe, "largest", model, header, o.target.split(","), lambda text: None)
                     answers.append(a.run.match)
     print(f"{len(names)} people, {o.target}: every answer identical on oracle and targets")
     print(f"same person:  {sum(genuine)} of {len(genuine)} accepted")

@@ -34,14 +34,14 @@ _ARRAY = re.compile(r"/\* (\w+) \*/\n +(\{[^}]*\}|-?\w+)")
 
 @dataclass(frozen=True)
 class Header:
-    """A model.h as read: its Person, the ABI and prefix of its C, SHA-256 of its content, its size as a file, the bytes
-    of flash for the person and of RAM for a session that it declares."""
+    """A model.h as read: its Person, the ABI and prefix of its C, SHA-256 of its content, the text itself (compile
+    this one: the file may change meanwhile), the bytes of flash for the person and of RAM for a session."""
 
     person: Person
     abi: int
     prefix: str
     sha256: str
-    file_bytes: int
+    text: str
     person_bytes: int
     session_bytes: int
 
@@ -100,9 +100,7 @@ def parse_text(text: str, where: str = "model.h") -> Header:
         raise UserError(where, "inconsistent", f"check sum 0x{check_sum(person):08X}", "another")
     if again != text:
         raise _otherwise(where, again, text)
-    return Header(
-        person, abi, facts["prefix"], sha256, len(text), person_bytes(person), session_bytes(person.qnet.spec)
-    )
+    return Header(person, abi, facts["prefix"], sha256, text, person_bytes(person), session_bytes(person.qnet.spec))
 
 
 def _otherwise(where: str, again: str, text: str) -> UserError:

@@ -81,11 +81,14 @@ def run_model(
     probes: Sequence[bytes] | bytes,
     target: Target | str = "host",
     *,
+    text: str | None = None,
     emulator: str = "auto",
     limit_s: float = 120,
     progress: Progress | None = None,
 ) -> tuple[list[Run], Report]:
     """Compiles `header` for `target` and asks it about every probe (HM_INPUT_BYTES each).
+
+    text: what the header holds, where it has been read and checked already; `header` then only names it.
 
     Raises UserError for a header that does not compile, a missing tool, a probe of the wrong size, a status other than
     HM_OK, a crash, a program that does not end, and broken output.
@@ -98,7 +101,7 @@ def run_model(
     if progress:
         progress(f"compiling for {where.name} with {tools}{waits}")
     with ThreadPoolExecutor(1 if waits else 2) as pool:  # a second zig beside it would build the same library
-        product, tapped = pool.map(lambda taps: build(header, where, taps=taps, tools=tools), (False, True))
+        product, tapped = pool.map(lambda taps: build(header, where, text=text, taps=taps, tools=tools), (False, True))
     compiled = time.perf_counter()
     if progress:
         progress(f"running on {where.name}")
@@ -159,6 +162,7 @@ def build(
     target: Target,
     *,
     taps: bool,
+    text: str | None = None,
     tools: Toolchain | None = None,
     sanitise: bool = False,
     optimise: str = "-O2",
@@ -166,12 +170,12 @@ def build(
     """The harness around `header`, from the cache where it was built before; raises UserError as run_model does."""
     tools = tools or find_toolchain(target)
     try:
-        text = header.read_bytes()
+        content = header.read_bytes() if text is None else text.encode()
     except OSError as e:
         raise UserError(header, "cannot be read", "a model.h", (e.strerror or str(e)).lower()) from e
     sources = [HARNESS / name for name in (HOST_SOURCES if target.is_host else CORE_SOURCES)]
     defines = ["HARNESS_TAPS"] if taps else []
-    key = hashlib.sha256(text)
+    key = hashlib.sha256(content)
     for path in sorted(p for p in HARNESS.iterdir() if p.is_file()):
         key.update(path.name.encode() + path.read_bytes())
     key.update(repr((target, tools, defines, compile_flags(tools, target, optimise, sanitise, "c11"))).encode())
@@ -187,7 +191,7 @@ def build(
         with tempfile.TemporaryDirectory(dir=place.parent, prefix=".") as name:
             folder = Path(name) / "build"
             folder.mkdir(mode=0o700)
-            (folder / "model.h").write_bytes(text)
+            (folder / "model.h").write_bytes(content)
             compile_program(
                 sources,
                 target,

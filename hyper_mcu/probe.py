@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.codegen.person import Person
+from hyper_mcu.codegen.parse_header import Header
 from hyper_mcu.codegen.run import Report, Run
 from hyper_mcu.faces import Crop
 
@@ -29,8 +29,8 @@ class Answer:
         return next(iter(self.runs.values()))
 
 
-def ask(photo: Path, which: str | None, header: Path, person: Person, targets: list[str], progress: Progress) -> Answer:
-    """Runs the compiled header on every chosen face of `photo` and on every target.
+def ask(photo: Path, which: str | None, model: Path, header: Header, targets: list[str], progress: Progress) -> Answer:
+    """Runs the compiled `header`, read from `model`, on every chosen face of `photo` and on every target.
 
     Raises UserError where a photo or a tool is unfit, and where a target's bytes differ from the oracle's.
     """
@@ -48,15 +48,15 @@ def ask(photo: Path, which: str | None, header: Path, person: Person, targets: l
     probes = [np.ascontiguousarray(c.pixels).tobytes() for c in crops]
     runs, reports = dict[str, list[Run]](), dict[str, Report]()
     for target in targets:
-        runs[target], reports[target] = run_model(header, probes, target, progress=progress)
+        runs[target], reports[target] = run_model(model, probes, target, text=header.text, progress=progress)
     progress("checking against the oracle")
     for i, crop in enumerate(crops):
-        expected = oracle.run(person.qnet, crop.pixels)
+        expected = oracle.run(header.person.qnet, crop.pixels)
         for target, answers in runs.items():
             r = answers[i]
             if (r.logit, r.layers_sha256) != (expected.logit, expected.layers_sha256):
                 want, got = (f"{v.logit} {v.layers_sha256[:16]}" for v in (expected, r))
-                raise UserError(f"{header} on {target}", "differs from the oracle", want, got)
+                raise UserError(f"{model} on {target}", "differs from the oracle", want, got)
     first = runs[targets[0]]
     best = max(range(len(crops)), key=lambda i: first[i].logit)
     return Answer(crops[best], len(crops), {t: answers[best] for t, answers in runs.items()}, reports)

@@ -46,11 +46,11 @@ def command(out: Path, target: str) -> None:
     click.echo(
         f"{portrait.name} → {model}: {made.qnet.spec.params:,} parameters, {made.qnet.spec.macs / 1e6:.2f} M MACs\n"
     )
-    p = parse(model).person
+    header = parse(model)
     for photo, which in ((team, "any"), (stranger, None)):
         with cli.status() as progress:
-            answer = ask(photo, which, model, p, [target], progress)
+            answer = ask(photo, which, model, header, [target], progress)
         clock(f"ask about {photo.name}")
-        click.echo(as_text(answer, Path(photo.name), p) + "\n")
+        click.echo(as_text(answer, Path(photo.name), header.person) + "\n")
     total = sum(clock.seconds.values())
     click.echo(f"where {total:.1f} s went: " + ", ".join(f"{k} {v:.2f}" for k, v in clock.seconds.items()))

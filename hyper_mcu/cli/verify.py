@@ -121,7 +121,7 @@ def command(photo: Path, model: Path, target: str, face: str | None, crop: Path 
         raise UserError(model, "prefix of the C names", "hm, which the harness calls", header.prefix)
     p = header.person
     with cli.status() as progress:
-        answer = ask(photo, face, model, p, [t.strip() for t in target.split(",")], progress)
+        answer = ask(photo, face, model, header, [t.strip() for t in target.split(",")], progress)
     if crop is not None:
         write(crop, crop_file(answer.crop, crop.suffix))
     if json_wanted:

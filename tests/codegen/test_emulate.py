@@ -259,6 +259,12 @@ def test_cache_that_cannot_be_written_is_an_error(tmp_path: Path, monkeypatch: p
     assert str(e.value) == (f"{tmp_path}/hyper-mcu: cannot be written; expected space and permission, got file exists")
 
 
+def test_text_that_was_read_is_what_is_compiled(tmp_path: Path) -> None:
+    path = tmp_path / "model.h"
+    path.write_text("#error changed since it was read\n")
+    assert run_model(path, PROBES, text=HEADER.read_text())[0] == run_model(HEADER, PROBES)[0]
+
+
 @pytest.mark.parametrize("shared", ["hyper-mcu", "hyper-mcu/programs"])
 def test_programs_are_not_run_from_where_others_may_write(
     shared: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
