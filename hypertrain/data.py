@@ -22,6 +22,7 @@ from PIL import Image
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.faces.backbone import embed
 from hyper_mcu.faces.weights import sha256_of
+from hyper_mcu.hypertrain.journal import Progress, silent
 
 BACKBONE = "mbf-w600k"
 CROP, MARGIN = 112, 8  # pixels: the ArcFace crop and what lies around it on each side
@@ -88,16 +89,17 @@ def read_tar(path: Path) -> dict[str, bytes]:
         raise UserError(path, "not a shard", "a tar archive", type(e).__name__) from e
 
 
-def embedded(crops: NDArray[np.uint8], batch: int = 64) -> NDArray[np.float16]:
+def embedded(crops: NDArray[np.uint8], batch: int = 64, progress: Progress = silent) -> NDArray[np.float16]:
     """Unit embeddings float16 (N, 2, d) of the central 112×112 of each crop and of its mirror image."""
     out = []
     for i in range(0, len(crops), batch):
+        progress(f"embedding crops: {i} of {len(crops)}")
         x = np.ascontiguousarray(crops[i : i + batch, MARGIN:-MARGIN, MARGIN:-MARGIN])
         out.append(np.stack([embed(x), embed(np.ascontiguousarray(x[:, :, ::-1]))], 1).astype(np.float16))
     return np.concatenate(out)
 
 
-def load(root: Path, table: str, cache: Path) -> Faces:
+def load(root: Path, table: str, cache: Path, progress: Progress = silent) -> Faces:
     """Reads a data set; the first call decodes and embeds it into `cache`, keyed by table and backbone.
 
     `table`: "train.csv" or "cfp.csv". Raises UserError where the folder holds no such data set.
@@ -111,13 +113,15 @@ def load(root: Path, table: str, cache: Path) -> Faces:
         part = crops_file.with_suffix(f".{os.getpid()}.part")
         m = np.lib.format.open_memmap(part, "w+", np.uint8, (len(rows), 128, 128, 3))
         for i, crop in enumerate(decode(root, rows)):
+            if i % 100 == 0:
+                progress(f"decoding crops: {i} of {len(rows)}")
             m[i] = crop
         m.flush()
         part.rename(crops_file)
     crops = np.load(crops_file, mmap_mode="r")
     if not emb_file.exists():
         tmp = emb_file.with_suffix(f".{os.getpid()}.part.npy")
-        np.save(tmp, embedded(crops))
+        np.save(tmp, embedded(crops, progress=progress))
         tmp.rename(emb_file)
 
     def column(name: str) -> NDArray[np.str_]:

@@ -6,8 +6,6 @@ the CosDot score. It is trained to equal the teacher's similarity ⟨e_i, e_k⟩
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.netspec import NetSpec
 from hyper_mcu.hypertrain import augment, checkpoint
 from hyper_mcu.hypertrain.data import MARGIN, Faces
+from hyper_mcu.hypertrain.journal import Journal, Progress, silent
 from hyper_mcu.hypertrain.metrics import equal_error, ten_folds
 from hyper_mcu.hypertrain.net import Statistics, features, flatten, he_init
 from hyper_mcu.hypertrain.optimise import adamw
@@ -155,7 +154,9 @@ def check_pairs(trunk: Trunk, faces: Faces, pairs: dict[str, Pairs]) -> dict[str
     return {k: ten_folds((heads[p.enrol] * looks[p.probe]).sum(1), p.same, p.fold)[0] for k, p in pairs.items()}
 
 
-def train(spec: NetSpec, faces: Faces, c: Config, out: Path, start: Path | None = None) -> Trunk:
+def train(
+    spec: NetSpec, faces: Faces, c: Config, out: Path, start: Path | None = None, progress: Progress = silent
+) -> Trunk:
     """Trains a trunk on the `train` and `unlabelled` images; logs to out/log.jsonl, saves out/trunk.pt at checks.
 
     `start`: a trunk.pt to go on from. Raises UserError for a set or a start that does not fit.
@@ -165,7 +166,6 @@ def train(spec: NetSpec, faces: Faces, c: Config, out: Path, start: Path | None 
         raise UserError(spec.id, "input of another size than the crops", size, f"{spec.height}×{spec.width}")
     if len(faces.select("train")) == 0 or len(np.unique(faces.identity[faces.select("val")])) < 2:
         raise UserError("train.csv", "no people to train or to check on", "splits train and val", "neither or one")
-    out.mkdir(parents=True, exist_ok=True)
     index = np.concatenate([faces.select("train"), faces.select("unlabelled")])
     val = faces.select("val")
     e = torch.from_numpy(enrol_embeddings(faces))
@@ -174,8 +174,8 @@ def train(spec: NetSpec, faces: Faces, c: Config, out: Path, start: Path | None 
     if start is not None:
         checkpoint.load(start, trunk, spec, faces.backbone_sha256)
     optimiser, schedule = adamw([{"params": trunk.parameters()}], c.lr, c.weight_decay, c.warmup, c.steps)
-    began = time.monotonic()
-    (out / "log.jsonl").write_text(json.dumps({"spec": spec.id, "spec_sha256": spec.sha256, **asdict(c)}) + "\n")
+    settings = {"spec": spec.id, "spec_sha256": spec.sha256, **asdict(c)}
+    journal = Journal(out, "trunk", c.steps, settings, progress)
     batches = augment.batches(faces.crops, (index[o] for o in orders(len(index), c)), c.seed)
     for step, (rows, x) in enumerate(batches, 1):
         enrolled, probed = e[torch.from_numpy(partners(rows, album, c.partner, rng))], e[torch.from_numpy(rows)]
@@ -188,10 +188,9 @@ def train(spec: NetSpec, faces: Faces, c: Config, out: Path, start: Path | None 
         schedule.step()
         checked = step % c.every == 0 or step == c.steps
         if checked or step % 50 == 0:
-            row = {"step": step, "loss": float(total.detach()), **parts, "seconds": round(time.monotonic() - began, 1)}
+            row = {"loss": float(total.detach()), **parts}
             if checked:
                 row |= check(trunk, faces, val)
                 checkpoint.save(out / "trunk.pt", trunk, spec, faces.backbone_sha256)
-            with (out / "log.jsonl").open("a") as log:
-                log.write(json.dumps(row) + "\n")
+            journal(step, **row)
     return trunk

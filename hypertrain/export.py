@@ -19,10 +19,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.netspec import from_json
+from hyper_mcu.generator import FORMAT
 from hyper_mcu.hypertrain.hgen import HGen, Shape
 from hyper_mcu.hypertrain.net import EPS
 
-FORMAT = 1  # of the metadata; hyper_mcu.generator reads this one only
 OPSET, IR = 20, 9  # Gelu and LayerNormalization as single operators; read by onnxruntime ≥ 1.17
 
 

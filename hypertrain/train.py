@@ -7,10 +7,8 @@ similarity ⟨e, E(x)⟩ is known for any e: that is what keeps the personal par
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from hyper_mcu.hypertrain import augment, checkpoint, loss
 from hyper_mcu.hypertrain.data import MARGIN, Faces
 from hyper_mcu.hypertrain.distill import Trunk, enrol_embeddings
 from hyper_mcu.hypertrain.hgen import HGen, Shape, tail
+from hyper_mcu.hypertrain.journal import Journal, Progress, silent
 from hyper_mcu.hypertrain.metrics import equal_error
 from hyper_mcu.hypertrain.net import features, split
 from hyper_mcu.hypertrain.optimise import adamw
@@ -84,6 +83,20 @@ def from_trunk(trunk: Trunk, shape: Shape, seed: int = 0) -> HGen:
     return hgen
 
 
+def grown(hgen: HGen, shape: Shape) -> HGen:
+    """The same nets by an h_gen with more personal stages, whose heads begin at zero.
+
+    Raises UserError for a shape that differs in more than a lower `first`.
+    """
+    if replace(shape, first=hgen.shape.first) != hgen.shape or shape.first > hgen.shape.first:
+        expected = f"{hgen.shape} or a lower first"
+        raise UserError("--set", "shape of a generator that is there already", expected, shape)
+    check_shape(hgen.spec, shape)
+    wider = HGen(hgen.spec, shape)
+    wider.load_state_dict(hgen.state_dict(), strict=False)
+    return wider
+
+
 def orders(faces: Faces, c: Config) -> Iterator[NDArray[np.int64]]:
     """Image indices of each step: `people` random training people, `photos` of each (with repetition where few)."""
     index = faces.select("train")
@@ -123,11 +136,10 @@ def check(hgen: HGen, faces: Faces, index: NDArray[np.int64], shared: Tensor, li
     return equal_error(s[same & ~self_pair], s[~same]).eer
 
 
-def train(hgen: HGen, faces: Faces, c: Config, out: Path) -> HGen:
+def train(hgen: HGen, faces: Faces, c: Config, out: Path, progress: Progress = silent) -> HGen:
     """Trains the personal part of `hgen` in place; logs to out/log.jsonl; returns and saves (out/hgen.pt) the state
     that was best on the held-out people, the one it came with included. Raises UserError for too small a set."""
     _check(faces, c)
-    out.mkdir(parents=True, exist_ok=True)
     scale = torch.nn.Parameter(torch.tensor([12.0, 0.35]))  # of the logit: slope, and the cosine at zero
     convs = sum(isinstance(s.layer, Conv) for s in hgen.spec.stages[: hgen.shape.first])
     frozen = hgen.spec.tensors[2 * convs].offset
@@ -142,8 +154,8 @@ def train(hgen: HGen, faces: Faces, c: Config, out: Path) -> HGen:
     val_shared = torch.cat(
         [shared_features(hgen, augment.to_input(crops[i : i + 256])) for i in range(0, len(val), 256)]
     )
-    best, began = check(hgen, faces, val, val_shared), time.monotonic()
-    (out / "log.jsonl").write_text(json.dumps({"shape": asdict(hgen.shape), **asdict(c), "val_eer": best}) + "\n")
+    best = check(hgen, faces, val, val_shared)
+    journal = Journal(out, "personal", c.steps, {"shape": asdict(hgen.shape), **asdict(c), "val_eer": best}, progress)
     checkpoint.save(out / "hgen.pt", hgen, hgen.spec, faces.backbone_sha256)
     for step, (rows, x) in enumerate(augment.batches(faces.crops, orders(faces, c), c.seed), 1):
         rows_t = torch.from_numpy(rows)
@@ -174,15 +186,13 @@ def train(hgen: HGen, faces: Faces, c: Config, out: Path) -> HGen:
         schedule.step()
         checked = step % c.every == 0 or step == c.steps
         if checked or step % 25 == 0:
-            row: dict[str, float] = {"step": step, **{k: float(v.detach()) for k, v in parts.items()}}
-            row["seconds"] = round(time.monotonic() - began, 1)
+            row = {k: float(v.detach()) for k, v in parts.items()}
             if checked:
                 row["val_eer"] = check(hgen, faces, val, val_shared)
                 if row["val_eer"] < best:
                     best = row["val_eer"]
                     checkpoint.save(out / "hgen.pt", hgen, hgen.spec, faces.backbone_sha256)
-            with (out / "log.jsonl").open("a") as log:
-                log.write(json.dumps(row) + "\n")
+            journal(step, **row)
     checkpoint.load(out / "hgen.pt", hgen, hgen.spec, faces.backbone_sha256)
     return hgen
 

@@ -45,9 +45,11 @@ def command(name: str, root: Path, protocol: str, generator: Path | None, cache:
     from hyper_mcu.hypertrain import protocol as protocols
 
     g = load(generator or SHIPPED)
-    faces = data.load(root, f"{name}.csv", cache)
-    pairs = protocols.cfp_pairs(root, faces, protocol)
-    scores = evaluate.score_pairs(g.spec, g.weights, g.scales, faces, pairs)
+    with cli.status() as progress:
+        faces = data.load(root, f"{name}.csv", cache, progress)
+        pairs = protocols.cfp_pairs(root, faces, protocol)
+        progress(f"scoring {len(pairs.same)} pairs")
+        scores = evaluate.score_pairs(g.spec, g.weights, g.scales, faces, pairs)
     found = {k: evaluate.figures(v, pairs) for k, v in scores.items()}
     if as_json:
         cli.emit_json(

@@ -58,7 +58,8 @@ def command(
 ) -> None:
     """Distil the shared trunk from the frozen backbone, train what is personal, write OUT/generator.onnx.
 
-    personal.steps=0 leaves stage 2 out. From a generator.onnx, training goes on from its own weights.
+    OUT/trunk/log.jsonl and OUT/personal/log.jsonl tell how it goes. personal.steps=0 leaves stage 2 out. From a
+    generator.onnx, training goes on from its own weights; a lower shape.first then makes more stages personal.
 
     \b
     hyper-mcu train --data faces --out run --set trunk.steps=20000 --set personal.steps=2000
@@ -67,6 +68,7 @@ def command(
     from hyper_mcu import cli
     from hyper_mcu.codegen.errors import UserError
     from hyper_mcu.codegen.presets import preset
+    from hyper_mcu.faces.backbone import backbone
 
     cli.require_training("train")
     from hyper_mcu.hypertrain import checkpoint, distill, export, finish, train
@@ -81,19 +83,30 @@ def command(
     second = override(train.Config(), "personal", settings)
     shape = override(Shape(first=max(len(spec.stages) - 2, 0)), "shape", settings)
     train.check_shape(spec, shape)
-    faces = reader.load(data, "train.csv", cache)
+    expected = backbone(reader.BACKBONE)
+    trunk = distill.Trunk(spec, expected.dimension, 0)
+    hgen = None
     if start is not None and start.suffix == ".onnx":
-        hgen, _ = export.restore(start)
-    else:
+        found, meta = export.restore(start)
+        if found.spec.sha256 != spec.sha256:
+            want, got = (f"{s.id} {s.sha256[:16]}" for s in (spec, found.spec))
+            raise UserError(start, "generator of another NetSpec", want, got)
+        if meta["backbone_sha256"] != expected.sha256:
+            want, got = (h[:16] for h in (expected.sha256, meta["backbone_sha256"]))
+            raise UserError(start, "generator of another backbone", want, got)
+        hgen = train.grown(found, override(found.shape, "shape", settings))
+    elif start is not None:
+        checkpoint.load(start, trunk, spec, expected.sha256)
+    with cli.status() as progress:
+        faces = reader.load(data, "train.csv", cache, progress)
         if start is None:
-            trunk = distill.train(spec, faces, first, out / "trunk", warm)
-        else:
-            trunk = distill.Trunk(spec, faces.embeddings.shape[2], 0)
-            checkpoint.load(start, trunk, spec, faces.backbone_sha256)
-        hgen = train.from_trunk(trunk, shape, second.seed)
-    hgen = train.train(hgen, faces, second, out / "personal")
-    trained = {"from": str(start.name) if start else "", "trunk": vars(first), "personal": vars(second)}
-    measured = finish.finish(hgen, faces, (reader.BACKBONE, faces.backbone_sha256), trained, out / "generator.onnx")
+            trunk = distill.train(spec, faces, first, out / "trunk", warm, progress)
+        if hgen is None:
+            hgen = train.from_trunk(trunk, shape, second.seed)
+        hgen = train.train(hgen, faces, second, out / "personal", progress)
+        progress("scales and threshold")
+        trained = {"from": str(start.name) if start else "", "trunk": vars(first), "personal": vars(second)}
+        measured = finish.finish(hgen, faces, (reader.BACKBONE, faces.backbone_sha256), trained, out / "generator.onnx")
     if as_json:
         cli.emit_json({"generator": str(out / "generator.onnx"), **measured})
     else:

@@ -16,7 +16,13 @@ from hyper_mcu import cli, hypertrain
 from hyper_mcu.cli.train import override
 from hyper_mcu.codegen import install
 from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.presets import preset
+from hyper_mcu.faces.weights import sha256_of
+from hyper_mcu.generator import SHIPPED
+from hyper_mcu.hypertrain import export
+from hyper_mcu.hypertrain.data import BACKBONE
 from hyper_mcu.hypertrain.distill import Config
+from hyper_mcu.hypertrain.hgen import HGen, Shape
 
 KEYS = ", ".join(f"trunk.{k}" for k in vars(Config()))
 
@@ -52,6 +58,25 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 )  # fmt: skip
 def test_mistakes_in_a_call_of_train(refused, words: tuple[str, ...], text: str) -> None:  # type: ignore[no-untyped-def]
     assert refused("train", "--data", "faces", "--out", "run", *words) == text
+
+
+def test_training_goes_on_from_a_generator_that_fits_alone(refused, tmp_path_factory) -> None:  # type: ignore[no-untyped-def]
+    paper, nano = preset("paper"), preset("nano")
+    start = ("train", "--data", "faces", "--out", "run", "--from", SHIPPED)
+    assert refused(*start, "--netspec", "nano") == (
+        f"{SHIPPED}: generator of another NetSpec; expected nano@1 {nano.sha256[:16]}, got paper@1 {paper.sha256[:16]}"
+    )
+    other = tmp_path_factory.mktemp("other") / "generator.onnx"
+    shape = Shape(16, 16, 0, first=6)
+    export.save(HGen(nano, shape), other, {"backbone_sha256": "ab" * 32})
+    assert refused(*start[:-1], other, "--netspec", "nano") == (
+        f"{other}: generator of another backbone; expected {sha256_of(BACKBONE)[:16]}, got {'ab' * 8}"
+    )
+    for setting, bad in (("width=64", {"width": 64}), ("first=9", {"first": 9})):
+        assert refused(*start, "--set", f"shape.{setting}") == (
+            f"--set: shape of a generator that is there already; expected {Shape(first=8)} or a lower first, "
+            f"got {replace(Shape(first=8), **bad)}"
+        )
 
 
 def test_eval_of_a_missing_generator(refused) -> None:  # type: ignore[no-untyped-def]

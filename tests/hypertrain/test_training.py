@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,22 @@ def test_trained_nets_are_personal(trained: train.HGen, people: Faces) -> None:
     for t in TOY.tensors:
         stage = TOY.tensors.index(t) // 2
         assert changed[t.offset : t.offset + t.size].any() == (stage >= SHAPE.first), t.name
+
+
+def test_grown_generator_writes_the_same_nets_and_has_more_to_learn(trained: train.HGen, people: Faces) -> None:
+    wider = train.grown(trained, replace(SHAPE, first=1))
+    e = torch.from_numpy(distill.enrol_embeddings(people)[:3])
+    with torch.no_grad():
+        assert torch.equal(wider(e), trained(e))
+    wider(e).square().sum().backward()
+    assert all(float(wider.up[str(s)].weight.grad.abs().sum()) > 0 for s in range(1, len(TOY.stages)))
+
+
+def test_training_says_how_far_it_is(trunk: distill.Trunk, people: Faces, tmp_path: Path) -> None:
+    said: list[str] = []
+    distill.train(TOY, people, FIRST, tmp_path, progress=said.append)
+    eer = log(tmp_path / "log.jsonl")[-1]["val_eer"]
+    assert said == [f"trunk: step 8 of 8, EER on held-out people {eer:.2%}, 0 min left"]
 
 
 def test_training_that_only_does_harm_returns_the_trunk(trunk: distill.Trunk, people: Faces, tmp_path: Path) -> None:
