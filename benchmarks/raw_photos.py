@@ -21,7 +21,6 @@ from hyper_mcu import enroll, generator
 from hyper_mcu.codegen.emit_c import emit
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.parse_header import parse
-from hyper_mcu.faces import face_crops
 from hyper_mcu.probe import ask
 
 STRANGERS = 2  # asked about for each enrolled person
@@ -43,7 +42,7 @@ def main() -> int:
         model = Path(folder) / "model.h"
         for i, name in enumerate(names):
             try:
-                e = enroll.embedding(people[name][0], "largest", enroll.Stopwatch())
+                e = enroll.embedding(people[name][0], "largest", g.backbone, enroll.Stopwatch())
             except UserError as error:
                 refused.append(error.what)
                 continue
@@ -53,11 +52,12 @@ def main() -> int:
             for probes, answers in ((people[name][1:], genuine), (others, impostor)):
                 for probe in probes:
                     try:
-                        face_crops(probe, "largest", "probe")
+                        a = ask(probe, "largest", model, header, o.target.split(","), lambda text: None)
                     except UserError as error:
+                        if error.where != str(probe):  # not the photo's fault, so this run's
+                            raise
                         refused.append(error.what)
                         continue
-                    a = ask(probe, "largest", model, header, o.target.split(","), lambda text: None)
                     answers.append(a.run.match)
     print(f"{len(names)} people, {o.target}: every answer identical on oracle and targets")
     print(f"same person:  {sum(genuine)} of {len(genuine)} accepted")
@@ -66,7 +66,7 @@ def main() -> int:
     if o.save:
         figures = {"people": len(names), "target": o.target, "genuine": len(genuine), "accepted": sum(genuine)}
         figures |= {"impostor": len(impostor), "rejected": len(impostor) - sum(impostor), "refused": len(refused)}
-        o.save.write_text(json.dumps({**about(), "generator_sha256": g.sha256, **figures}, indent=2) + "\n")
+        o.save.write_text(json.dumps({**about(o.photos.parent), "generator_sha256": g.sha256, **figures}, indent=2) + "\n")
     return 0
 
 

@@ -70,8 +70,7 @@ class Person:
     provenance: Provenance
 
     def __post_init__(self) -> None:
-        if not (self.name.isidentifier() and self.name.isascii()):
-            raise UserError("person", "name", "a C identifier of letters, digits and _", repr(self.name))
+        check_name("person", self.name)
         where = f"person {self.name}"
         if type(self.threshold) is not int or not INT32_MIN < self.threshold <= INT32_MAX:
             raise UserError(where, "threshold", "an int32 above INT32_MIN", self.threshold)
@@ -81,6 +80,12 @@ class Person:
         if not math.isfinite(self.score):
             raise UserError(where, "score", "a finite number", self.score)
         _check_words(where, "rates_on", self.rates_on)
+
+
+def check_name(where: str, name: str) -> None:
+    """Raises UserError where `name` is no C identifier."""
+    if not (name.isidentifier() and name.isascii()):
+        raise UserError(where, "name", "a C identifier of letters, digits and _", repr(name))
 
 
 def _check_words(where: str, what: str, text: object) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from hyper_mcu import __version__
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.fixedpoint import INT32_MAX, INT32_MIN
-from hyper_mcu.codegen.person import KnownAnswer, Person, Provenance
+from hyper_mcu.codegen.person import KnownAnswer, Person, Provenance, check_name
 from hyper_mcu.codegen.qnet import QNet
 from hyper_mcu.generator import Generator
 
@@ -43,14 +43,15 @@ def c_name(stem: str) -> str:
     return name if name[0].isalpha() else f"p_{name}"
 
 
-def embedding(path: Path, which: str | None, clock: Clock) -> NDArray[np.float32]:
-    """Unit embedding float32 (1, d) of the face of an enrolment photo, the mean over the crop and its mirror image."""
+def embedding(path: Path, which: str | None, backbone: str, clock: Clock) -> NDArray[np.float32]:
+    """Unit embedding float32 (1, d), by that backbone, of the face of an enrolment photo: the mean over the crop and
+    its mirror image."""
     from hyper_mcu.faces import face_crops
     from hyper_mcu.faces.backbone import embed
 
     crops = face_crops(path, which, "enrol")
     clock("find and align the face")
-    e = embed(crops[0].pixels[None], mirror=True)
+    e = embed(crops[0].pixels[None], mirror=True, name=backbone)
     clock("embed")
     return e
 
@@ -86,16 +87,29 @@ def person(name: str, e: NDArray[np.float32], generator: Generator, clock: Clock
     )  # fmt: skip
 
 
-def destinations(photos: list[Path], out: Path) -> list[Path]:
-    """The header of each photo: `out` itself (one photo, a name ending in .h), or `out`/NAME.h in a folder.
+def names(photos: list[Path], name: str | None) -> list[str]:
+    """The person of each photo: `name`, or a C identifier made of the file's name.
+
+    Raises UserError for one name for several photos and for a name that is no C identifier.
+    """
+    if name is None:
+        return [c_name(p.stem) for p in photos]
+    if len(photos) > 1:
+        raise UserError("--name", "one name for several photos", "one photo", len(photos))
+    check_name("--name", name)
+    return [name]
+
+
+def destinations(people: list[str], out: Path) -> list[Path]:
+    """The header of each person: `out` itself (one person, a name ending in .h), or `out`/NAME.h in a folder.
 
     Raises UserError before anything is computed where a header could not be written or two would be the same.
     """
-    from hyper_mcu.files import check_folder
+    from hyper_mcu.codegen.files import check_folder
 
     if out.is_dir():
-        targets = [out / f"{c_name(p.stem)}.h" for p in photos]
-    elif len(photos) > 1:
+        targets = [out / f"{name}.h" for name in people]
+    elif len(people) > 1:
         raise UserError(out, "several photos", "--out naming an existing folder", "a file or nothing")
     elif out.suffix != ".h":
         raise UserError(out, "output", "a name ending in .h", repr(out.name))
@@ -104,5 +118,5 @@ def destinations(photos: list[Path], out: Path) -> list[Path]:
     for t in targets:
         check_folder(t)
         if targets.count(t) > 1:
-            raise UserError(t, "two photos of one name", "a header for each", f"{targets.count(t)} of them")
+            raise UserError(t, "two people of one name", "a header for each", f"{targets.count(t)} of them")
     return targets

@@ -59,10 +59,11 @@ def load(path: Path = SHIPPED) -> Generator:
     import numpy as np
     import onnxruntime as ort
 
-    from hyper_mcu.faces.weights import sha256_of
+    from hyper_mcu.faces.backbone import backbone
 
     if not path.is_file():
-        raise UserError(path, "no generator", "an ONNX file written by hyper-mcu train", "no such file")
+        got = "a folder" if path.is_dir() else "no such file"
+        raise UserError(path, "no generator", "an ONNX file written by hyper-mcu train", got)
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 2, 3
     data = path.read_bytes()
@@ -76,7 +77,7 @@ def load(path: Path = SHIPPED) -> Generator:
         spec = from_json(meta["netspec"])
         scales = np.array(json.loads(meta["scales"]), np.float32)
         threshold, fmr, fnmr = (float(json.loads(meta[k])) for k in ("threshold", "fmr", "fnmr"))
-        backbone, backbone_sha256, rates_on, netspec_sha256 = (
+        name, backbone_sha256, rates_on, netspec_sha256 = (
             meta[k] for k in ("backbone", "backbone_sha256", "rates_on", "netspec_sha256")
         )
     except UserError:
@@ -87,15 +88,14 @@ def load(path: Path = SHIPPED) -> Generator:
         raise UserError(path, "generator metadata", f"finite rates and {len(spec.stages)} scales", len(scales))
     if spec.sha256 != netspec_sha256:
         raise UserError(path, "generator of another NetSpec", netspec_sha256[:16], spec.sha256[:16])
-    if sha256_of(backbone) != backbone_sha256:
-        raise UserError(
-            path, f"generator of another backbone {backbone}", sha256_of(backbone)[:16], backbone_sha256[:16]
-        )
+    known = backbone(name)
+    if known.sha256 != backbone_sha256:
+        raise UserError(path, f"generator of another backbone {name}", known.sha256[:16], backbone_sha256[:16])
     return Generator(
         path=path,
         sha256=hashlib.sha256(data).hexdigest(),
         spec=spec,
-        backbone=backbone,
+        backbone=name,
         backbone_sha256=backbone_sha256,
         scales=scales,
         threshold=threshold,

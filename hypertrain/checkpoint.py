@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import torch
 
+from hyper_mcu.codegen import files
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.netspec import NetSpec, from_json
 
 
 def save(path: Path, module: torch.nn.Module, spec: NetSpec, backbone_sha256: str) -> None:
-    """Writes the module's state beside `path` and renames it."""
-    part = path.with_suffix(".part")
-    torch.save({"netspec": spec.to_json(), "backbone_sha256": backbone_sha256, "state": module.state_dict()}, part)
-    part.rename(path)
+    """Writes the module's state; raises UserError where it cannot be written."""
+    content = BytesIO()  # torch's own error of a full disk does not say what it is
+    torch.save({"netspec": spec.to_json(), "backbone_sha256": backbone_sha256, "state": module.state_dict()}, content)
+    files.write(path, content.getvalue())
 
 
 def load(path: Path, module: torch.nn.Module, spec: NetSpec, backbone_sha256: str) -> None:

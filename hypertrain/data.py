@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import os
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from hyper_mcu.codegen import files
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.faces.backbone import embed
 from hyper_mcu.faces.weights import sha256_of
@@ -95,7 +95,8 @@ def embedded(crops: NDArray[np.uint8], batch: int = 64, progress: Progress = sil
     for i in range(0, len(crops), batch):
         progress(f"embedding crops: {i} of {len(crops)}")
         x = np.ascontiguousarray(crops[i : i + batch, MARGIN:-MARGIN, MARGIN:-MARGIN])
-        out.append(np.stack([embed(x), embed(np.ascontiguousarray(x[:, :, ::-1]))], 1).astype(np.float16))
+        both = [embed(v, name=BACKBONE) for v in (x, np.ascontiguousarray(x[:, :, ::-1]))]
+        out.append(np.stack(both, 1).astype(np.float16))
     return np.concatenate(out)
 
 
@@ -110,19 +111,17 @@ def load(root: Path, table: str, cache: Path, progress: Progress = silent) -> Fa
     cache.mkdir(parents=True, exist_ok=True)
     crops_file, emb_file = cache / f"crops-{key}.npy", cache / f"embeddings-{key}-{backbone_sha256[:12]}.npy"
     if not crops_file.exists():
-        part = crops_file.with_suffix(f".{os.getpid()}.part")
-        m = np.lib.format.open_memmap(part, "w+", np.uint8, (len(rows), 128, 128, 3))
-        for i, crop in enumerate(decode(root, rows)):
-            if i % 100 == 0:
-                progress(f"decoding crops: {i} of {len(rows)}")
-            m[i] = crop
-        m.flush()
-        part.rename(crops_file)
+        with files.replacing(crops_file) as part:
+            m = np.lib.format.open_memmap(part, "w+", np.uint8, (len(rows), 128, 128, 3))
+            for i, crop in enumerate(decode(root, rows)):
+                if i % 100 == 0:
+                    progress(f"decoding crops: {i} of {len(rows)}")
+                m[i] = crop
+            m.flush()
     crops = np.load(crops_file, mmap_mode="r")
     if not emb_file.exists():
-        tmp = emb_file.with_suffix(f".{os.getpid()}.part.npy")
-        np.save(tmp, embedded(crops, progress=progress))
-        tmp.rename(emb_file)
+        with files.replacing(emb_file) as part, part.open("wb") as f:
+            np.save(f, embedded(crops, progress=progress))
 
     def column(name: str) -> NDArray[np.str_]:
         return np.array([r.get(name) or "" for r in rows])

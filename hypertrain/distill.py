@@ -25,6 +25,7 @@ from hyper_mcu.hypertrain.metrics import equal_error, ten_folds
 from hyper_mcu.hypertrain.net import Statistics, features, flatten, he_init
 from hyper_mcu.hypertrain.optimise import adamw
 from hyper_mcu.hypertrain.protocol import Pairs, all_pairs
+from hyper_mcu.hypertrain.settings import at_least
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ class Config:
     every: int = 500  # steps between checks on the held-out people
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.batch, self.every) < 1 or not self.temperature > 0:
-            raise UserError("trunk", "counts", "steps, batch and every of at least 1, a temperature above 0", self)
+        at_least("trunk", self, steps=1, batch=2, every=1, warmup=0, lr=0, weight_decay=0, temperature=1e-3, partner=0)
+        at_least("trunk", self, direct=0, relation=0, contrast=0, isometry=0, seed=0)
 
 
 class Trunk(torch.nn.Module):

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from hyper_mcu.codegen import files
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.netspec import from_json
 from hyper_mcu.generator import FORMAT
@@ -108,7 +109,7 @@ def build(hgen: HGen) -> onnx.GraphProto:
 
 
 def save(hgen: HGen, path: Path, metadata: dict[str, object]) -> None:
-    """Writes the generator, beside and renamed. `metadata`: backbone, backbone_sha256, scales, threshold, fmr, fnmr,
+    """Writes the generator. `metadata`: backbone, backbone_sha256, scales, threshold, fmr, fnmr,
     rates_on, trained (see hyper_mcu.generator for their meaning)."""
     model = helper.make_model(build(hgen), opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)
     model.producer_name = "hyper-mcu"
@@ -122,9 +123,7 @@ def save(hgen: HGen, path: Path, metadata: dict[str, object]) -> None:
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value if isinstance(value, str) else json.dumps(value)
     onnx.checker.check_model(model, full_check=True)
-    part = path.with_suffix(".part")
-    part.write_bytes(model.SerializeToString())
-    part.rename(path)
+    files.write(path, model.SerializeToString())
 
 
 def restore(path: Path) -> tuple[HGen, dict[str, str]]:

@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.netspec import Conv, NetSpec
 from hyper_mcu.hypertrain.net import Statistics, fold, pad_same, shuffle, split
+from hyper_mcu.hypertrain.settings import at_least
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,7 @@ class Shape:
     first: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.dimension, self.width) < 1 or self.rank < -1 or self.first < 0:
-            raise UserError("shape", "size of h_gen", "positive sizes, a rank of −1 or more, a first stage", self)
+        at_least("shape", self, dimension=1, width=1, rank=-1, first=0)
 
 
 class HGen(nn.Module):

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (the name everyone knows)
 from torch import Tensor
 
+from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.netspec import Add, Conv, NetSpec, Stage
 
 EPS = 1e-5  # added to the variance, as in batch normalisation
@@ -49,7 +50,10 @@ class Statistics(torch.nn.Module):
     """Channel means and variances of every Conv stage, shared by all people; running averages while training."""
 
     def __init__(self, spec: NetSpec) -> None:
+        """Raises UserError for a NetSpec with another normalisation: this is the one that training has."""
         super().__init__()
+        if spec.norm != "train-statistics":
+            raise UserError(spec.id, "normalisation that training does not have", "train-statistics", spec.norm)
         for s in spec.stages:
             if isinstance(s.layer, Conv):
                 self.register_buffer(f"mean{s.index}", torch.zeros(s.layer.cout))

@@ -28,6 +28,7 @@ from hyper_mcu.hypertrain.journal import Journal, Progress, silent
 from hyper_mcu.hypertrain.metrics import equal_error
 from hyper_mcu.hypertrain.net import features, split
 from hyper_mcu.hypertrain.optimise import adamw
+from hyper_mcu.hypertrain.settings import at_least
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ class Config:
     every: int = 250
 
     def __post_init__(self) -> None:
-        if min(self.people, self.photos, self.nets, self.every) < 1 or min(self.steps, self.mixtures) < 0:
-            raise UserError("personal", "counts", "people, photos, nets and every of at least 1", self)
+        at_least("personal", self, steps=0, people=1, photos=1, nets=1, mixtures=0, every=1, warmup=0, seed=0)
+        at_least("personal", self, lr=0, weight_decay=0, beta=0, alpha_norm=0, bce=0, teacher=0, noise=0)
 
 
 def check_shape(spec: NetSpec, shape: Shape) -> None:

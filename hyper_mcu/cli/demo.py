@@ -21,10 +21,10 @@ def command(out: Path, target: str) -> None:
     from hyper_mcu import cli, enroll
     from hyper_mcu.cli.verify import as_text
     from hyper_mcu.codegen.emit_c import emit
+    from hyper_mcu.codegen.files import check_folder, write
     from hyper_mcu.codegen.parse_header import parse
     from hyper_mcu.codegen.targets import target_named
     from hyper_mcu.faces.weights import demo_photo
-    from hyper_mcu.files import check_folder, write
     from hyper_mcu.generator import load
     from hyper_mcu.probe import ask
 
@@ -40,7 +40,7 @@ def command(out: Path, target: str) -> None:
         generator = load()
         clock("load the generator")
         progress(f"enrolling {portrait.name}")
-        made = enroll.person("yaoming", enroll.embedding(portrait, None, clock), generator, clock)
+        made = enroll.person("yaoming", enroll.embedding(portrait, None, generator.backbone, clock), generator, clock)
         write(model, emit(made))
         clock("emit C")
     click.echo(

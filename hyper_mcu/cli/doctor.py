@@ -14,6 +14,7 @@ PACKAGES = (  # module, distribution, what it gives, extra
     ("pillow_heif", "pillow-heif", "HEIC photos", "heic"),
     ("torch", "torch", "training and evaluation", "train"),
     ("onnx", "onnx", "writing generator files", "train"),
+    ("cv2", "opencv-python-headless", "augmentation in training", "train"),
 )
 TOOLS = (  # executable, what it gives, Debian package
     ("gcc", "a C compiler for the host", "gcc"),
@@ -32,7 +33,10 @@ def command(as_json: bool) -> None:
     """
     from hyper_mcu import cli
     from hyper_mcu.codegen import install
+    from hyper_mcu.codegen.emulate import find_emulator
     from hyper_mcu.codegen.errors import UserError
+    from hyper_mcu.codegen.targets import TARGETS
+    from hyper_mcu.codegen.toolchain import find_toolchain
     from hyper_mcu.faces.weights import WEIGHTS, locate
     from hyper_mcu.generator import load
 
@@ -58,14 +62,21 @@ def command(as_json: bool) -> None:
         row(tool, gives, shutil.which(tool) or "", f"apt install {package}")
     have = {r["name"] for r in rows if r["found"]}
     missing = [n for n in ("scrfd-500m", "mbf-w600k", "generator") if n not in have]
-    missing += [] if have & {"gcc", "clang", "ziglang"} else ["a host compiler"]
-    missing += [] if have & {"arm-none-eabi-gcc", "ziglang"} else ["a Cortex-M compiler"]
-    missing += [] if have & {"unicorn", "qemu-system-arm"} else ["an emulator"]
+    for find, target, what in (
+        (find_toolchain, "host", "a host compiler"),
+        (find_toolchain, "m4", "a Cortex-M compiler"),
+        (find_emulator, "m4", "an emulator"),
+    ):
+        try:
+            row(what, "what verify takes", str(find(TARGETS[target])), "")
+        except UserError as e:
+            missing.append(what)
+            row(what, "what verify takes", "", e.expected)
     if as_json:
         cli.emit_json({"ready": not missing, "missing": missing, "parts": rows})
     else:
         for r in rows:
-            click.echo(f"{'ok ' if r['found'] else '-- '} {r['name']:18} {r['gives']:38} {r['found'] or r['install']}")
+            click.echo(f"{'ok ' if r['found'] else '-- '} {r['name']:23} {r['gives']:38} {r['found'] or r['install']}")
         click.echo(
             "ready: one photo to an emulated verdict" if not missing else f"not ready: {', '.join(missing)} missing"
         )

@@ -37,22 +37,21 @@ def command(
     from hyper_mcu.cli import emit_json, track
     from hyper_mcu.codegen.emit_c import emit
     from hyper_mcu.codegen.errors import UserError
-    from hyper_mcu.files import write
+    from hyper_mcu.codegen.files import write
     from hyper_mcu.generator import SHIPPED, load
 
     clock = enrol.Stopwatch()
-    if name is not None and len(photos) > 1:
-        raise UserError("--name", "one name for several photos", "one photo", len(photos))
+    people = enrol.names(list(photos), name)
     if face == "any":
         raise UserError("--face", "enrolment needs one face", "a number or largest", "any")
-    targets = enrol.destinations(list(photos), out)
+    targets = enrol.destinations(people, out)
     generated = load(generator or SHIPPED)
     clock("load the generator")
     made, refused = [], []
-    for photo, target in track(list(zip(photos, targets, strict=True)), "enrol"):
+    for photo, person, target in track(list(zip(photos, people, targets, strict=True)), "enrol"):
         try:
-            found = enrol.embedding(photo, face, clock)
-            p = enrol.person(name or enrol.c_name(photo.stem), found, generated, clock)
+            found = enrol.embedding(photo, face, generated.backbone, clock)
+            p = enrol.person(person, found, generated, clock)
             header = emit(p, prefix)
             clock("emit C")
             write(target, header)

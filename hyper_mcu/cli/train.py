@@ -78,6 +78,8 @@ def command(
     for s in settings:
         if s.partition(".")[0] not in ("trunk", "personal", "shape"):
             raise UserError("--set", f"unknown stage in {s}", "trunk.…, personal.… or shape.…", s.partition(".")[0])
+    if start is not None and (warm is not None or any(s.startswith("trunk.") for s in settings)):
+        raise UserError("--from", "leaves stage 1 out", "neither --warm nor --set trunk.…", "one of them")
     spec = preset(netspec)
     first = override(distill.Config(), "trunk", settings)
     second = override(train.Config(), "personal", settings)
@@ -105,7 +107,8 @@ def command(
             hgen = train.from_trunk(trunk, shape, second.seed)
         hgen = train.train(hgen, faces, second, out / "personal", progress)
         progress("scales and threshold")
-        trained = {"from": str(start.name) if start else "", "trunk": vars(first), "personal": vars(second)}
+        ran = {"trunk": vars(first) if start is None else {}, "personal": vars(second) if second.steps else {}}
+        trained = {"from": start.name if start else warm.name if warm else "", **ran}
         measured = finish.finish(hgen, faces, (reader.BACKBONE, faces.backbone_sha256), trained, out / "generator.onnx")
     if as_json:
         cli.emit_json({"generator": str(out / "generator.onnx"), **measured})

@@ -110,8 +110,8 @@ def command(photo: Path, model: Path, target: str, face: str | None, crop: Path 
     """
     from hyper_mcu import cli
     from hyper_mcu.codegen.errors import UserError
+    from hyper_mcu.codegen.files import check_folder, write
     from hyper_mcu.codegen.parse_header import parse
-    from hyper_mcu.files import check_folder, write
     from hyper_mcu.probe import ask
 
     if crop is not None:

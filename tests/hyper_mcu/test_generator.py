@@ -59,6 +59,12 @@ def test_generator_of_another_backbone_is_refused(path: Path) -> None:
     assert said == f"{path}: generator of another backbone mbf-w600k; expected {want}, got {'0' * 16}"
 
 
+def test_generator_of_what_is_no_backbone_is_refused(path: Path) -> None:
+    assert changed(path, "backbone", "scrfd-500m") == (
+        "scrfd-500m: unknown backbone; expected one of mbf-w600k, got scrfd-500m"
+    )
+
+
 def test_generator_of_another_netspec_is_refused(path: Path) -> None:
     said = changed(path, "netspec_sha256", "f" * 64)
     assert said == f"{path}: generator of another NetSpec; expected {'f' * 16}, got {SPEC.sha256[:16]}"

@@ -23,7 +23,7 @@ def test_most_verdicts_on_raw_photos_are_right_and_all_are_identical(tmp_path: P
     photos = {n: sorted(RAW.glob(f"{n}-frontal-*.jpg")) for n in names}
     right = []
     for i, name in enumerate(names):
-        e = enroll.embedding(photos[name][0], None, enroll.Stopwatch())
+        e = enroll.embedding(photos[name][0], None, generator.load().backbone, enroll.Stopwatch())
         path = tmp_path / f"{name}.h"
         path.write_text(emit(enroll.person(f"p{name}", e, generator.load(), enroll.Stopwatch())))
         header = parse(path)

@@ -1,5 +1,7 @@
 """Checkpoints belong to an architecture and a backbone."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,20 @@ def test_saved_trunk_is_loaded(tmp_path: Path) -> None:
     assert torch.equal(trunk.theta, again.theta)
     assert torch.equal(trunk.head, again.head)
     assert [p.name for p in tmp_path.iterdir()] == ["trunk.pt"]
+
+
+def test_full_disk_is_one_line_and_keeps_the_older_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "trunk.pt"
+    path.write_text("old")
+
+    def no_space(fd: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises(UserError) as e:
+        checkpoint.save(path, Trunk(NANO, 16, 1), NANO, "a" * 64)
+    assert str(e.value) == f"{path}: cannot write; expected space and permission, got no space left on device"
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("trunk.pt", "old")]
 
 
 def test_trunk_of_another_netspec_or_backbone_is_refused(tmp_path: Path) -> None:

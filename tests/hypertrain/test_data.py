@@ -77,7 +77,20 @@ def test_second_reading_needs_no_shard(root: Path, tmp_path: Path) -> None:
     again = data.load(root, "train.csv", tmp_path / "cache")
     assert np.array_equal(first.crops, again.crops)
     assert np.array_equal(first.embeddings, again.embeddings)
-    assert not list((tmp_path / "cache").glob("*.part*"))
+    assert all(p.suffix == ".npy" and not p.name.startswith(".") for p in (tmp_path / "cache").iterdir())
+
+
+def test_damaged_image_leaves_nothing_in_the_cache(root: Path, tmp_path: Path) -> None:
+    with tarfile.open(root / "b.tar", "w") as tar:
+        entry = tarfile.TarInfo("nobody/unlabelled")
+        entry.size = 4
+        tar.addfile(entry, io.BytesIO(b"none"))
+    with pytest.raises(UserError) as e:
+        data.load(root, "train.csv", tmp_path / "cache")
+    assert str(e.value) == (
+        f"{root}/b.tar nobody/unlabelled: damaged image; expected a picture, got UnidentifiedImageError"
+    )
+    assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_another_table_is_not_served_from_the_cache(root: Path, tmp_path: Path) -> None:

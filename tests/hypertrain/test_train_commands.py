@@ -52,6 +52,13 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         (("--set", "trunk"), f"--set: unknown key trunk; expected {KEYS}, got nothing"),
         (("--set", "trunk.steps=1.5"), "--set: trunk.steps; expected int, got 1.5"),
         (("--set", "personal.lr=fast"), "--set: personal.lr; expected float, got fast"),
+        (("--set", "personal.steps=-1"), "personal.steps: out of range; expected at least 0, got -1"),
+        (("--set", "trunk.lr=nan"), "trunk.lr: out of range; expected at least 0, got nan"),
+        (("--set", "shape.rank=-2"), "shape.rank: out of range; expected at least -1, got -2"),
+        (
+            ("--from", "trunk.pt", "--set", "trunk.steps=9"),
+            "--from: leaves stage 1 out; expected neither --warm nor --set trunk.…, got one of them",
+        ),
         (("--netspec", "huge"), "netspec: no preset huge; expected paper@1 or nano@1, got huge"),
         ((), "faces/train.csv: not a data set; expected the table of a data set, got no such file"),
     ],

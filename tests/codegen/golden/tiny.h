@@ -1,4 +1,4 @@
-/* hyper-mcu model.h, ABI 1. SHA-256 of what follows this line: 598baef2430abd0b0f8d483d977f8d30d178ab2341d2df0a6cfdefe5eb1a9b09 */
+/* hyper-mcu model.h, ABI 1. SHA-256 of what follows this line: 06ea57d0eac7a88bae77de1dfc13e625c0583d77f39044fbdb239f9ec12b177f */
 /*
  * alice: a face-verification network for one person. Made by hyper-mcu 0.1.0; do not edit.
  *
@@ -25,9 +25,11 @@
  *     #include "model.h"
  *     static hm_session session;            (HM_SESSION_BYTES of RAM, which may serve something else in between)
  *     hm_verdict verdict;
- *     if (hm_verify(&session, &HM_PERSON, crop, &verdict) == HM_OK && verdict.match) { open_the_door(); }
+ *     if (hm_verify(&session, &HM_PERSON, crop, &verdict) == HM_OK && verdict.decision == HM_MATCH) {
+ *         open_the_door();
+ *     }
  *
- * A lock asks for verdict.decision == HM_MATCH instead of verdict.match: no single flipped bit makes that true.
+ * (verdict.match says the same as a bool; decision has two values that differ in every bit.)
  *
  * More people of the same network: include their headers side by side, everywhere; they share one engine. A file that
  * is to hold only a person's data defines HYPER_MCU_PERSON_DATA instead. Another network: make it with another prefix.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hyper_mcu import files
+from hyper_mcu.codegen import files
 from hyper_mcu.codegen.errors import UserError
 
 
