@@ -1,6 +1,8 @@
 """Does the net know its owner? CFP's ten folds through the shipped generator, float and int8, as figures and a picture.
 
-int8 scores are those of the emitted C. The picture shows the int8 scores of CFP-FF as cosines, and FNMR against FMR.
+int8 scores are those of the emitted C. backbone: the same pairs by the frozen backbone itself, the cosine of the
+enrolment embedding (mean over crop and mirror image) and the embedding of the probe's crop. The picture shows the int8
+scores of CFP-FF as cosines, and FNMR against FMR.
 
     python benchmarks/accuracy.py --faces FACES --save benchmarks/results/accuracy.json --plot docs/accuracy.png
 """
@@ -18,10 +20,18 @@ from record import about
 
 from hyper_mcu import generator
 from hyper_mcu.hypertrain import data, evaluate
+from hyper_mcu.hypertrain.distill import enrol_embeddings
 from hyper_mcu.hypertrain.metrics import rates
 from hyper_mcu.hypertrain.protocol import Pairs, cfp_pairs
 
 Scored = dict[str, tuple[Pairs, dict[str, NDArray[np.float64]]]]
+
+
+def backbone_scores(faces: data.Faces, pairs: Pairs) -> NDArray[np.float64]:
+    """Cosines (P,) of the backbone's embeddings: what f is distilled from, and cannot be expected to pass."""
+    enrolled, probed = enrol_embeddings(faces), faces.embeddings[:, 0].astype(np.float64)
+    cosines: NDArray[np.float64] = (enrolled[pairs.enrol] * probed[pairs.probe]).sum(1)
+    return cosines
 
 
 def plot(scored: Scored, threshold: float, path: Path) -> None:
@@ -66,7 +76,8 @@ def main() -> None:
         pairs = cfp_pairs(o.faces / "cfp", cfp, protocol)
         scores = evaluate.score_pairs(g.spec, g.weights, g.scales, cfp, pairs)
         scored[protocol] = pairs, scores
-        found = {kind: asdict(evaluate.figures(s, pairs)) for kind, s in scores.items()}
+        rows = {**scores, "backbone": backbone_scores(cfp, pairs)}
+        found = {kind: asdict(evaluate.figures(s, pairs)) for kind, s in rows.items()}
         at = rates(scores["int8"][pairs.same], scores["int8"][~pairs.same], g.threshold)
         figures[protocol] = {
             "pairs": len(pairs.same),
@@ -74,10 +85,10 @@ def main() -> None:
             "at_shipped_threshold": dict(zip(("fmr", "fnmr"), at, strict=True)),
         }
         for kind, f in found.items():
-            print(f"CFP-{protocol} {kind:6} {f['accuracy_mean']:.2%} ± {f['accuracy_sd']:.2%}   EER {f['eer']:.2%}")
+            print(f"CFP-{protocol} {kind:8} {f['accuracy_mean']:.2%} ± {f['accuracy_sd']:.2%}   EER {f['eer']:.2%}")
         print(f"CFP-{protocol} int8 at the shipped threshold: FMR {at[0]:.1%}, FNMR {at[1]:.1%}", flush=True)
     if o.save:
-        o.save.write_text(json.dumps({**about(), "generator_sha256": g.sha256, **figures}, indent=2) + "\n")
+        o.save.write_text(json.dumps({**about(o.faces), "generator_sha256": g.sha256, **figures}, indent=2) + "\n")
     if o.plot:
         plot(scored, g.threshold, o.plot)
 

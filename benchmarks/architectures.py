@@ -72,7 +72,7 @@ def main() -> None:
         )
     if o.save:
         o.save.write_text(
-            json.dumps({**about(), "steps": o.steps, "candidates": rows}, indent=2, ensure_ascii=False) + "\n"
+            json.dumps({**about(o.faces), "steps": o.steps, "candidates": rows}, indent=2, ensure_ascii=False) + "\n"
         )
 
 

@@ -15,6 +15,8 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,20 @@ BACKENDS = (  # name, target, compiler asked for, emulator, what must be on PATH
 )
 
 
+@contextmanager
+def asked_for(compiler: str) -> Iterator[None]:
+    """HYPER_MCU_TOOLCHAIN as given; afterwards what it was before."""
+    before = os.environ.get("HYPER_MCU_TOOLCHAIN")
+    os.environ["HYPER_MCU_TOOLCHAIN"] = compiler
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["HYPER_MCU_TOOLCHAIN"]
+        else:
+            os.environ["HYPER_MCU_TOOLCHAIN"] = before
+
+
 def seeded_person() -> Person:
     """A person of the shipped generator from a random unit embedding, the same in every run."""
     g = generator.load()
@@ -79,13 +95,13 @@ def measure(p: Person) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
             if tool and not shutil.which(tool):
                 parity.append({"backend": name, "status": f"not run: needs {tool}", "sha256": ""})
                 continue
-            os.environ["HYPER_MCU_TOOLCHAIN"] = compiler
-            try:
-                find_toolchain(target_named(target))
-            except UserError as e:
-                parity.append({"backend": name, "status": f"not run: {e}", "sha256": ""})
-                continue
-            (run,), report = run_model(header, image.tobytes(), target, emulator=emulator)
+            with asked_for(compiler):
+                try:
+                    find_toolchain(target_named(target))
+                except UserError as e:
+                    parity.append({"backend": name, "status": f"not run: {e}", "sha256": ""})
+                    continue
+                (run,), report = run_model(header, image.tobytes(), target, emulator=emulator)
             parity.append(
                 {"backend": name, "status": status(run.layers_sha256, want.layers_sha256), "sha256": run.layers_sha256}
             )
@@ -97,7 +113,6 @@ def measure(p: Person) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
                     "stack_bytes": run.stack_bytes, "instructions": report.instructions, "macs": p.qnet.spec.macs,
                 }
             )  # fmt: skip
-    os.environ.pop("HYPER_MCU_TOOLCHAIN", None)
     return costs, parity
 
 

@@ -26,6 +26,13 @@ from hyper_mcu.probe import ask
 STRANGERS = 2  # asked about for each enrolled person
 
 
+def unfit(photo: Path, error: UserError) -> str:
+    """What is wrong with the photo; raises the error again where it is about anything else."""
+    if error.where != str(photo):
+        raise error
+    return error.what
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Verdicts on raw photos, on every target.")
     parser.add_argument("--photos", type=Path, required=True)
@@ -37,14 +44,14 @@ def main() -> int:
         people.setdefault(photo.name.split("-")[0], []).append(photo)
     names = sorted(people)
     g = generator.load()
-    genuine, impostor, refused = [], [], []
+    genuine, impostor, refused = list[bool](), list[bool](), list[str]()
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model.h"
         for i, name in enumerate(names):
             try:
                 e = enroll.embedding(people[name][0], "largest", g.backbone, enroll.Stopwatch())
             except UserError as error:
-                refused.append(error.what)
+                refused.append(unfit(people[name][0], error))
                 continue
             model.write_text(emit(enroll.person(f"p{name}", e, g, enroll.Stopwatch())))
             header = parse(model)
@@ -54,9 +61,7 @@ def main() -> int:
                     try:
                         a = ask(probe, "largest", model, header, o.target.split(","), lambda text: None)
                     except UserError as error:
-                        if error.where != str(probe):  # not the photo's fault, so this run's
-                            raise
-                        refused.append(error.what)
+                        refused.append(unfit(probe, error))
                         continue
                     answers.append(a.run.match)
     print(f"{len(names)} people, {o.target}: every answer identical on oracle and targets")
@@ -66,7 +71,9 @@ def main() -> int:
     if o.save:
         figures = {"people": len(names), "target": o.target, "genuine": len(genuine), "accepted": sum(genuine)}
         figures |= {"impostor": len(impostor), "rejected": len(impostor) - sum(impostor), "refused": len(refused)}
-        o.save.write_text(json.dumps({**about(o.photos.parent), "generator_sha256": g.sha256, **figures}, indent=2) + "\n")
+        o.save.write_text(
+            json.dumps({**about(o.photos.parent), "generator_sha256": g.sha256, **figures}, indent=2) + "\n"
+        )
     return 0
 
 

@@ -8,12 +8,13 @@ import shlex
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 PACKAGES = ("numpy", "onnxruntime", "torch", "unicorn", "ziglang")
 
 
-def about() -> dict[str, object]:
-    """Commit, command, machine and versions."""
+def about(faces: Path | None = None) -> dict[str, object]:
+    """Commit, command, machine and versions. faces: the folder of photos, which the command calls FACES."""
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
     versions = {}
     for name in PACKAGES:
@@ -21,10 +22,19 @@ def about() -> dict[str, object]:
             versions[name] = version(name)
         except PackageNotFoundError:
             versions[name] = "not installed"
+    words = [f"benchmarks/{Path(sys.argv[0]).name}", *(_without(faces, word) for word in sys.argv[1:])]
     return {
         "commit": commit.stdout.strip(),
-        "command": shlex.join(["python", *sys.argv]),
+        "command": shlex.join(["python", *words]),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
         "python": platform.python_version(),
         "versions": versions,
     }
+
+
+def _without(faces: Path | None, word: str) -> str:
+    """A word of the command line, `PATH` or `--option=PATH`, with FACES for that folder, wherever it lies."""
+    option, equals, value = word.rpartition("=")
+    if faces is None or not faces.parts or not Path(value).is_relative_to(faces):
+        return word
+    return f"{option}{equals}{Path('FACES', Path(value).relative_to(faces))}"
