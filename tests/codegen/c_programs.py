@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from hyper_mcu.codegen.emit_c import emit
 from hyper_mcu.codegen.person import Person
+from hyper_mcu.codegen.toolchain import C_WARNINGS, WARNINGS
 
-WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wundef", "-Wcast-align", "-Werror")
-C11 = ("-std=c11", *WARNINGS, "-Wstrict-prototypes")
+C11 = ("-std=c11", *WARNINGS, *C_WARNINGS)
 CXX14 = ("-x", "c++", "-std=c++14", *WARNINGS)
 SANITIZED = ("-O0", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 HOST = next((c for c in ("gcc", "clang", "cc") if shutil.which(c)), "")
+HOST_COMPILERS = [c for c in ("gcc", "clang") if shutil.which(c)]
 CROSS = ("arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb", "-ffreestanding")
 
 _MAIN = r"""

@@ -94,3 +94,13 @@ def person(qnet: QNet, name: str = "alice", threshold: int = 0) -> Person:
 def with_threshold(p: Person, threshold: int) -> Person:
     """The same person with another threshold."""
     return replace(p, threshold=threshold)
+
+
+def same_person(a: Person, b: Person) -> bool:
+    """Whether two people agree in every integer, scale and word."""
+    same = a.qnet.sha256() == b.qnet.sha256() and a.qnet.spec == b.qnet.spec
+    for (_, x), (_, y) in zip(a.qnet.convs, b.qnet.convs, strict=True):
+        same &= x.out_scale == y.out_scale and np.array_equal(x.weight_scale, y.weight_scale)
+        same &= all(getattr(x, n).dtype == getattr(y, n).dtype for n in ("weight", "bias", "multiplier", "shift"))
+    same &= a.qnet.head.weight_scale == b.qnet.head.weight_scale
+    return bool(same and replace(a, qnet=b.qnet) == b)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from c_programs import C11, CROSS, CXX14, HOST, SANITIZED, answers, compile_c, run, sanitizes, zig
+from c_programs import C11, CROSS, CXX14, HOST, HOST_COMPILERS, SANITIZED, answers, compile_c, run, sanitizes, zig
 from people import OTHER, TINY, net, person, with_threshold
 
 from hyper_mcu.codegen import oracle
@@ -24,7 +24,6 @@ from hyper_mcu.codegen.presets import PERSON_BYTES, preset
 
 GOLDEN = Path(__file__).parent / "golden" / "tiny.h"
 COMMAND = "python tests/codegen/test_emit_c.py"
-HOST_COMPILERS = [c for c in ("gcc", "clang") if shutil.which(c)]
 needs_host = pytest.mark.skipif(not HOST, reason="no gcc, clang or cc on PATH")
 needs_sanitizers = pytest.mark.skipif(not sanitizes(HOST), reason="no compiler with sanitizers on PATH")
 needs_arm = pytest.mark.skipif(not shutil.which(CROSS[0]), reason="no arm-none-eabi-gcc on PATH")

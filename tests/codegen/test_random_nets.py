@@ -7,14 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from c_programs import HOST, SANITIZED, answers, sanitizes, zig
+from c_programs import HOST, HOST_COMPILERS, SANITIZED, answers, sanitizes, zig
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from people import person
+from people import person, same_person
+from played_plan import play
 from strategies import images, net_specs, qnets
-from test_emit_c import HOST_COMPILERS
-from test_parse_header import same_person
-from test_plan import play
 
 from hyper_mcu.codegen import oracle
 from hyper_mcu.codegen.emit_c import emit
