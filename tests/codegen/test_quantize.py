@@ -128,7 +128,10 @@ def test_scale_is_never_rounded_down(x):
 @given(st.data())
 @settings(max_examples=60, deadline=None)
 def test_every_theta_gets_integers_that_stand_for_it(data):
-    """QNet checks the bounds; here: multipliers are those of the scales, and integers times scales are θ."""
+    """QNet checks the bounds; here: multipliers are those of the scales, and integers times scales are θ.
+
+    A channel that would overflow is shrunk: its integers are those of a coarser step than its declared scale.
+    """
     spec = data.draw(net_specs())
     theta = data.draw(thetas(spec))
     common = any(isinstance(s.layer, Add) for s in spec.stages)
@@ -143,13 +146,13 @@ def test_every_theta_gets_integers_that_stand_for_it(data):
         assert np.array_equal(shift, c.shift)
         named = {t.name: theta[t.offset : t.offset + t.size].reshape(t.shape) for t in spec.tensors}
         capped = (c.shift == 0) & (c.multiplier > 2**31 - 2**9)  # they stand for a shrunk channel
-        w = named[f"stage{stage.index}.weight"].astype(np.float64)
-        error = np.abs(c.weight * c.weight_scale.astype(np.float64)[:, None, None, None] - w)
-        assert (error <= 0.5001 * c.weight_scale[:, None, None, None])[~capped].all()
-        bias_error = np.abs(c.bias * step - named[f"stage{stage.index}.bias"])
-        assert (bias_error <= 0.5001 * step)[~capped].all()
-        full = np.abs(c.weight.astype(int)).reshape(len(c.weight), -1).max(1)
-        assert (full[capped] <= 127).all()
+        w = named[f"stage{stage.index}.weight"].astype(np.float64).reshape(len(c.weight), -1)
+        b = named[f"stage{stage.index}.bias"].astype(np.float64)
+        full = (np.abs(b) / s_in + 256 * np.abs(w).sum(1)) / (ACC_BOUND - 128 * w.shape[1] - 1)  # by the bound
+        whole = np.where(capped, np.maximum(np.abs(w).max(1) / 127, full), c.weight_scale.astype(np.float64))
+        assert (whole >= c.weight_scale * (1 - 1e-6)).all()
+        assert (np.abs(c.weight.reshape(w.shape) * whole[:, None] - w) <= 0.5001 * whole[:, None]).all()
+        assert (np.abs(c.bias * s_in * whole - b) <= 0.5001 * s_in * whole).all()
 
 
 @given(st.data())
@@ -243,25 +246,29 @@ def put(a, index, value):
     return a
 
 
-@pytest.mark.parametrize("kind", ["dot", "cosdot"])
-def test_head_of_zeros_stays_zeros(kind):
+@pytest.mark.parametrize(("kind", "bias"), [("dot", 0.1), ("dot", -7.5), ("dot", 0.0), ("cosdot", 0.0)])
+def test_head_of_zeros_stays_zeros(kind, bias):
+    """A Dot then says its bias, as finely as an int32 can; CosDot, and a Dot without one, 0 in steps of 1."""
     spec = replace(SMALL, head=Head(kind, True))
     theta = numbers(spec)
-    theta[[i for t in spec.tensors if t.name == "head.weight" for i in range(t.offset, t.offset + t.size)]] = 0
+    for t in spec.tensors:
+        if t.name.startswith("head."):
+            theta[t.offset : t.offset + t.size] = bias if t.name == "head.bias" else 0
     q = quantize(spec, theta, ones(spec))
-    assert (q.head.weight.tolist(), float(q.head.weight_scale)) == (
-        [0] * 4,
-        1.0 if kind == "cosdot" else q.head.weight_scale,
-    )
-    white = np.full((4, 4, 3), 255, np.uint8)
-    assert oracle.run(q, white).logit == (q.head.bias if kind == "dot" else 0)
+    assert q.head.weight.tolist() == [0] * 4
+    logit = oracle.run(q, np.full((4, 4, 3), 255, np.uint8)).logit
+    if bias:
+        assert abs(logit) > 2**30
+        assert logit * float(q.head.weight_scale) * 0.02 == pytest.approx(bias, rel=1e-6)
+    else:
+        assert (logit, float(q.head.weight_scale)) == (0, 1.0)
 
 
 def test_head_of_zeros_matches_nobody():
     theta = numbers(SMALL)
     theta[-4:] = 0
     q = quantize(SMALL, theta, ones(SMALL))
-    assert [q.cosine_threshold(c) for c in (0.9, 0.0, -0.9)] == [INT32_MAX] * 3
+    assert [q.threshold(c) for c in (0.9, 0.0, -0.9)] == [INT32_MAX] * 3
 
 
 def test_bias_of_the_head_raises_its_scale_until_the_sum_fits():
@@ -277,9 +284,9 @@ def test_threshold_of_a_cosine_is_the_logit_at_that_cosine():
     theta[-2:] = [0.6, 0.8]
     q = quantize(spec, theta, ones(spec))
     assert q.head.norm2 == 95**2 + 127**2
-    assert q.cosine_threshold(0.5) == int(0.25 * q.head.norm2 * 512)
-    assert q.cosine_threshold(-0.5) == -q.cosine_threshold(0.5)
-    assert (q.cosine_threshold(0.0), q.cosine_threshold(1e-9)) == (0, 1)
+    assert q.threshold(0.5) == int(0.25 * q.head.norm2 * 512)
+    assert q.threshold(-0.5) == -q.threshold(0.5)
+    assert (q.threshold(0.0), q.threshold(1e-9)) == (0, 1)
 
 
 @given(st.lists(st.integers(-127, 127), min_size=3, max_size=3), st.lists(st.integers(0, 255), min_size=3, max_size=3))
@@ -291,20 +298,28 @@ def test_threshold_passes_exactly_the_logits_of_its_cosine_and_above(weight, u):
     logit, unit = cosdot(num, norm, 3), q.head.norm2 * 512
     for cosine in (-1.0, -0.3, -1e-9, 0.0, 1e-9, 0.3, 0.7, 1.0):
         if norm == 0 or unit == 0:
-            assert logit < q.cosine_threshold(cosine)
+            assert logit < q.threshold(cosine)
             continue
         stands_for = Fraction(logit, unit)  # sgn·cosine²
         asked = Fraction(cosine) * abs(Fraction(cosine))
-        assert (logit >= q.cosine_threshold(cosine)) is (stands_for >= asked)
-        if cosine > 0 and logit >= q.cosine_threshold(cosine):
+        assert (logit >= q.threshold(cosine)) is (stands_for >= asked)
+        if cosine > 0 and logit >= q.threshold(cosine):
             assert Fraction(num * abs(num), norm * q.head.norm2) >= asked
+
+
+@pytest.mark.parametrize(("kind", "real"), [("cosdot", 0.3), ("cosdot", -0.3), ("dot", 12.5), ("dot", -12.5)])
+def test_threshold_and_score_are_inverse_to_one_logit(kind, real):
+    spec = NetSpec("t", (same(1, 3, 2),), Head(kind), 1, 1)
+    q = quantize(spec, numbers(spec), ones(spec))
+    limit = q.threshold(real)
+    assert q.score(limit - 1) < real <= q.score(limit)
 
 
 @pytest.mark.parametrize("cosine", [1.5, -1.001, float("nan"), float("inf")])
 def test_threshold_of_what_is_no_cosine_is_refused(cosine):
     spec = NetSpec("t", (same(1, 3, 2),), Head("cosdot"), 1, 1)
     with pytest.raises(UserError) as e:
-        quantize(spec, numbers(spec), ones(spec)).cosine_threshold(cosine)
+        quantize(spec, numbers(spec), ones(spec)).threshold(cosine)
     assert str(e.value) == f"qnet t: threshold; expected a cosine of -1…1, got {cosine}"
 
 
