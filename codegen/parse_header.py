@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from hyper_mcu.codegen.emit_c import FIRST_LINE, emit
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.codegen.layout import ABI, architecture, check_sum, person_bytes, session_bytes
+from hyper_mcu.codegen.layout import ABI, check_sum, person_bytes, session_bytes
 from hyper_mcu.codegen.netspec import Conv, NetSpec, from_json
 from hyper_mcu.codegen.person import KnownAnswer, Person, Provenance
 from hyper_mcu.codegen.qnet import QConv, QHead, QNet
@@ -34,21 +34,15 @@ _ARRAY = re.compile(r"/\* (\w+) \*/\n +(\{[^}]*\}|-?\w+)")
 
 @dataclass(frozen=True)
 class Header:
-    """A model.h as read: its Person, the ABI and prefix of its C, SHA-256 of its content, the text itself (compile
+    """A model.h as read: its Person, the prefix of its C, SHA-256 of its content, the text itself (compile
     this one: the file may change meanwhile), the bytes of flash for the person and of RAM for a session."""
 
     person: Person
-    abi: int
     prefix: str
     sha256: str
     text: str
     person_bytes: int
     session_bytes: int
-
-    @property
-    def architecture(self) -> int:
-        """HM_ARCHITECTURE, the first 32 bits of the architecture's hash."""
-        return architecture(self.person.qnet.spec)
 
 
 def parse(path: Path | str) -> Header:
@@ -57,7 +51,7 @@ def parse(path: Path | str) -> Header:
         with Path(path).open("rb") as file:
             data = file.read(MOST_BYTES + 1)
     except OSError as e:
-        raise UserError(path, "cannot be read", "a model.h of hyper-mcu", e.strerror or str(e)) from e
+        raise UserError(path, "cannot be read", "a model.h of hyper-mcu", (e.strerror or str(e)).lower()) from e
     if len(data) > MOST_BYTES:
         raise UserError(path, "not a hyper-mcu header", f"at most {MOST_BYTES >> 20} MiB", "more")
     return parse_text(data.decode("latin-1"), str(path))  # byte by byte: emit_c writes ASCII alone
@@ -100,7 +94,7 @@ def parse_text(text: str, where: str = "model.h") -> Header:
         raise UserError(where, "inconsistent", f"check sum 0x{check_sum(person):08X}", "another")
     if again != text:
         raise _otherwise(where, again, text)
-    return Header(person, abi, facts["prefix"], sha256, text, person_bytes(person), session_bytes(person.qnet.spec))
+    return Header(person, facts["prefix"], sha256, text, person_bytes(person), session_bytes(person.qnet.spec))
 
 
 def _otherwise(where: str, again: str, text: str) -> UserError:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.codegen.fixedpoint import INT32_MAX, MAX_SHIFT
+from hyper_mcu.codegen.fixedpoint import INT32_MAX, INT32_MIN, MAX_SHIFT
 from hyper_mcu.codegen.netspec import Add, NetSpec, Stage, cosdot_bits
 
 ACC_BOUND = 2**30  # |bias| + 256·Σ|w| stays below it, channel by channel
@@ -39,6 +39,13 @@ class QConv:
     shift: NDArray[np.uint8]
     weight_scale: NDArray[np.float32]
     out_scale: np.float32
+
+    @property
+    def peak(self) -> NDArray[np.int64]:
+        """|bias| + 256·Σ|w| of each channel, int64 (cout,): no accumulator reaches further."""
+        weights = np.abs(self.weight.astype(np.int64)).reshape(len(self.weight), -1).sum(1)
+        peak: NDArray[np.int64] = np.abs(self.bias.astype(np.int64)) + 256 * weights
+        return peak
 
 
 @dataclass(frozen=True)
@@ -99,20 +106,38 @@ class QNet:
         h.update(self.head.weight.tobytes() + int(self.head.bias).to_bytes(4, "little", signed=True))
         return h.hexdigest()
 
-    def cosine_threshold(self, cosine: float) -> int:
-        """The smallest logit whose cosine is at least `cosine` (−1…1; to the head's rounding of w).
+    @property
+    def unit(self) -> float:
+        """What one unit of the logit stands for: of Dot a step of the real logit, of CosDot of the squared cosine
+        (0 for a head of zeros, which has none)."""
+        if self.spec.head.kind == "dot":
+            return float(self.scales[-1] * self.head.weight_scale)
+        norm2 = self.head.norm2 << cosdot_bits(self.spec.head_size)
+        return 1 / norm2 if norm2 else 0.0
 
-        A logit stands for the cosine sgn·√(|logit| / (Σw²·2^K)), so the threshold is sgn·cosine²·Σw²·2^K rounded up,
-        exactly: 1 or more for a positive cosine, and no smaller true cosine reaches it. As CosDot rounds towards 0, a
-        threshold of 0 or below lets pass what lies less than one unit beneath it. A head of zeros has no cosine:
-        INT32_MAX, so that nobody matches. Raises UserError for a cosine that is none.
+    def score(self, logit: int) -> float:
+        """The real score that a logit stands for: a cosine for CosDot, b + w·u for Dot."""
+        if self.spec.head.kind == "dot":
+            return logit * self.unit
+        return math.copysign(math.sqrt(abs(logit) * self.unit), logit)
+
+    def threshold(self, score: float) -> int:
+        """The smallest logit whose real score is at least `score`: b + w·u for Dot (kept inside int32, above
+        INT32_MIN), for CosDot a cosine (−1…1; to the head's rounding of w).
+
+        A logit of CosDot stands for the cosine sgn·√(|logit| / (Σw²·2^K)), so the threshold is sgn·cosine²·Σw²·2^K
+        rounded up, exactly: 1 or more for a positive cosine, and no smaller true cosine reaches it. As CosDot rounds
+        towards 0, a threshold of 0 or below lets pass what lies less than one unit beneath it. A head of zeros has no
+        cosine: INT32_MAX, so that nobody matches. Raises UserError for a cosine that is none.
         """
-        if not -1 <= cosine <= 1:
-            raise UserError(f"qnet {self.spec.id}", "threshold", "a cosine of -1…1", cosine)
+        if self.spec.head.kind == "dot":
+            return int(min(max(math.ceil(score / self.unit), INT32_MIN + 1), INT32_MAX))
+        if not -1 <= score <= 1:
+            raise UserError(f"qnet {self.spec.id}", "threshold", "a cosine of -1…1", score)
         if self.head.norm2 == 0:
             return INT32_MAX
-        exact = Fraction(cosine) ** 2 * (self.head.norm2 << cosdot_bits(self.spec.head_size))
-        return math.ceil(exact) if cosine > 0 else -math.floor(exact)
+        exact = Fraction(score) ** 2 * (self.head.norm2 << cosdot_bits(self.spec.head_size))
+        return math.ceil(exact) if score > 0 else -math.floor(exact)
 
 
 def _check_stage(where: str, stage: Stage, q: QConv | None) -> None:
@@ -136,9 +161,8 @@ def _check_stage(where: str, stage: Stage, q: QConv | None) -> None:
         raise UserError(where, "multiplier", "at least 2^30", int(q.multiplier.min()))
     if (q.shift > MAX_SHIFT).any():
         raise UserError(where, "shift", f"0…{MAX_SHIFT}", int(q.shift.max()))
-    total = np.abs(q.bias.astype(np.int64)) + 256 * np.abs(q.weight.astype(np.int64)).reshape(c.cout, -1).sum(1)
-    if (total >= ACC_BOUND).any():
-        raise UserError(where, "|bias| + 256·Σ|w|", "below 2^30", int(total.max()))
+    if (q.peak >= ACC_BOUND).any():
+        raise UserError(where, "|bias| + 256·Σ|w|", "below 2^30", int(q.peak.max()))
 
 
 def _check_head(where: str, spec: NetSpec, h: QHead) -> None:

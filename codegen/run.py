@@ -20,12 +20,12 @@ from pathlib import Path
 from hyper_mcu.codegen.elf import read_elf
 from hyper_mcu.codegen.emulate import FAULT, RunOutput, run_elf
 from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.progress import Progress, silent
 from hyper_mcu.codegen.records import HM_OK, Run, parse_runs, read_hello
 from hyper_mcu.codegen.targets import Target, target_named
 from hyper_mcu.codegen.toolchain import (
     CompileError,
     Program,
-    Progress,
     Toolchain,
     cache_dir,
     compile_flags,
@@ -84,7 +84,7 @@ def run_model(
     text: str | None = None,
     emulator: str = "auto",
     limit_s: float = 120,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> tuple[list[Run], Report]:
     """Compiles `header` for `target` and asks it about every probe (HM_INPUT_BYTES each).
 
@@ -98,13 +98,11 @@ def run_model(
     began = time.perf_counter()
     tools = find_toolchain(where)
     waits = first_time(tools, where)
-    if progress:
-        progress(f"compiling for {where.name} with {tools}{waits}")
+    progress(f"compiling for {where.name} with {tools}{waits}")
     with ThreadPoolExecutor(1 if waits else 2) as pool:  # a second zig beside it would build the same library
         product, tapped = pool.map(lambda taps: build(header, where, text=text, taps=taps, tools=tools), (False, True))
     compiled = time.perf_counter()
-    if progress:
-        progress(f"running on {where.name}")
+    progress(f"running on {where.name}")
     plain, output = run_program(product, header, given, where, taps=False, emulator=emulator, limit_s=limit_s)
     runs, _ = run_program(tapped, header, given, where, taps=True, emulator=emulator, limit_s=limit_s)
     for p, t in zip(plain, runs, strict=True):
@@ -165,7 +163,6 @@ def build(
     text: str | None = None,
     tools: Toolchain | None = None,
     sanitise: bool = False,
-    optimise: str = "-O2",
 ) -> Program:
     """The harness around `header`, from the cache where it was built before; raises UserError as run_model does."""
     tools = tools or find_toolchain(target)
@@ -178,7 +175,7 @@ def build(
     key = hashlib.sha256(content)
     for path in sorted(p for p in HARNESS.iterdir() if p.is_file()):
         key.update(path.name.encode() + path.read_bytes())
-    key.update(repr((target, tools, defines, compile_flags(tools, target, optimise, sanitise, "c11"))).encode())
+    key.update(repr((target, tools, defines, compile_flags(tools, target, "-O2", sanitise, "c11"))).encode())
     programs = cache_dir() / "programs"
     place = programs / key.hexdigest()[:32]
     objects = tuple(place / f"{source.stem}.o" for source in sources)
@@ -198,7 +195,6 @@ def build(
                 out=folder / "harness",
                 include_dirs=[folder],
                 defines=defines,
-                optimise=optimise,
                 sanitise=sanitise,
                 toolchain=tools,
             )

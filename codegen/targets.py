@@ -28,7 +28,6 @@ class Target:
     """
 
     name: str
-    about: str
     gcc_flags: tuple[str, ...] = ()
     zig_flags: tuple[str, ...] = ()
     unicorn_cpu: str = ""
@@ -47,10 +46,9 @@ MPS2 = Memory(flash_origin=0x00000000, flash_bytes=4 * MIB, ram_origin=0x2000000
 AN505 = Memory(flash_origin=0x10000000, flash_bytes=4 * MIB, ram_origin=0x38000000, ram_bytes=2 * MIB)
 
 
-def _cortex(name: str, about: str, machine: str, memory: Memory = MPS2, needs_runtime: bool = False) -> Target:
+def _cortex(name: str, machine: str, memory: Memory = MPS2, needs_runtime: bool = False) -> Target:
     return Target(
         name=name,
-        about=f"Cortex-{name.upper()}: {about}",
         gcc_flags=("-mthumb", f"-mcpu=cortex-{name}", "-mfloat-abi=soft"),
         zig_flags=("-target", "thumb-freestanding-eabi", f"-mcpu=cortex_{name}", "-mfloat-abi=soft"),
         unicorn_cpu=f"UC_CPU_ARM_CORTEX_{name.upper()}",
@@ -63,12 +61,12 @@ def _cortex(name: str, about: str, machine: str, memory: Memory = MPS2, needs_ru
 TARGETS = {
     t.name: t
     for t in (
-        Target("host", "this machine"),
-        _cortex("m0", "Armv6-M", "", needs_runtime=True),  # QEMU's only one, microbit, has 16 KiB of RAM
-        _cortex("m3", "Armv7-M", "mps2-an385"),
-        _cortex("m4", "Armv7E-M, with the DSP instructions", "mps2-an386"),
-        _cortex("m7", "Armv7E-M, two instructions at a time", "mps2-an500"),
-        _cortex("m33", "Armv8-M mainline, with the DSP instructions", "mps2-an505", AN505),
+        Target("host"),
+        _cortex("m0", "", needs_runtime=True),  # Armv6-M; QEMU's only one, microbit, has 16 KiB of RAM
+        _cortex("m3", "mps2-an385"),  # Armv7-M
+        _cortex("m4", "mps2-an386"),  # Armv7E-M, with the DSP instructions
+        _cortex("m7", "mps2-an500"),  # Armv7E-M, two instructions at a time
+        _cortex("m33", "mps2-an505", AN505),  # Armv8-M mainline, with the DSP instructions
     )
 }
 

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -20,8 +20,6 @@ from pathlib import Path
 from hyper_mcu.codegen import install
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.targets import Target
-
-Progress = Callable[[str], None]
 
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wundef", "-Wcast-align", "-Werror")
 C_WARNINGS = ("-Wstrict-prototypes",)  # not known in C++
@@ -160,7 +158,6 @@ def compile_program(
     optimise: str = "-O2",
     sanitise: bool = False,
     std: str = "c11",
-    extra: Sequence[str] = (),
     toolchain: Toolchain | None = None,
 ) -> Program:
     """Compiles and links `sources` (of different names) to the executable `out`, every warning an error.
@@ -173,7 +170,7 @@ def compile_program(
     if sanitise and (tools.kind == "zig" or not target.is_host):
         raise UserError(target.name, "cannot sanitise", "gcc or clang on the host", f"{tools} for {target.name}")
     flags = compile_flags(tools, target, optimise, sanitise, std)
-    flags += [f"-I{d}" for d in include_dirs] + [f"-D{d}" for d in defines] + list(extra)
+    flags += [f"-I{d}" for d in include_dirs] + [f"-D{d}" for d in defines]
     objects = tuple(out.parent / f"{source.stem}.o" for source in sources)
     where = f"{target.name} with {tools}"
     for source, built in zip(sources, objects, strict=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from collections.abc import Callable
@@ -11,9 +10,7 @@ from typing import TYPE_CHECKING
 
 from hyper_mcu import __version__
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.codegen.fixedpoint import INT32_MAX, INT32_MIN
 from hyper_mcu.codegen.person import KnownAnswer, Person, Provenance, check_name
-from hyper_mcu.codegen.qnet import QNet
 from hyper_mcu.generator import Generator
 
 if TYPE_CHECKING:
@@ -56,16 +53,6 @@ def embedding(path: Path, which: str | None, backbone: str, clock: Clock) -> NDA
     return e
 
 
-def threshold(qnet: QNet, score: float, step: float) -> int:
-    """The integer threshold of a real score: a cosine for CosDot, a real logit for Dot whose integer has `step` a unit.
-
-    Rounded up and kept inside int32: what is below the real threshold never matches.
-    """
-    if qnet.spec.head.kind == "cosdot":
-        return qnet.cosine_threshold(score)
-    return int(min(max(math.ceil(score / step), INT32_MIN + 1), INT32_MAX))
-
-
 def person(name: str, e: NDArray[np.float32], generator: Generator, clock: Clock) -> Person:
     """The Person of a unit embedding e float32 (1, d)."""
     from hyper_mcu.codegen import oracle
@@ -80,11 +67,17 @@ def person(name: str, e: NDArray[np.float32], generator: Generator, clock: Clock
     made_by = Provenance(
         f"hyper-mcu {__version__}", generator.backbone, generator.backbone_sha256, generator.path.stem, generator.sha256
     )
-    limit = threshold(qnet, generator.threshold, float(generator.scales[-1] * qnet.head.weight_scale))
     return Person(
-        name, qnet, limit, generator.threshold, generator.fmr, generator.fnmr, generator.rates_on,
-        KnownAnswer(KNOWN_SEED, known.logit, known.layers_sha256), made_by,
-    )  # fmt: skip
+        name=name,
+        qnet=qnet,
+        threshold=qnet.threshold(generator.threshold),
+        score=generator.threshold,
+        fmr=generator.fmr,
+        fnmr=generator.fnmr,
+        rates_on=generator.rates_on,
+        known=KnownAnswer(KNOWN_SEED, known.logit, known.layers_sha256),
+        provenance=made_by,
+    )
 
 
 def names(photos: list[Path], name: str | None) -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hyper_mcu import inference
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.netspec import NetSpec, from_json
 
@@ -57,20 +58,17 @@ class Generator:
 def load(path: Path = SHIPPED) -> Generator:
     """Reads a generator; raises UserError where the file is missing, is none, or belongs to another backbone."""
     import numpy as np
-    import onnxruntime as ort
 
     from hyper_mcu.faces.backbone import backbone
 
     if not path.is_file():
         got = "a folder" if path.is_dir() else "no such file"
         raise UserError(path, "no generator", "an ONNX file written by hyper-mcu train", got)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 2, 3
     data = path.read_bytes()
     if b"location" in data:  # of external data, which onnxruntime would read from the current folder
         raise UserError(path, "generator with external data", "one file", "another beside it")
     try:
-        session = ort.InferenceSession(data, options)
+        session = inference.session(data)
         meta = session.get_modelmeta().custom_metadata_map
         if meta["format"] != str(FORMAT):
             raise UserError(path, "generator format", str(FORMAT), meta["format"])

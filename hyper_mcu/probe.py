@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.parse_header import Header
+from hyper_mcu.codegen.progress import Progress
 from hyper_mcu.codegen.run import Report, Run
 from hyper_mcu.faces import Crop
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)

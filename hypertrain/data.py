@@ -20,9 +20,9 @@ from PIL import Image
 
 from hyper_mcu.codegen import files
 from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.progress import Progress, silent
 from hyper_mcu.faces.backbone import embed
 from hyper_mcu.faces.weights import sha256_of
-from hyper_mcu.hypertrain.journal import Progress, silent
 
 BACKBONE = "mbf-w600k"
 CROP, MARGIN = 112, 8  # pixels: the ArcFace crop and what lies around it on each side

@@ -18,9 +18,10 @@ from torch import Tensor
 
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.netspec import NetSpec
+from hyper_mcu.codegen.progress import Progress, silent
 from hyper_mcu.hypertrain import augment, checkpoint
 from hyper_mcu.hypertrain.data import MARGIN, Faces
-from hyper_mcu.hypertrain.journal import Journal, Progress, silent
+from hyper_mcu.hypertrain.journal import Journal
 from hyper_mcu.hypertrain.metrics import equal_error, ten_folds
 from hyper_mcu.hypertrain.net import Statistics, features, flatten, he_init
 from hyper_mcu.hypertrain.optimise import adamw

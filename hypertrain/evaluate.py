@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hyper_mcu.codegen import engine
-from hyper_mcu.codegen.netspec import Conv, NetSpec, cosdot_bits
+from hyper_mcu.codegen.netspec import Conv, NetSpec
 from hyper_mcu.codegen.qnet import QNet
 from hyper_mcu.codegen.quantize import quantize
 from hyper_mcu.hypertrain import augment
@@ -77,11 +77,8 @@ def integer_scores(
         if t.tobytes() not in made:
             made[t.tobytes()] = quantize(spec, t, scales)
     nets = [made[t.tobytes()] for t in theta.numpy()]
-    logits = engine.logits(nets, images).astype(np.float64)
-    if spec.head.kind == "dot":
-        return logits * np.array([float(scales[-1] * q.head.weight_scale) for q in nets])
-    unit = np.array([q.head.norm2 for q in nets], np.float64) * (1 << cosdot_bits(spec.head_size))
-    return np.sign(logits) * np.sqrt(np.abs(logits) / np.maximum(unit, 1))
+    logits = engine.logits(nets, images).tolist()
+    return np.array([q.score(logit) for q, logit in zip(nets, logits, strict=True)])
 
 
 def score_pairs(

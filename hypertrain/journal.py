@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-Progress = Callable[[str], None]
+from hyper_mcu.codegen.progress import Progress
 
 
 class Journal:
@@ -28,7 +27,3 @@ class Journal:
         self.progress(f"{self.stage}: step {step} of {self.steps}{self._checked}, {left:.0f} min left")
         with self.path.open("a") as log:
             log.write(json.dumps({"step": step, **numbers, "seconds": round(seconds, 1)}) + "\n")
-
-
-def silent(text: str) -> None:
-    """Nobody watches."""

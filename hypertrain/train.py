@@ -20,11 +20,12 @@ from torch import Tensor
 
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.netspec import Add, Conv, NetSpec
+from hyper_mcu.codegen.progress import Progress, silent
 from hyper_mcu.hypertrain import augment, checkpoint, loss
 from hyper_mcu.hypertrain.data import MARGIN, Faces
 from hyper_mcu.hypertrain.distill import Trunk, enrol_embeddings
 from hyper_mcu.hypertrain.hgen import HGen, Shape, tail
-from hyper_mcu.hypertrain.journal import Journal, Progress, silent
+from hyper_mcu.hypertrain.journal import Journal
 from hyper_mcu.hypertrain.metrics import equal_error
 from hyper_mcu.hypertrain.net import features, split
 from hyper_mcu.hypertrain.optimise import adamw

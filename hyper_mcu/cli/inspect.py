@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 def layers(p: Person) -> list[dict[str, Any]]:
     """One row a stage: what it is, its output, MACs, weights, and how full its accumulators and bytes can get."""
-    import numpy as np
-
     from hyper_mcu.codegen.netspec import Conv
 
     rows = []
@@ -30,12 +28,9 @@ def layers(p: Person) -> list[dict[str, Any]]:
             "weights": 0,
         }
         if q is not None:
-            total = np.abs(q.bias.astype(np.int64)) + 256 * np.abs(q.weight.astype(np.int64)).reshape(
-                len(q.bias), -1
-            ).sum(1)
             row |= {
                 "weights": q.weight.size,
-                "accumulator_bits": int(total.max()).bit_length() + 1,
+                "accumulator_bits": int(q.peak.max()).bit_length() + 1,
                 "out_scale": float(q.out_scale),
             }
         rows.append(row)

@@ -39,14 +39,10 @@ DIMENSIONS = {"mbf-w600k": 512}  # a further backbone that takes the same crop a
 
 @functools.cache
 def _session(name: str) -> Any:
-    import onnxruntime as ort
-
     from hyper_mcu.faces.weights import locate
+    from hyper_mcu.inference import session
 
-    options = ort.SessionOptions()
-    # the graph says one embedding a call; severity 3 hides the remark that a batch has more
-    options.intra_op_num_threads, options.log_severity_level = 2, 3
-    return ort.InferenceSession(str(locate(name)), options)
+    return session(locate(name))
 
 
 def embed(crops: NDArray[np.uint8], mirror: bool = False, name: str = "mbf-w600k") -> NDArray[np.float32]:

@@ -79,13 +79,10 @@ def _eyes(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @functools.cache
 def _session() -> Any:
-    import onnxruntime as ort
-
     from hyper_mcu.faces.weights import locate
+    from hyper_mcu.inference import session
 
-    options = ort.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 2, 3
-    return ort.InferenceSession(str(locate("scrfd-500m")), options)
+    return session(locate("scrfd-500m"))
 
 
 def _look(picture: Image.Image, scale: float) -> NDArray[np.float32]:

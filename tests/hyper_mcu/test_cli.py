@@ -186,7 +186,7 @@ def test_bad_models_are_one_line(
     foreign.write_text("#include <stdio.h>\n")
     assert say(foreign).startswith(f"{foreign}: not a hyper-mcu header; expected a first line ")
     assert say(tmp_path / "none.h") == (
-        f"{tmp_path}/none.h: cannot be read; expected a model.h of hyper-mcu, got No such file or directory"
+        f"{tmp_path}/none.h: cannot be read; expected a model.h of hyper-mcu, got no such file or directory"
     )
 
 

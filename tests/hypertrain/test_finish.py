@@ -7,24 +7,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="needs hyper-mcu[train]: torch")
+pytest.importorskip("torch", reason="needs hyper-mcu[train]: torch")
 pytest.importorskip("onnx", reason="needs hyper-mcu[train]: onnx")
 pytest.importorskip("cv2", reason="needs hyper-mcu[train]: opencv-python-headless")
 
-from synthetic_faces import DIMENSION, faces  # noqa: E402
+import torch
+from synthetic_faces import DIMENSION, faces
 
-from hyper_mcu import generator  # noqa: E402
-from hyper_mcu.codegen import oracle  # noqa: E402
-from hyper_mcu.codegen.netspec import Add  # noqa: E402
-from hyper_mcu.codegen.presets import preset  # noqa: E402
-from hyper_mcu.codegen.quantize import quantize  # noqa: E402
-from hyper_mcu.faces.weights import sha256_of  # noqa: E402
-from hyper_mcu.hypertrain import evaluate, finish, net  # noqa: E402
-from hyper_mcu.hypertrain.data import MARGIN, Faces  # noqa: E402
-from hyper_mcu.hypertrain.distill import enrol_embeddings  # noqa: E402
-from hyper_mcu.hypertrain.hgen import HGen, Shape  # noqa: E402
-from hyper_mcu.hypertrain.metrics import rates  # noqa: E402
-from hyper_mcu.hypertrain.protocol import Pairs, val_pairs  # noqa: E402
+from hyper_mcu import generator
+from hyper_mcu.codegen import oracle
+from hyper_mcu.codegen.netspec import Add
+from hyper_mcu.codegen.presets import preset
+from hyper_mcu.codegen.quantize import quantize
+from hyper_mcu.faces.weights import sha256_of
+from hyper_mcu.hypertrain import evaluate, finish, net
+from hyper_mcu.hypertrain.data import MARGIN, Faces
+from hyper_mcu.hypertrain.distill import enrol_embeddings
+from hyper_mcu.hypertrain.hgen import HGen, Shape
+from hyper_mcu.hypertrain.metrics import rates
+from hyper_mcu.hypertrain.protocol import Pairs, val_pairs
 
 NANO = preset("nano")
 
@@ -59,7 +60,7 @@ def test_scores_come_back_in_the_order_of_the_pairs(people: Faces) -> None:
         qnet = quantize(NANO, theta, scales)
         logit = oracle.run(qnet, np.ascontiguousarray(image)).logit
         assert np.sign(found["int8"][i]) == np.sign(logit)
-        assert abs(qnet.cosine_threshold(float(found["int8"][i])) - logit) <= 1
+        assert abs(qnet.threshold(float(found["int8"][i])) - logit) <= 1
     assert set(evaluate.score_pairs(NANO, weights, None, people, pairs)) == {"float"}
 
 
