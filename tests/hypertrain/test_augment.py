@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="needs hyper-mcu[train]: torch")
+pytest.importorskip("torch", reason="needs hyper-mcu[train]: torch")
 pytest.importorskip("cv2", reason="needs hyper-mcu[train]: opencv-python-headless")
 
-from hyper_mcu.hypertrain import augment  # noqa: E402
-from hyper_mcu.hypertrain.data import MARGIN  # noqa: E402
+import torch
+
+from hyper_mcu.hypertrain import augment
+from hyper_mcu.hypertrain.data import MARGIN
 
 
 class Still:
@@ -16,7 +18,7 @@ class Still:
     def __init__(self, mirrored: bool) -> None:
         self.mirrored = mirrored
 
-    def standard_normal(self, size=None):  # type: ignore[no-untyped-def]
+    def standard_normal(self, size=None):
         return 0.0 if size is None else np.zeros(size)
 
     def random(self) -> float:
@@ -31,7 +33,7 @@ def crops(count: int, seed: int = 0) -> np.ndarray:
 def test_view_without_chance_is_the_central_crop(mirrored: bool) -> None:
     (crop,) = crops(1)
     centre = crop[MARGIN:-MARGIN, MARGIN:-MARGIN]
-    got = augment.view(crop, Still(mirrored))  # type: ignore[arg-type]
+    got = augment.view(crop, Still(mirrored))
     assert np.array_equal(got, centre[:, ::-1] if mirrored else centre)
 
 

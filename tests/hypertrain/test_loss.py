@@ -4,9 +4,11 @@ import math
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="needs hyper-mcu[train]: torch")
+pytest.importorskip("torch", reason="needs hyper-mcu[train]: torch")
 
-from hyper_mcu.hypertrain import loss  # noqa: E402
+import torch
+
+from hyper_mcu.hypertrain import loss
 
 
 def test_targets_mark_the_same_person() -> None:

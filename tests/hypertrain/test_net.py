@@ -3,14 +3,16 @@
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="needs hyper-mcu[train]: torch")
-onnx = pytest.importorskip("onnx", reason="needs hyper-mcu[train]: onnx")
+pytest.importorskip("torch", reason="needs hyper-mcu[train]: torch")
+pytest.importorskip("onnx", reason="needs hyper-mcu[train]: onnx")
 
-from hyper_mcu.codegen.errors import UserError  # noqa: E402
-from hyper_mcu.codegen.netspec import Conv, Head, NetSpec  # noqa: E402
-from hyper_mcu.codegen.presets import preset, same  # noqa: E402
-from hyper_mcu.hypertrain import evaluate, export, net  # noqa: E402
-from hyper_mcu.hypertrain.hgen import HGen, Shape, tail  # noqa: E402
+import torch
+
+from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.netspec import Conv, Head, NetSpec
+from hyper_mcu.codegen.presets import preset, same
+from hyper_mcu.hypertrain import evaluate, export, net
+from hyper_mcu.hypertrain.hgen import HGen, Shape, tail
 
 POINTWISE = NetSpec(
     "pointwise@1",
@@ -82,7 +84,7 @@ def test_batched_tail_equals_one_net_at_a_time(spec: NetSpec, first: int) -> Non
 
 
 @pytest.mark.parametrize("shape", [Shape(16, 24, 3), Shape(16, 24, 0, first=2), Shape(16, 24, -1)], ids=str)
-def test_exported_generator_equals_torch_and_restores(tmp_path, shape: Shape) -> None:  # type: ignore[no-untyped-def]
+def test_exported_generator_equals_torch_and_restores(tmp_path, shape: Shape) -> None:
     import onnxruntime
 
     hgen = trained_like(POINTWISE, shape)
@@ -104,7 +106,7 @@ def test_exported_generator_equals_torch_and_restores(tmp_path, shape: Shape) ->
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_restore_refuses_a_file_that_is_no_generator(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_restore_refuses_a_file_that_is_no_generator(tmp_path) -> None:
     path = tmp_path / "x.onnx"
     path.write_bytes(b"not an onnx file")
     with pytest.raises(UserError, match=r"x\.onnx: not a generator; expected an ONNX file written by hyper-mcu, got "):
