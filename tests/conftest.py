@@ -12,7 +12,7 @@ import pytest
 FACES = "HYPER_MCU_FACES"  # names the folder of research photos; else shared/faces beside the checkout
 NO_SKIPS = "HYPER_MCU_NO_SKIPS"  # 1: a skipped test fails the run
 # The research photos are people's faces and not part of the repository: a machine that has a checkout and nothing else
-# cannot run what needs them, so a skip for this reason alone is named and forgiven. Continuous integration has them.
+# cannot run what needs them, so a skip for this reason alone is named and forgiven.
 NO_FACES = f"no research photos; {FACES} names their folder"
 
 _skipped: dict[str, str] = {}

@@ -33,9 +33,7 @@ def test_demo_photos_are_found():
 def test_unknown_weights_are_refused():
     with pytest.raises(UserError) as e:
         weights.locate("arcface")
-    assert str(e.value) == (
-        "arcface: unknown weights; expected one of mbf-w600k, scrfd-500m, got arcface"
-    )
+    assert str(e.value) == "arcface: unknown weights; expected one of mbf-w600k, scrfd-500m, got arcface"
 
 
 def test_missing_package_is_named_with_its_install_line(monkeypatch):
