@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 FIRST_LINE = "/* hyper-mcu model.h, ABI {abi}. SHA-256 of what follows this line: {sha256} */\n"
+PREFIX = "hm"  # of the names in templates and harness
 TEMPLATES = Path(__file__).parent / "templates"
 CORE = Path(__file__).parent.parent / "firmware" / "core"
 CORE_TYPES = ("hm_types.h",)
@@ -44,7 +45,7 @@ CORE_CODE = ("hm_memory.h", "hm_requantise.h", "hm_conv.h", "hm_cosdot.h", "hm_c
 SHARED = {"HM_ABI", "HM_TAP"}  # what no prefix renames, beside the identifiers of firmware/core
 
 
-def emit(person: Person, prefix: str = "hm") -> str:
+def emit(person: Person, prefix: str = PREFIX) -> str:
     """The text of model.h (ASCII) for one person; `prefix` names another architecture's symbols in the same program.
 
     Raises UserError for a prefix that is not of lower-case letters and digits.

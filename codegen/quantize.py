@@ -59,6 +59,19 @@ def quantize_conv(weight: Float64, bias: Float64, s_in: np.float32, s_out: np.fl
     )
 
 
+def scales_of(spec: NetSpec, peaks: Float64) -> Float32:
+    """Activation scales float32 (stages,) by which each stage's largest value, float64 (stages,), is its largest byte;
+    one scale for an Add and both its inputs."""
+    peaks = peaks.copy()
+    for s in spec.stages * len(spec.stages):  # until Adds that share a branch agree
+        if isinstance(s.layer, Add):
+            members = [s.layer.of, s.index - 1, s.index]
+            peaks[members] = peaks[members].max()
+    largest = [127 if spec.linear_end and s is spec.stages[-1] else 255 for s in spec.stages]
+    scales: Float32 = (peaks / largest).astype(np.float32)
+    return scales
+
+
 def channel_steps(weight: Float64, bias: Float64, s_in: np.float32, s_out: np.float32) -> tuple[Float64, Float32]:
     """For each channel the step that its weights are divided by, float64 (cout,), and its declared scale, float32.
 

@@ -35,18 +35,20 @@ def ask(photo: Path, which: str | None, model: Path, header: Header, targets: li
     import numpy as np
 
     from hyper_mcu.codegen import oracle
+    from hyper_mcu.codegen.emit_c import PREFIX, emit
     from hyper_mcu.codegen.run import run_model
     from hyper_mcu.codegen.targets import target_named
     from hyper_mcu.faces import face_crops
 
     for target in targets:
         target_named(target)
+    text = header.text if header.prefix == PREFIX else emit(header.person)  # the names that the harness calls
     progress("looking for faces")
     crops = face_crops(photo, which, "probe")
     probes = [np.ascontiguousarray(c.pixels).tobytes() for c in crops]
     runs, reports = dict[str, list[Run]](), dict[str, Report]()
     for target in targets:
-        runs[target], reports[target] = run_model(model, probes, target, text=header.text, progress=progress)
+        runs[target], reports[target] = run_model(model, probes, target, text=text, progress=progress)
     progress("checking against the oracle")
     for i, crop in enumerate(crops):
         expected = oracle.run(header.person.qnet, crop.pixels)

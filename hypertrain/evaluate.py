@@ -14,7 +14,7 @@ from torch import Tensor
 from hyper_mcu.codegen import engine
 from hyper_mcu.codegen.netspec import Conv, NetSpec
 from hyper_mcu.codegen.qnet import QNet
-from hyper_mcu.codegen.quantize import quantize
+from hyper_mcu.codegen.quantize import quantize, scales_of
 from hyper_mcu.hypertrain import augment
 from hyper_mcu.hypertrain.data import MARGIN, Faces
 from hyper_mcu.hypertrain.distill import enrol_embeddings
@@ -104,7 +104,7 @@ def calibrate(
     spec: NetSpec, weights: Weights, faces: Faces, count: int = 256, quantile: float = 0.9999
 ) -> NDArray[np.float32]:
     """Activation scales float32 (stages,) of the architecture: the given quantile of each stage's outputs over random
-    training people and training images is the largest byte. An Add and its inputs get one scale."""
+    training people and training images is the largest byte."""
     rng = np.random.default_rng(0)
     index = faces.select("train")
     people, probes = rng.choice(index, count), rng.choice(index, count)
@@ -115,11 +115,4 @@ def calibrate(
         x = augment.to_input(faces.crops[np.sort(probes[i : i + 32]), MARGIN:-MARGIN, MARGIN:-MARGIN])
         for top, m in zip(tops, float_maps(spec, theta, x), strict=True):
             top.append(float(np.quantile(m.abs().numpy(), quantile)))
-    peaks = np.array([np.mean(t) for t in tops])
-    for s in spec.stages * len(spec.stages):  # until Adds that share a branch agree
-        if not isinstance(s.layer, Conv):
-            members = [s.index, s.index - 1, s.layer.of]
-            peaks[members] = peaks[members].max()
-    return (peaks / [127 if spec.linear_end and s.index == len(spec.stages) - 1 else 255 for s in spec.stages]).astype(
-        np.float32
-    )
+    return scales_of(spec, np.array([np.mean(t) for t in tops]))

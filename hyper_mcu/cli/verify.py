@@ -109,7 +109,6 @@ def command(photo: Path, model: Path, target: str, face: str | None, crop: Path 
     is an error. Exit code 0: match, 1: no match, 2: error.
     """
     from hyper_mcu import cli
-    from hyper_mcu.codegen.errors import UserError
     from hyper_mcu.codegen.files import check_folder, write
     from hyper_mcu.codegen.parse_header import parse
     from hyper_mcu.probe import ask
@@ -117,8 +116,6 @@ def command(photo: Path, model: Path, target: str, face: str | None, crop: Path 
     if crop is not None:
         check_folder(crop)
     header = parse(model)
-    if header.prefix != "hm":
-        raise UserError(model, "prefix of the C names", "hm, which the harness calls", header.prefix)
     p = header.person
     with cli.status() as progress:
         answer = ask(photo, face, model, header, [t.strip() for t in target.split(",")], progress)

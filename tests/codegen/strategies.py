@@ -12,7 +12,7 @@ from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.fixedpoint import quantize_multiplier
 from hyper_mcu.codegen.netspec import Add, Conv, Head, Layer, NetSpec, Shuffle
 from hyper_mcu.codegen.qnet import ACC_BOUND, QConv, QHead, QNet
-from hyper_mcu.codegen.quantize import INPUT_SCALE
+from hyper_mcu.codegen.quantize import INPUT_SCALE, scales_of
 
 HEADS = [Head(kind, pool) for kind in ("dot", "cosdot") for pool in (False, True)]
 WEIGHTS = ("random", "saturated", "one sign", "zero")
@@ -158,10 +158,4 @@ def thetas(draw: st.DrawFn, spec: NetSpec, *, tame: bool = False) -> NDArray[np.
 
 def fitting_scales(spec: NetSpec, maps: tuple[NDArray[np.float64], ...]) -> NDArray[np.float32]:
     """Activation scales float32 (stages,) by which no value of these maps saturates; Adds share theirs."""
-    peaks = np.array([max(np.abs(m).max(), 1e-6) for m in maps])
-    for s in spec.stages * len(spec.stages):
-        if isinstance(s.layer, Add):
-            members = [s.layer.of, s.index - 1, s.index]
-            peaks[members] = peaks[members].max()
-    steps = [127 if spec.linear_end and s is spec.stages[-1] else 255 for s in spec.stages]
-    return (peaks / steps).astype(np.float32)
+    return scales_of(spec, np.array([max(np.abs(m).max(), 1e-6) for m in maps]))
