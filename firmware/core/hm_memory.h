@@ -44,9 +44,14 @@ static inline void hm_fill(void *to, int value, size_t n)
 /* Zeros that stay, where a compiler that sees the whole program could leave out what nobody reads afterwards. */
 static inline void hm_wipe(void *what, size_t n)
 {
-    HM_MEMSET(what, 0, n);
 #if defined(__GNUC__)
+    HM_MEMSET(what, 0, n);
     __asm__ volatile("" : : "r"(what) : "memory");
+#else
+    volatile unsigned char *bytes = (volatile unsigned char *)what;
+    for (size_t i = 0; i < n; i++) {
+        bytes[i] = 0;
+    }
 #endif
 }
 

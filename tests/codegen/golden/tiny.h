@@ -1,4 +1,4 @@
-/* hyper-mcu model.h, ABI 1. SHA-256 of what follows this line: 06ea57d0eac7a88bae77de1dfc13e625c0583d77f39044fbdb239f9ec12b177f */
+/* hyper-mcu model.h, ABI 1. SHA-256 of what follows this line: 91ee2438acccc68db076cf5bccc8bb1cc1ac710b0053177c0e74d9682d8927a4 */
 /*
  * alice: a face-verification network for one person. Made by hyper-mcu 0.1.0; do not edit.
  *
@@ -249,9 +249,14 @@ static inline void hm_fill(void *to, int value, size_t n)
 /* Zeros that stay, where a compiler that sees the whole program could leave out what nobody reads afterwards. */
 static inline void hm_wipe(void *what, size_t n)
 {
-    HM_MEMSET(what, 0, n);
 #if defined(__GNUC__)
+    HM_MEMSET(what, 0, n);
     __asm__ volatile("" : : "r"(what) : "memory");
+#else
+    volatile unsigned char *bytes = (volatile unsigned char *)what;
+    for (size_t i = 0; i < n; i++) {
+        bytes[i] = 0;
+    }
 #endif
 }
 
