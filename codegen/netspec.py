@@ -92,7 +92,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Stage:
-    """A Conv or Add with its place: input stage (−1: the image), shapes (H, W, C), shuffle (1: none), padding."""
+    """A Conv or Add with its place: number, shapes (H, W, C) in and out, shuffle behind it (1: none), padding."""
 
     index: int
     layer: Conv | Add
@@ -132,7 +132,7 @@ def same_padding(size: int, k: int, stride: int) -> tuple[int, int]:
 class NetSpec:
     """f as a list of layers over an aligned RGB crop, uint8 (height, width, channels).
 
-    Raises UserError, worded `netspec ID…`, where the list breaks a rule of the design or of the kernels.
+    Raises UserError, worded `netspec ID…`, where the list breaks a rule of SPEC.md, "NetSpec".
     """
 
     id: str

@@ -24,10 +24,10 @@ class Cost:
 
 
 def cost(spec: NetSpec) -> Cost:
-    """Cost model of the design page.
+    """Costs as DESIGN.md, "Cost model", counts them.
 
     person_bytes: weights + 9 bytes a channel (bias, multiplier, shift) + 256 of header.
-    ram_maps: session of the whole-map engine (`plan`): maps in use together, without the caller's image.
+    ram_maps: maps of the whole-map engine (`plan`) that are in use together; the session is 16 bytes more.
     ram_rows: estimate for a row engine: k−1 persistent input rows for each k×k Conv, the two widest rows in flight,
     what Adds hold back (the rows by which their branches differ), 16-bit weights of at most 16 output channels of a
     group, sums of the head; no stack, no state.

@@ -27,7 +27,7 @@ Weights = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # embeddings (N,
 
 @dataclass(frozen=True)
 class Figures:
-    """Ten-fold accuracy (mean, SD) and equal error rate of one set of scores, each 0…1."""
+    """Ten-fold accuracy (mean, SD) and equal error rate of one set of scores, 0…1, and the score at that point."""
 
     accuracy_mean: float
     accuracy_sd: float

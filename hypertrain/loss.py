@@ -1,4 +1,4 @@
-"""The paper's objective (equations 3 and 6 to 9)."""
+"""The paper's objective (equations 3 and 6 to 8; their weighted sum is equation 9)."""
 
 from __future__ import annotations
 
@@ -26,11 +26,6 @@ def weighted_bce(logits: Tensor, y: Tensor, beta: float) -> Tensor:
 def norm_penalty(theta: Tensor) -> Tensor:
     """L_norm, equation 8: mean squared norm of the generated weights (N, p)."""
     return theta.square().sum(1).mean()
-
-
-def total(logits: Tensor, y: Tensor, theta: Tensor, beta: float, alpha_norm: float) -> Tensor:
-    """L, equation 9."""
-    return weighted_bce(logits, y, beta) + alpha_norm * norm_penalty(theta)
 
 
 def similarity(student: Tensor, teacher: Tensor) -> Tensor:

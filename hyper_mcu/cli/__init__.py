@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import json
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -115,7 +116,11 @@ def main() -> None:
         sys.exit(2)
     except click.ClickException as e:
         context = getattr(e, "ctx", None)
-        said = f"{context.command_path if context else 'hyper-mcu'}: {e.format_message()}"
+        command = context.command_path if context else "hyper-mcu"
+        what = e.format_message().rstrip(".")
+        said = str(
+            UserError(command, what[:1].lower() + what[1:], f"what {command} --help tells", shlex.join(sys.argv[1:]))
+        )
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: nothing to say at exit
         sys.exit(2)

@@ -51,7 +51,7 @@ def test_full_disk_keeps_the_old_file_and_leaves_no_part(tmp_path: Path, monkeyp
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path):  # type: ignore[no-untyped-def]
+def small_disk(tmp_path: Path):
     """A real file system of 64 KiB."""
     place = tmp_path / "disk"
     place.mkdir()

@@ -192,7 +192,7 @@ def test_paper_keeps_its_budgets():
 
 
 def test_cost_of_the_reference_list():
-    """The design page's list: 20,016 weights, 592 channels, 5.19 M multiply-accumulates."""
+    """A net much like paper@1: 20,016 weights, 592 channels, 5.19 M multiply-accumulates."""
     c14 = (same(3, 64, 64, 16), same(1, 64, 64, 2))
     layers = (
         same(3, 3, 16, stride=2),

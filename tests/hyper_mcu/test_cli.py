@@ -295,8 +295,12 @@ def test_a_fault_of_the_program_is_an_error_and_never_a_match(
 
 
 def test_usage_errors_are_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert refused(monkeypatch, capsys, "enroll", "a.jpg") == "hyper-mcu enroll: Missing option '--out'."
-    assert refused(monkeypatch, capsys, "enrol") == "hyper-mcu: No such command 'enrol'."
+    assert refused(monkeypatch, capsys, "enroll", "a b.jpg") == (
+        "hyper-mcu enroll: missing option '--out'; expected what hyper-mcu enroll --help tells, got enroll 'a b.jpg'"
+    )
+    assert refused(monkeypatch, capsys, "enrol") == (
+        "hyper-mcu: no such command 'enrol'; expected what hyper-mcu --help tells, got enrol"
+    )
 
 
 def test_header_with_another_prefix_gives_the_same_answer(

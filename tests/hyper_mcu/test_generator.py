@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="needs hyper-mcu[train]: torch")
-onnx = pytest.importorskip("onnx", reason="needs hyper-mcu[train]: onnx")
+pytest.importorskip("onnx", reason="needs hyper-mcu[train]: onnx")
 
-from hyper_mcu import generator  # noqa: E402
-from hyper_mcu.codegen.errors import UserError  # noqa: E402
-from hyper_mcu.codegen.presets import preset  # noqa: E402
-from hyper_mcu.faces.weights import sha256_of  # noqa: E402
-from hyper_mcu.hypertrain import export  # noqa: E402
-from hyper_mcu.hypertrain.hgen import HGen, Shape  # noqa: E402
+import onnx
+
+from hyper_mcu import generator
+from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.presets import preset
+from hyper_mcu.faces.weights import sha256_of
+from hyper_mcu.hypertrain import export
+from hyper_mcu.hypertrain.hgen import HGen, Shape
 
 SPEC = preset("nano")
 
@@ -85,3 +87,12 @@ def test_missing_and_foreign_files_are_refused(tmp_path: Path) -> None:
     foreign.write_bytes(b"\0" * 100)
     with pytest.raises(UserError, match="not a generator; expected an ONNX file written by hyper-mcu, got "):
         generator.load(foreign)
+
+
+def test_shipped_generator_keeps_its_promises() -> None:
+    g = generator.load()
+    assert g.path.stat().st_size <= 15e6
+    assert (g.spec.id, g.backbone) == ("paper@1", "mbf-w600k")
+    assert 0 < g.fmr < 0.25
+    assert abs(g.fmr - g.fnmr) < 0.01  # the equal-error point
+    assert len(g.scales) == len(g.spec.stages)

@@ -6,19 +6,21 @@ from pathlib import Path
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="needs hyper-mcu[train]: torch")
+pytest.importorskip("torch", reason="needs hyper-mcu[train]: torch")
 
-from hyper_mcu.codegen.errors import UserError  # noqa: E402
-from hyper_mcu.codegen.presets import preset  # noqa: E402
-from hyper_mcu.hypertrain import checkpoint  # noqa: E402
-from hyper_mcu.hypertrain.distill import Trunk  # noqa: E402
+import torch
+
+from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.presets import preset
+from hyper_mcu.hypertrain import checkpoint
+from hyper_mcu.hypertrain.distill import Trunk
 
 NANO, PAPER = preset("nano"), preset("paper")
 
 
 def said(path: Path, *arguments: object) -> str:
     with pytest.raises(UserError) as e:
-        checkpoint.load(path, *arguments)  # type: ignore[arg-type]
+        checkpoint.load(path, *arguments)
     return str(e.value)
 
 

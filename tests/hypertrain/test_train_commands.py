@@ -28,7 +28,7 @@ KEYS = ", ".join(f"trunk.{k}" for k in vars(Config()))
 
 
 @pytest.fixture
-def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     """The one line on stderr of a refused call in an empty folder that stays empty."""
 
     def call(*words: object) -> str:
@@ -63,11 +63,11 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         ((), "faces/train.csv: not a data set; expected the table of a data set, got no such file"),
     ],
 )  # fmt: skip
-def test_mistakes_in_a_call_of_train(refused, words: tuple[str, ...], text: str) -> None:  # type: ignore[no-untyped-def]
+def test_mistakes_in_a_call_of_train(refused, words: tuple[str, ...], text: str) -> None:
     assert refused("train", "--data", "faces", "--out", "run", *words) == text
 
 
-def test_training_goes_on_from_a_generator_that_fits_alone(refused, tmp_path_factory) -> None:  # type: ignore[no-untyped-def]
+def test_training_goes_on_from_a_generator_that_fits_alone(refused, tmp_path_factory) -> None:
     paper, nano = preset("paper"), preset("nano")
     start = ("train", "--data", "faces", "--out", "run", "--from", SHIPPED)
     assert refused(*start, "--netspec", "nano") == (
@@ -86,20 +86,18 @@ def test_training_goes_on_from_a_generator_that_fits_alone(refused, tmp_path_fac
         )
 
 
-def test_eval_of_a_missing_generator(refused) -> None:  # type: ignore[no-untyped-def]
+def test_eval_of_a_missing_generator(refused) -> None:
     said = refused("eval", "cfp", "--root", "cfp", "--generator", "g.onnx")
     assert said == "g.onnx: no generator; expected an ONNX file written by hyper-mcu train, got no such file"
 
 
-def test_eval_of_a_folder_that_is_no_set(refused) -> None:  # type: ignore[no-untyped-def]
+def test_eval_of_a_folder_that_is_no_set(refused) -> None:
     said = refused("eval", "cfp", "--root", "cfp")
     assert said == "cfp/cfp.csv: not a data set; expected the table of a data set, got no such file"
 
 
 @pytest.mark.parametrize("command", ["train", "eval"])
-def test_missing_torch_is_named_with_its_install_line(  # type: ignore[no-untyped-def]
-    refused, monkeypatch: pytest.MonkeyPatch, command: str
-) -> None:
+def test_missing_torch_is_named_with_its_install_line(refused, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     monkeypatch.delitem(sys.modules, "hyper_mcu.hypertrain.evaluate", raising=False)
     monkeypatch.delattr(hypertrain, "evaluate", raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)

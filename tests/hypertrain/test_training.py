@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="needs hyper-mcu[train]: torch")
+pytest.importorskip("torch", reason="needs hyper-mcu[train]: torch")
 pytest.importorskip("cv2", reason="needs hyper-mcu[train]: opencv-python-headless")
 
-from synthetic_faces import DIMENSION, TOY, faces  # noqa: E402
+import torch
+from synthetic_faces import DIMENSION, TOY, faces
 
-from hyper_mcu.hypertrain import distill, train  # noqa: E402
-from hyper_mcu.hypertrain.augment import to_input  # noqa: E402
-from hyper_mcu.hypertrain.data import MARGIN, Faces  # noqa: E402
-from hyper_mcu.hypertrain.hgen import Shape  # noqa: E402
+from hyper_mcu.hypertrain import distill, train
+from hyper_mcu.hypertrain.augment import to_input
+from hyper_mcu.hypertrain.data import MARGIN, Faces
+from hyper_mcu.hypertrain.hgen import Shape
 
 SHAPE = Shape(DIMENSION, 32, 4, first=4)
 FIRST = distill.Config(steps=8, batch=40, warmup=2, lr=1e-2)
