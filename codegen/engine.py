@@ -100,6 +100,7 @@ def _bare(net: QNet) -> Person:
 def _library(person: Person) -> ctypes.CDLL:
     with TemporaryDirectory() as folder:
         source, out = Path(folder) / "engine.c", Path(folder) / "engine.so"
-        source.write_text("#define HYPER_MCU_IMPLEMENTATION\n" + emit(person))
+        (Path(folder) / "model.h").write_text(emit(person), encoding="ascii")
+        source.write_text('#define HYPER_MCU_IMPLEMENTATION\n#include "model.h"\n', encoding="ascii")
         compile_library(source, out, find_toolchain(target_named("host")))
         return ctypes.CDLL(str(out))

@@ -4,29 +4,42 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from hyper_mcu.codegen.errors import UserError
 
 
-def check_folder(path: Path) -> None:
-    """Raises UserError where the folder that is to hold `path` does not exist."""
+def check_place(path: Path) -> None:
+    """Raises UserError where `path` cannot become a file: no folder for it, or there is something else than a file."""
     if not path.parent.is_dir():
         raise UserError(path, "cannot write", f"an existing folder {path.parent}", "none")
     if path.is_dir():
         raise UserError(path, "cannot write", "a file name", "a folder")
+    if path.is_symlink():
+        raise UserError(path, "cannot write", "a file or a new name", "a link")
+    if path.exists() and not path.is_file():
+        raise UserError(path, "cannot write", "a file or a new name", "a device or pipe")
+    if path.exists() and not path.stat().st_mode & 0o200:
+        raise UserError(path, "cannot write", "a file that may be written", "a read-only one")
+
+
+def check_other(option: str, path: Path, given: Iterable[Path]) -> None:
+    """Raises UserError where `path`, to be written, is one of the files that were given to be read."""
+    for p in given:
+        if path.exists() and p.exists() and path.samefile(p):
+            raise UserError(option, "would overwrite what is read", "another file", path)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A new file beside `path` to write to: it becomes `path` at the end, or nothing is left of it.
 
-    What hyper-mcu writes is about people's faces: its owner alone may read it (mode 600), or who could read the file
-    that it replaces. Raises UserError where it cannot be written.
+    What hyper-mcu writes is about people's faces: its owner alone may read it (mode 600, by mkstemp). Raises UserError
+    where it cannot be written.
     """
-    check_folder(path)
+    check_place(path)
     part = None
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -35,7 +48,6 @@ def replacing(path: Path) -> Iterator[Path]:
         yield part
         with part.open("rb+") as f:
             os.fsync(f.fileno())
-        part.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o600)
         part.replace(path)
     except BaseException as e:  # an interrupted write leaves nothing either
         if part is not None:

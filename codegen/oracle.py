@@ -22,6 +22,8 @@ Number = TypeVar("Number", np.int64, np.float64)
 Int64 = NDArray[np.int64]
 Float64 = NDArray[np.float64]
 
+COLUMNS = 1 << 22  # numbers that a convolution lays out at once, where a row is not more
+
 
 @dataclass(frozen=True)
 class Result:
@@ -82,10 +84,19 @@ def convolve(c: Conv, x: Float64, weight: Float64) -> Float64:
     right = max((out_w - 1) * c.stride + c.k - size[1] - left, 0)
     padded = np.pad(x, ((top, bottom), (left, right), (0, 0)))
     windows: Float64 = np.lib.stride_tricks.sliding_window_view(padded, (c.k, c.k), (0, 1))[:: c.stride, :: c.stride]
-    windows = windows.reshape(out_h * out_w, c.groups, c.cin_group, c.k, c.k)
-    columns = windows.transpose(1, 0, 3, 4, 2).reshape(c.groups, out_h * out_w, c.taps)  # im2col, group by group
-    out: Float64 = columns @ weight.reshape(c.groups, c.cout_group, c.taps).transpose(0, 2, 1)
-    out = out.transpose(1, 0, 2).reshape(out_h, out_w, c.cout)
+    kernels = weight.reshape(c.groups, c.cout_group, c.taps).transpose(0, 2, 1)
+    rows = max(1, COLUMNS // (out_w * c.groups * c.taps))
+    out = [_products(c, windows[y : y + rows], kernels) for y in range(0, out_h, rows)]
+    return np.concatenate(out)
+
+
+def _products(c: Conv, windows: Float64, kernels: Float64) -> Float64:
+    """Some rows of a convolution by im2col, group by group: windows (h, W', cin, k, k), kernels (groups, taps,
+    cout/groups) → (h, W', cout)."""
+    h, w = windows.shape[:2]
+    windows = windows.reshape(h * w, c.groups, c.cin_group, c.k, c.k)
+    columns = windows.transpose(1, 0, 3, 4, 2).reshape(c.groups, h * w, c.taps)
+    out: Float64 = (columns @ kernels).transpose(1, 0, 2).reshape(h, w, c.cout)
     return out
 
 

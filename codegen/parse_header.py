@@ -29,7 +29,7 @@ from hyper_mcu.codegen.stages import PIXEL_ZERO
 _FIRST = re.compile(re.escape(FIRST_LINE).replace(r"\{abi\}", "([0-9]{1,9})").replace(r"\{sha256\}", "([0-9a-f]{64})"))
 MOST_BYTES = 1 << 26  # a model.h of `paper` has 160 KiB
 _NONSENSE = (ArithmeticError, AttributeError, LookupError, RecursionError, StopIteration, TypeError, ValueError)
-_ARRAY = re.compile(r"/\* (\w+) \*/\n +(\{[^}]*\}|-?\w+)")
+_ARRAY = re.compile(r"/\* (\w+) \*/\n +(\{[^{}]*\}|-?\w+)")
 
 
 @dataclass(frozen=True)
@@ -101,12 +101,16 @@ def _otherwise(where: str, again: str, text: str) -> UserError:
     """The error of a text that is not what its person gives: another version's, or C of somebody else's hand."""
     pairs = list(zip(again.split("\n"), text.split("\n"), strict=False))
     at = next((i for i in range(1, len(pairs)) if pairs[i][0] != pairs[i][1]), 0)  # the first line is of all others
+    ours, theirs = pairs[at]
+    first = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), 0)
     what = "not what this version of hyper-mcu writes for its person; enrol again to regenerate it"
-    return UserError(where, what, f"line {at + 1} {_short(pairs[at][0])}", _short(pairs[at][1]))
+    return UserError(where, what, f"line {at + 1} {_short(ours, first)}", _short(theirs, first))
 
 
-def _short(line: str) -> str:
-    return repr(line if len(line) <= 60 else line[:57] + "...")
+def _short(line: str, at: int) -> str:
+    """The part of a line around the character `at`."""
+    start = max(0, at - 20)
+    return ("…" if start else "") + repr(line[start : start + 60]) + ("…" if start + 60 < len(line) else "")
 
 
 def _arrays(body: str) -> dict[str, NDArray[np.int64]]:

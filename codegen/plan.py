@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from hyper_mcu.codegen.netspec import Add, Conv, NetSpec
 
@@ -51,6 +52,7 @@ class Plan:
     bound: int
 
 
+@cache
 def plan(spec: NetSpec) -> Plan:
     """Plans the maps of `spec`: bound bytes for a chain (maps at alternating ends), and mostly with Adds too."""
     first = spec.stages[0].layer

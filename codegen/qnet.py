@@ -106,37 +106,41 @@ class QNet:
         h.update(self.head.weight.tobytes() + int(self.head.bias).to_bytes(4, "little", signed=True))
         return h.hexdigest()
 
-    @property
-    def unit(self) -> float:
-        """What one unit of the logit stands for: of Dot a step of the real logit, of CosDot of the squared cosine
-        (0 for a head of zeros, which has none)."""
+    @cached_property
+    def unit(self) -> Fraction:
+        """What one unit of the logit stands for, exactly: of Dot a step of the real logit, of CosDot of the squared
+        cosine (0 for a head of zeros, which has none)."""
         if self.spec.head.kind == "dot":
-            return float(self.scales[-1] * self.head.weight_scale)
+            return Fraction(float(self.scales[-1])) * Fraction(float(self.head.weight_scale))
         norm2 = self.head.norm2 << cosdot_bits(self.spec.head_size)
-        return 1 / norm2 if norm2 else 0.0
+        return Fraction(1, norm2) if norm2 else Fraction(0)
 
     def score(self, logit: int) -> float:
         """The real score that a logit stands for: a cosine for CosDot, b + w·u for Dot."""
         if self.spec.head.kind == "dot":
-            return logit * self.unit
+            return float(logit * self.unit)
         return math.copysign(math.sqrt(abs(logit) * self.unit), logit)
 
     def threshold(self, score: float) -> int:
-        """The smallest logit whose real score is at least `score`: b + w·u for Dot (kept inside int32, above
-        INT32_MIN), for CosDot a cosine (−1…1; to the head's rounding of w).
+        """The smallest logit whose real score is at least `score`, exactly: b + w·u for Dot (raised to INT32_MIN + 1),
+        for CosDot a cosine (−1…1; to the head's rounding of w).
 
         A logit of CosDot stands for the cosine sgn·√(|logit| / (Σw²·2^K)), so the threshold is sgn·cosine²·Σw²·2^K
         rounded up, exactly: 1 or more for a positive cosine, and no smaller true cosine reaches it. As CosDot rounds
         towards 0, a threshold of 0 or below lets pass what lies less than one unit beneath it. A head of zeros has no
-        cosine: INT32_MAX, so that nobody matches. Raises UserError for a cosine that is none.
+        cosine: INT32_MAX, so that nobody matches. Raises UserError for a cosine that is none and for a real logit that
+        no int32 reaches.
         """
         if self.spec.head.kind == "dot":
-            return int(min(max(math.ceil(score / self.unit), INT32_MIN + 1), INT32_MAX))
+            exact = Fraction(score) / self.unit
+            if exact > INT32_MAX:
+                raise UserError(f"qnet {self.spec.id}", "threshold beyond every logit", f"at most {INT32_MAX}", score)
+            return max(math.ceil(exact), INT32_MIN + 1)
         if not -1 <= score <= 1:
             raise UserError(f"qnet {self.spec.id}", "threshold", "a cosine of -1…1", score)
         if self.head.norm2 == 0:
             return INT32_MAX
-        exact = Fraction(score) ** 2 * (self.head.norm2 << cosdot_bits(self.spec.head_size))
+        exact = Fraction(score) ** 2 / self.unit
         return math.ceil(exact) if score > 0 else -math.floor(exact)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -41,6 +42,7 @@ HARNESS = Path(__file__).parent.parent / "firmware" / "harness"
 HOST_SOURCES = ("main.c", "engine.c", "port_host.c")
 CORE_SOURCES = ("main.c", "engine.c", "port_semihost.c", "start_arm.c", "memory.c")
 KEPT_PROGRAMS = 32
+STALE_S = 86_400.0  # seconds after which an unfinished build is nobody's
 EXIT_CODES = {  # firmware/harness/port.h
     80: "the program could not read its probes",
     81: "the program could not write its records",
@@ -185,7 +187,7 @@ def build(
         if (place / "harness").is_file():
             os.utime(place)
             return Program(place / "harness", objects, tools)
-        with tempfile.TemporaryDirectory(dir=place.parent, prefix=".") as name:
+        with tempfile.TemporaryDirectory(dir=place.parent, prefix=".build-") as name:
             folder = Path(name) / "build"
             folder.mkdir(mode=0o700)
             (folder / "model.h").write_bytes(content)
@@ -209,14 +211,17 @@ def build(
 
 
 def _keep(folder: Path, place: Path) -> None:
-    """Moves a finished build into the cache, unless another process was faster; the oldest builds go."""
+    """Moves a finished build into the cache, unless another process was faster; the oldest builds go, and what a killed
+    process left behind goes after a day."""
     try:
         folder.rename(place)
     except OSError:
         if not (place / "harness").is_file():
             raise
-    kept = [(p, _age(p)) for p in place.parent.iterdir() if not p.name.startswith(".")]
-    for old, _ in sorted(kept, key=lambda entry: entry[1])[KEPT_PROGRAMS:]:
+    ours = [(p, _age(p)) for p in place.parent.iterdir() if re.fullmatch(r"[0-9a-f]{32}|\.build-\w+", p.name)]
+    kept = sorted((p for p in ours if not p[0].name.startswith(".")), key=lambda entry: entry[1])
+    left = [p for p in ours if p[0].name.startswith(".") and p[1] > STALE_S]
+    for old, _ in kept[KEPT_PROGRAMS:] + left:
         shutil.rmtree(old, ignore_errors=True)
 
 

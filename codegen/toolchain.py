@@ -11,6 +11,7 @@ import importlib.util
 import os
 import re
 import shutil
+import stat
 import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -71,10 +72,14 @@ def private_dir(path: Path) -> Path:
     """
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        there = path.stat()
+        there = path.lstat()
     except OSError as e:
-        raise UserError(path, "cannot be written", "space and permission", (e.strerror or str(e)).lower()) from e
+        raise UserError(
+            path, "cannot be written", "space and permission, or another XDG_CACHE_HOME", (e.strerror or str(e)).lower()
+        ) from e
     owner, unsafe = there.st_uid, "not safe to run programs from"
+    if stat.S_ISLNK(there.st_mode):
+        raise UserError(path, unsafe, "a folder", "a link")
     if hasattr(os, "getuid") and owner != os.getuid():
         raise UserError(path, unsafe, "a folder of your own", f"one of user {owner}")
     if hasattr(os, "getuid") and there.st_mode & 0o022:

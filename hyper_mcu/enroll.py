@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,8 +36,13 @@ class Stopwatch:
 
 
 def c_name(stem: str) -> str:
-    """A C identifier from a file's stem: "Ann Lee-2" → "ann_lee_2"."""
-    name = re.sub(r"[^a-z0-9]+", "_", stem.lower()).strip("_") or "owner"
+    """A C identifier from a file's stem.
+
+    >>> c_name("Jürgen Groß-2"), c_name("007"), c_name("日本")
+    ('jurgen_gross_2', 'p_007', 'owner')
+    """
+    plain = unicodedata.normalize("NFKD", stem.casefold()).encode("ascii", "ignore").decode()
+    name = re.sub(r"[^a-z0-9]+", "_", plain).strip("_") or "owner"
     return name if name[0].isalpha() else f"p_{name}"
 
 
@@ -98,7 +104,7 @@ def destinations(people: list[str], out: Path) -> list[Path]:
 
     Raises UserError before anything is computed where a header could not be written or two would be the same.
     """
-    from hyper_mcu.codegen.files import check_folder
+    from hyper_mcu.codegen.files import check_place
 
     if out.is_dir():
         targets = [out / f"{name}.h" for name in people]
@@ -109,7 +115,12 @@ def destinations(people: list[str], out: Path) -> list[Path]:
     else:
         targets = [out]
     for t in targets:
-        check_folder(t)
+        check_place(t)
         if targets.count(t) > 1:
-            raise UserError(t, "two people of one name", "a header for each", f"{targets.count(t)} of them")
+            raise UserError(
+                t,
+                "two people of one name",
+                "photos whose names differ in letters or digits",
+                f"{targets.count(t)} of them",
+            )
     return targets

@@ -45,12 +45,13 @@ class Generator:
     def weights(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """θ float32 (N, params), normalisation folded in, of unit embeddings (N, d)."""
         try:
-            theta: NDArray[np.float32] = self.session.run(None, {"embedding": embeddings})[0]
+            theta: NDArray[np.float32] = self.session.run(["theta"], {"embedding": embeddings})[0]
+            shape = theta.shape
         except Exception as e:  # onnxruntime's exception types are its own
             raise UserError(self.path, "generator does not run", "embeddings in, weights out", type(e).__name__) from e
-        if theta.shape != (len(embeddings), self.spec.params):
+        if shape != (len(embeddings), self.spec.params):
             want = f"({len(embeddings)}, {self.spec.params})"
-            raise UserError(self.path, "generator writes another number of weights", want, theta.shape)
+            raise UserError(self.path, "generator writes another number of weights", want, shape)
         return theta
 
 
@@ -65,7 +66,7 @@ def load(path: Path = SHIPPED) -> Generator:
         got = "a folder" if path.is_dir() else "no such file"
         raise UserError(path, "no generator", "an ONNX file written by hyper-mcu train", got)
     data = path.read_bytes()
-    if b"location" in data:  # of external data, which onnxruntime would read from the current folder
+    if b"\n\x08location" in data:  # the key of external data, which onnxruntime would read from the current folder
         raise UserError(path, "generator with external data", "one file", "another beside it")
     try:
         session = inference.session(data)
@@ -82,8 +83,8 @@ def load(path: Path = SHIPPED) -> Generator:
         raise
     except Exception as e:  # onnxruntime raises its own unexported exception types for a damaged file
         raise UserError(path, "not a generator", "an ONNX file written by hyper-mcu", type(e).__name__) from e
-    if not np.isfinite([threshold, fmr, fnmr]).all() or len(scales) != len(spec.stages):
-        raise UserError(path, "generator metadata", f"finite rates and {len(spec.stages)} scales", len(scales))
+    if not np.isfinite([threshold, fmr, fnmr]).all() or scales.shape != (len(spec.stages),):
+        raise UserError(path, "generator metadata", f"finite rates and {len(spec.stages)} scales", scales.shape)
     if spec.sha256 != netspec_sha256:
         raise UserError(path, "generator of another NetSpec", netspec_sha256[:16], spec.sha256[:16])
     known = backbone(name)

@@ -32,4 +32,7 @@ def load(path: Path, module: torch.nn.Module, spec: NetSpec, backbone_sha256: st
         raise UserError(path, "checkpoint of another NetSpec", want, got)
     if backbone != backbone_sha256:
         raise UserError(path, "checkpoint of another backbone", backbone_sha256[:16], backbone[:16])
-    module.load_state_dict(state)
+    try:
+        module.load_state_dict(state)
+    except Exception as e:  # RuntimeError, TypeError, AttributeError: whatever a foreign state makes of it
+        raise UserError(path, "not a checkpoint", "a trunk.pt written by hyper-mcu train", type(e).__name__) from e

@@ -9,7 +9,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import lzma
 import tarfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +24,12 @@ from hyper_mcu.codegen import files
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.progress import Progress, silent
 from hyper_mcu.faces.backbone import embed
+from hyper_mcu.faces.photo import FORMATS
 from hyper_mcu.faces.weights import sha256_of
 
 BACKBONE = "mbf-w600k"
 CROP, MARGIN = 112, 8  # pixels: the ArcFace crop and what lies around it on each side
+SIDE = CROP + 2 * MARGIN
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,10 @@ def read_table(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         raise UserError(path, "not a data set", "the table of a data set", "no such file")
     with path.open(newline="", encoding="utf-8", errors="replace") as f:
-        rows = list(csv.DictReader(f))
+        try:
+            rows = list(csv.DictReader(f))
+        except csv.Error as e:
+            raise UserError(path, "not a data set", "a CSV file", str(e)) from e
     if not rows or not {"shard", "name"} <= set(rows[0]):
         raise UserError(
             path, "not a data set", "rows with the columns shard and name", ",".join(rows[0]) if rows else "no row"
@@ -72,20 +79,23 @@ def decode(root: Path, rows: list[dict[str, str]]) -> Iterator[NDArray[np.uint8]
         if row["name"] not in members[row["shard"]]:
             raise UserError(where, "no such image in the shard", "what the table names", "nothing")
         try:
-            image = np.asarray(Image.open(io.BytesIO(members[row["shard"]][row["name"]])).convert("RGB"))
-        except OSError as e:
-            raise UserError(where, "damaged image", "a picture", type(e).__name__) from e
-        if image.shape != (CROP + 2 * MARGIN, CROP + 2 * MARGIN, 3):
-            raise UserError(where, "crop of another size", "128×128", f"{image.shape[0]}×{image.shape[1]}")
-        yield image
+            with Image.open(io.BytesIO(members[row["shard"]][row["name"]]), formats=FORMATS) as image:
+                if image.size != (SIDE, SIDE):
+                    raise UserError(where, "crop of another size", f"{SIDE}×{SIDE}", f"{image.width}×{image.height}")
+                pixels = np.asarray(image.convert("RGB"))
+        except UserError:
+            raise
+        except Exception as e:  # decoders raise whatever the damage makes of the data
+            raise UserError(where, "damaged image", "a picture (" + ", ".join(FORMATS) + ")", type(e).__name__) from e
+        yield pixels
 
 
 def read_tar(path: Path) -> dict[str, bytes]:
     """The files of a tar archive by name; raises UserError where it is none."""
     try:
         with tarfile.open(path) as tar:
-            return {m.name: f.read() for m in tar if (f := tar.extractfile(m)) is not None}
-    except (OSError, tarfile.TarError) as e:
+            return {m.name: f.read() for m in tar if m.isfile() and (f := tar.extractfile(m)) is not None}
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError) as e:
         raise UserError(path, "not a shard", "a tar archive", type(e).__name__) from e
 
 
@@ -112,7 +122,7 @@ def load(root: Path, table: str, cache: Path, progress: Progress = silent) -> Fa
     crops_file, emb_file = cache / f"crops-{key}.npy", cache / f"embeddings-{key}-{backbone_sha256[:12]}.npy"
     if not crops_file.exists():
         with files.replacing(crops_file) as part:
-            m = np.lib.format.open_memmap(part, "w+", np.uint8, (len(rows), 128, 128, 3))
+            m = np.lib.format.open_memmap(part, "w+", np.uint8, (len(rows), SIDE, SIDE, 3))
             for i, crop in enumerate(decode(root, rows)):
                 if i % 100 == 0:
                     progress(f"decoding crops: {i} of {len(rows)}")

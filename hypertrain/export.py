@@ -129,13 +129,14 @@ def save(hgen: HGen, path: Path, metadata: dict[str, object]) -> None:
 def restore(path: Path) -> tuple[HGen, dict[str, str]]:
     """The torch module and the metadata of a generator file; raises UserError where it is none."""
     try:
-        model = onnx.load(str(path))
+        model = onnx.load(str(path), load_external_data=False)
         meta = {p.key: p.value for p in model.metadata_props}
         hgen = HGen(from_json(meta["netspec"]), Shape(**json.loads(meta["shape"])))
-    except Exception as e:  # protobuf has its own exception types for a damaged file
+        constants = {i.name: numpy_helper.to_array(i).astype(np.float32) for i in model.graph.initializer}
+        stored = {name: torch.from_numpy(value) for name, value in constants.items()}
+        state = {k: stored[k] for k in hgen.state_dict() if k != "theta0"}
+        state["theta0"] = torch.cat([stored[f"theta0.{t.name}"].flatten() for t in hgen.spec.tensors])
+        hgen.load_state_dict(state)
+    except Exception as e:  # protobuf and torch have their own exception types for a damaged file
         raise UserError(path, "not a generator", "an ONNX file written by hyper-mcu", type(e).__name__) from e
-    stored = {i.name: torch.from_numpy(numpy_helper.to_array(i).astype(np.float32)) for i in model.graph.initializer}
-    state = {k: stored[k] for k in hgen.state_dict() if k != "theta0"}
-    state["theta0"] = torch.cat([stored[f"theta0.{t.name}"].flatten() for t in hgen.spec.tensors])
-    hgen.load_state_dict(state)
     return hgen, meta

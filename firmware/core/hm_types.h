@@ -41,8 +41,8 @@ typedef enum hm_status {
 #define HM_NO_MATCH UINT32_C(0xA53C965A)
 
 typedef struct hm_verdict {
-    int32_t logit;
-    int32_t threshold; /* match: logit >= threshold */
+    int32_t logit;     /* INT32_MIN unless the status is HM_OK, and then */
+    int32_t threshold; /* INT32_MAX; match: logit >= threshold */
     uint32_t decision; /* HM_MATCH or HM_NO_MATCH */
     bool match;        /* decision == HM_MATCH; false unless the status is HM_OK */
 } hm_verdict;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import json
 import os
 import shlex
@@ -30,6 +31,10 @@ COMMANDS = {
 }
 
 
+class _ReaderGoneError(Exception):
+    """Whoever read our output has gone."""
+
+
 class Lazy(click.Group):
     """A group that imports a command's module when the command runs, so that --help is instant."""
 
@@ -41,6 +46,12 @@ class Lazy(click.Group):
             return None
         command: click.Command = importlib.import_module(f"hyper_mcu.cli.{cmd_name}").command
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as e:  # click would exit with 1, and that means no match
+            raise _ReaderGoneError from e
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -103,6 +114,8 @@ def main() -> None:
 
     A mistake of the user is one line on stderr; a fault of the program a traceback there. Neither is ever a match.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without → or × is no reason to fail
     try:
         code = group.main(prog_name="hyper-mcu", standalone_mode=False)
         sys.stdout.flush()
@@ -121,12 +134,14 @@ def main() -> None:
         said = str(
             UserError(command, what[:1].lower() + what[1:], f"what {command} --help tells", shlex.join(sys.argv[1:]))
         )
-    except BrokenPipeError:
+    except (_ReaderGoneError, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: nothing to say at exit
         sys.exit(2)
     except OSError as e:
         reason = (e.strerror or str(e)).lower()
-        said = str(UserError(e.filename or "hyper-mcu", "file error", "files that can be read and written", reason))
+        said = str(
+            UserError(e.filename or "standard output", "file error", "files that can be read and written", reason)
+        )
     except Exception:
         traceback.print_exc()
         sys.exit(2)

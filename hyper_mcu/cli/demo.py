@@ -21,7 +21,7 @@ def command(out: Path, target: str) -> None:
     from hyper_mcu import cli, enroll
     from hyper_mcu.cli.verify import as_text
     from hyper_mcu.codegen.emit_c import emit
-    from hyper_mcu.codegen.files import check_folder, write
+    from hyper_mcu.codegen.files import check_place, write
     from hyper_mcu.codegen.parse_header import parse
     from hyper_mcu.codegen.targets import target_named
     from hyper_mcu.faces.weights import demo_photo
@@ -30,7 +30,7 @@ def command(out: Path, target: str) -> None:
 
     clock = enroll.Stopwatch()
     target_named(target)
-    check_folder(out / "model.h" if out.exists() else out)
+    check_place(out / "model.h" if out.exists() else out)
     out.mkdir(exist_ok=True)
     portrait, team = demo_photo("yaoming.jpg"), demo_photo("players.jpg")
     stranger = Path(__file__).resolve().parents[1] / "demo" / "astronaut.jpg"

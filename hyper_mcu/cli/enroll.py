@@ -37,7 +37,7 @@ def command(
     from hyper_mcu.cli import emit_json, track
     from hyper_mcu.codegen.emit_c import emit
     from hyper_mcu.codegen.errors import UserError
-    from hyper_mcu.codegen.files import write
+    from hyper_mcu.codegen.files import check_other, write
     from hyper_mcu.generator import SHIPPED, load
 
     clock = enrol.Stopwatch()
@@ -45,6 +45,8 @@ def command(
     if face == "any":
         raise UserError("--face", "enrolment needs one face", "a number or largest", "any")
     targets = enrol.destinations(people, out)
+    for target in targets:
+        check_other("--out", target, photos)
     generated = load(generator or SHIPPED)
     clock("load the generator")
     made, refused = [], []

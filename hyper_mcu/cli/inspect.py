@@ -37,6 +37,30 @@ def layers(p: Person) -> list[dict[str, Any]]:
     return rows
 
 
+def as_table(rows: list[dict[str, Any]]) -> str:
+    """The rows as a table, as wide as the terminal allows."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("stage", "layer", "output", "MACs", "weights", "acc. bits", "scale")
+    for r in rows:
+        h, w, c = r["output"]
+        cells = (
+            r["stage"],
+            r["layer"] + (f" shuffle {r['shuffle']}" if r["shuffle"] > 1 else ""),
+            f"{h}×{w}×{c}",
+            f"{r['macs']:,}",
+            f"{r['weights']:,}",
+            r.get("accumulator_bits", ""),
+            f"{r['out_scale']:.5f}" if "out_scale" in r else "",
+        )
+        table.add_row(*(str(v) for v in cells))
+    console = Console()
+    with console.capture() as text:
+        console.print(table)
+    return text.get().rstrip("\n")
+
+
 @click.command("inspect")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
@@ -59,42 +83,15 @@ def command(model: Path, as_json: bool) -> None:
             }
         )  # fmt: skip
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    out = Console()
-    out.print(
-        f"{p.name}: {p.qnet.spec.id}, {p.qnet.spec.params:,} parameters, {p.qnet.spec.macs:,} MACs",
-        highlight=False,
-        soft_wrap=True,
-        markup=False,
-    )
-    table = Table("stage", "layer", "output", "MACs", "weights", "acc. bits", "scale")
-    for r in rows:
-        h, w, c = r["output"]
-        shuffle = f" shuffle {r['shuffle']}" if r["shuffle"] > 1 else ""
-        scale = f"{r['out_scale']:.5f}" if "out_scale" in r else ""
-        cells = (
-            r["stage"],
-            r["layer"] + shuffle,
-            f"{h}×{w}×{c}",
-            f"{r['macs']:,}",
-            f"{r['weights']:,}",
-            r.get("accumulator_bits", ""),
-            scale,
-        )
-        table.add_row(*(str(v) for v in cells))
-    out.print(table)
     head = p.qnet.spec.head
     reads = f"{p.qnet.spec.head_size} {'channel sums' if head.pool else 'elements'}"
-    out.print(
+    click.echo(f"{p.name}: {p.qnet.spec.id}, {p.qnet.spec.params:,} parameters, {p.qnet.spec.macs:,} MACs")
+    click.echo(as_table(rows))
+    click.echo(
         "s: stride, g: groups; acc. bits: of 32, at most needed; scale: of one step of the output\n"
-        f"head {head.kind} over {reads}: match iff logit ≥ {p.threshold}\n"
+        f"head {head.kind} over {reads}: match iff logit ≥ {p.threshold:,}\n"
         f"threshold {p.score:.4f}: FMR {p.fmr:.1%}, FNMR {p.fnmr:.1%} on {p.rates_on}\n"
         f"flash {header.person_bytes:,} B for the person, RAM {header.session_bytes:,} B for a session\n"
         f"made by {p.provenance.tool}, backbone {p.provenance.backbone} {p.provenance.backbone_sha256[:16]}, "
-        f"generator {p.provenance.generator_sha256[:16]}",
-        highlight=False,
-        soft_wrap=True,
-        markup=False,
+        f"generator {p.provenance.generator_sha256[:16]}"
     )

@@ -93,8 +93,9 @@ def command(
         if found.spec.sha256 != spec.sha256:
             want, got = (f"{s.id} {s.sha256[:16]}" for s in (spec, found.spec))
             raise UserError(start, "generator of another NetSpec", want, got)
-        if meta["backbone_sha256"] != expected.sha256:
-            want, got = (h[:16] for h in (expected.sha256, meta["backbone_sha256"]))
+        backbone_sha256 = meta.get("backbone_sha256", "")
+        if backbone_sha256 != expected.sha256:
+            want, got = (h[:16] for h in (expected.sha256, backbone_sha256))
             raise UserError(start, "generator of another backbone", want, got)
         hgen = train.grown(found, override(found.shape, "shape", settings))
     elif start is not None:

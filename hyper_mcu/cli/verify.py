@@ -109,12 +109,13 @@ def command(photo: Path, model: Path, target: str, face: str | None, crop: Path 
     is an error. Exit code 0: match, 1: no match, 2: error.
     """
     from hyper_mcu import cli
-    from hyper_mcu.codegen.files import check_folder, write
+    from hyper_mcu.codegen.files import check_other, check_place, write
     from hyper_mcu.codegen.parse_header import parse
     from hyper_mcu.probe import ask
 
     if crop is not None:
-        check_folder(crop)
+        check_place(crop)
+        check_other("--crop", crop, (photo, model))
     header = parse(model)
     p = header.person
     with cli.status() as progress:

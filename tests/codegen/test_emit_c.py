@@ -242,7 +242,10 @@ static hm_session session;
 static uint8_t image[HM_INPUT_BYTES];
 static hm_weights weights;
 
-static bool refused(const hm_verdict *v) { return !v->match && v->decision == HM_NO_MATCH && v->logit == 0; }
+static bool refused(const hm_verdict *v)
+{
+    return !v->match && v->decision == HM_NO_MATCH && v->logit < v->threshold;
+}
 
 static hm_status push(int rows)
 {

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from c_programs import HOST
+from fake_model import missing
 from people import OTHER, TINY, net
 
-from hyper_mcu.codegen import oracle
+from hyper_mcu.codegen import engine, oracle
 from hyper_mcu.codegen.engine import logits
 from hyper_mcu.codegen.errors import UserError
 
@@ -15,7 +16,12 @@ pytestmark = pytest.mark.skipif(not HOST, reason="no gcc, clang or cc on PATH")
 IMAGE = oracle.known_image(TINY, 3)
 
 
-def test_logits_are_the_oracles():
+@pytest.mark.parametrize("kind", ["gcc", "clang", "zig"])
+def test_logits_are_the_oracles_by_every_compiler(monkeypatch, kind):
+    if reason := missing(kind, "host"):
+        pytest.skip(reason)
+    monkeypatch.setenv("HYPER_MCU_TOOLCHAIN", kind)
+    monkeypatch.setattr(engine, "_loaded", {})
     nets = [net(TINY, 1), net(TINY, 2)]
     assert logits(nets, np.stack([IMAGE, IMAGE])).tolist() == [oracle.run(n, IMAGE).logit for n in nets]
 

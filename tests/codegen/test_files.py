@@ -29,6 +29,24 @@ def test_folder_as_file_is_refused(tmp_path: Path) -> None:
     assert str(e.value) == f"{tmp_path}: cannot write; expected a file name, got a folder"
 
 
+def test_links_devices_and_read_only_files_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "own.h").write_text("own")
+    (tmp_path / "link.h").symlink_to("own.h")
+    os.mkfifo(tmp_path / "pipe.h")
+    (tmp_path / "fixed.h").write_text("fixed")
+    (tmp_path / "fixed.h").chmod(0o444)
+    for name, text in (
+        ("link.h", "cannot write; expected a file or a new name, got a link"),
+        ("pipe.h", "cannot write; expected a file or a new name, got a device or pipe"),
+        ("fixed.h", "cannot write; expected a file that may be written, got a read-only one"),
+    ):
+        with pytest.raises(UserError) as e:
+            files.write(tmp_path / name, "x")
+        assert str(e.value) == f"{tmp_path}/{name}: {text}"
+    assert (tmp_path / "own.h").read_text() == "own"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["fixed.h", "link.h", "own.h", "pipe.h"]
+
+
 def full(path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """What `write` says when the disk is full, with an older file at the same name."""
     path.write_text("old")

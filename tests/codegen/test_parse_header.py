@@ -124,12 +124,15 @@ def test_c_of_another_hand_is_refused_though_the_file_is_signed(text):
     again = "model.h: not what this version of hyper-mcu writes for its person; enrol again to regenerate it; expected "
     evil = text.replace("/* ==== Implementation", "static void evil(void);\n/* ==== Implementation", 1)
     number = evil[: evil.index("static void evil")].count("\n") + 1
-    line = "/* ==== Implementation " + "=" * 34 + "..."
-    assert refusal(resigned(evil)) == again + f"line {number} '{line}', got 'static void evil(void);'"
+    line = "/* ==== Implementation " + "=" * 37
+    assert refusal(resigned(evil)) == again + f"line {number} '{line}'…, got 'static void evil(void);'"
     lower = text.replace("    0, /* threshold */", "    -9, /* threshold */", 1)
     assert refusal(resigned(lower)).endswith("'    0, /* threshold */', got '    -9, /* threshold */'")
     assert refusal(resigned(text + "int x;\n")) == again + f"line {text.count(chr(10)) + 1} '', got 'int x;'"
-    assert refusal(text.replace("ABI 1.", "ABI 01.", 1)).startswith(again + "line 1 '/* hyper-mcu model.h, ABI 1. ")
+    said = refusal(text.replace("ABI 1.", "ABI 01.", 1))
+    assert said.startswith(again + "line 1 …'")
+    assert "model.h, ABI 1. SHA-256" in said
+    assert "model.h, ABI 01. SHA-256" in said
 
 
 def with_facts(text, **facts):

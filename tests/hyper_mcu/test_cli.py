@@ -44,12 +44,12 @@ def test_enrolled_header_holds_the_person(model: Path) -> None:
     assert PORTRAIT.name not in model.read_text()
 
 
-def test_header_is_its_owners_alone_until_he_says_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_header_is_its_owners_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     header = tmp_path / "model.h"
-    for mode in (0o600, 0o640):
+    for _ in range(2):
         assert run(monkeypatch, "enroll", PORTRAIT, "--out", header) == 0
-        assert header.stat().st_mode & 0o777 == mode
-        header.chmod(0o640)
+        assert header.stat().st_mode & 0o777 == 0o600
+        header.chmod(0o644)
 
 
 def test_enrolment_is_reproducible(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +146,8 @@ def test_bad_calls_of_enroll_are_one_line(
         f"{tmp_path}/m.h: several photos; expected --out naming an existing folder, got a file or nothing"
     )
     assert say(PORTRAIT, PORTRAIT, "--out", tmp_path) == (
-        f"{tmp_path}/yaoming.h: two people of one name; expected a header for each, got 2 of them"
+        f"{tmp_path}/yaoming.h: two people of one name; "
+        "expected photos whose names differ in letters or digits, got 2 of them"
     )
     assert say(TEAM, "--out", tmp_path / "m.h").startswith(
         f"{TEAM}: 16 faces; expected one, or --face N|largest, got 1: "
@@ -209,6 +210,41 @@ def test_crop_is_what_the_device_is_given(
     answer = oracle.run(parse(model).person.qnet, crop)
     assert (answer.logit, answer.layers_sha256) == (told["logit"], told["layers_sha256"])
     assert raw.stat().st_mode & 0o777 == 0o600
+
+
+def test_nothing_that_is_read_is_overwritten(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo, kept = tmp_path / "photo.h", PORTRAIT.read_bytes()
+    photo.write_bytes(kept)
+    for path in (photo, model):
+        before = path.read_bytes()
+        said = refused(monkeypatch, capsys, "verify", photo, "--model", model, "--crop", path)
+        assert said == f"--crop: would overwrite what is read; expected another file, got {path}"
+        assert path.read_bytes() == before
+    said = refused(monkeypatch, capsys, "enroll", photo, "--out", photo)
+    assert said == f"--out: would overwrite what is read; expected another file, got {photo}"
+    assert photo.read_bytes() == kept
+
+
+@pytest.mark.parametrize("words", [("verify", PORTRAIT), ("verify", PORTRAIT, "--json"), ("inspect",)])
+def test_a_reader_that_has_gone_is_an_error_and_no_verdict(model: Path, words: tuple[object, ...]) -> None:
+    name, *photo = words
+    line = [sys.executable, "-c", "from hyper_mcu.cli import main; main()", name, *photo]
+    line += ["--model", model] if name == "verify" else [model]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([str(w) for w in line], stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (2, "")
+
+
+def test_output_that_cannot_say_an_arrow_is_no_error(tmp_path: Path) -> None:
+    line = [sys.executable, "-c", "from hyper_mcu.cli import main; main()", "enroll", str(PORTRAIT)]
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run([*line, "--out", str(tmp_path / "a.h")], env=environment, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"\\u2192" in done.stdout
 
 
 def test_crop_that_cannot_be_written_is_one_line(

@@ -88,9 +88,33 @@ def test_damaged_image_leaves_nothing_in_the_cache(root: Path, tmp_path: Path) -
     with pytest.raises(UserError) as e:
         data.load(root, "train.csv", tmp_path / "cache")
     assert str(e.value) == (
-        f"{root}/b.tar nobody/unlabelled: damaged image; expected a picture, got UnidentifiedImageError"
+        f"{root}/b.tar nobody/unlabelled: damaged image; "
+        "expected a picture (JPEG, PNG, WEBP), got UnidentifiedImageError"
     )
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_picture_of_another_format_is_not_opened(root: Path, tmp_path: Path) -> None:
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 128 128\n"
+    with tarfile.open(root / "b.tar", "w") as tar:
+        entry = tarfile.TarInfo("nobody/unlabelled")
+        entry.size = len(eps)
+        tar.addfile(entry, io.BytesIO(eps))
+    with pytest.raises(UserError, match=r"damaged image; expected a picture \(JPEG, PNG, WEBP\), got Unidentified"):
+        data.load(root, "train.csv", tmp_path / "cache")
+
+
+def test_shards_that_are_cut_or_hold_links_are_refused(root: Path, tmp_path: Path) -> None:
+    with tarfile.open(root / "b.tar", "w:gz") as tar:
+        link = tarfile.TarInfo("nobody/unlabelled")
+        link.type, link.linkname = tarfile.SYMTYPE, "nowhere"
+        tar.addfile(link)
+    with pytest.raises(UserError, match="no such image in the shard"):
+        data.load(root, "train.csv", tmp_path / "cache")
+    whole = (root / "b.tar").read_bytes()
+    (root / "b.tar").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match="not a shard; expected a tar archive, got "):
+        data.load(root, "train.csv", tmp_path / "cache")
 
 
 def test_another_table_is_not_served_from_the_cache(root: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-/* hyper-mcu model.h, ABI 1. SHA-256 of what follows this line: 91ee2438acccc68db076cf5bccc8bb1cc1ac710b0053177c0e74d9682d8927a4 */
+/* hyper-mcu model.h, ABI 1. SHA-256 of what follows this line: be6700c0a6c03d5f93aebee9ba4141b0b74af8ffa68a81329f0134d2de773c12 */
 /*
  * alice: a face-verification network for one person. Made by hyper-mcu 0.1.0; do not edit.
  *
@@ -84,8 +84,8 @@ typedef enum hm_status {
 #define HM_NO_MATCH UINT32_C(0xA53C965A)
 
 typedef struct hm_verdict {
-    int32_t logit;
-    int32_t threshold; /* match: logit >= threshold */
+    int32_t logit;     /* INT32_MIN unless the status is HM_OK, and then */
+    int32_t threshold; /* INT32_MAX; match: logit >= threshold */
     uint32_t decision; /* HM_MATCH or HM_NO_MATCH */
     bool match;        /* decision == HM_MATCH; false unless the status is HM_OK */
 } hm_verdict;
@@ -378,7 +378,7 @@ static inline void hm_rows(const uint8_t *rows[], int k, int y, const uint8_t *m
 
 #include <stdint.h>
 
-/* Restoring division of 31 steps whatever the numbers are: no library call, no time that tells the score.
+/* Restoring division of 31 steps whatever the numbers are, instead of a library's, which takes longer for some.
  * Needs num^2 * 2^bits < 2^63 and (Cauchy-Schwarz) below 2^31 * norm. norm = 0: INT32_MIN, which is never a match. */
 static inline int32_t hm_cosdot(int32_t num, uint64_t norm, int bits)
 {
@@ -639,8 +639,10 @@ static uint32_t hm_check_sum(const hm_person *person)
 
 static void hm_reject(hm_verdict *verdict)
 {
-    hm_fill(verdict, 0, sizeof *verdict);
+    verdict->logit = INT32_MIN;
+    verdict->threshold = INT32_MAX;
     verdict->decision = HM_NO_MATCH;
+    verdict->match = false;
 }
 
 hm_status hm_begin(hm_session *session, const hm_person *person)
