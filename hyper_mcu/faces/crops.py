@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.faces.align import apply, inside, warp_of
-from hyper_mcu.faces.detect import Face, detect
+from hyper_mcu.faces.detect import Face, detect, turn
 from hyper_mcu.faces.photo import read_photo
-from hyper_mcu.faces.quality import ENROL_EYES, PROBE_EYES, check_sharp, check_size, size
+from hyper_mcu.faces.quality import ENROL_EYES, PROBE_EYES, check_light, check_sharp, check_size, check_whole, size
 from hyper_mcu.faces.select import Purpose, choose
 
 if TYPE_CHECKING:
@@ -31,19 +31,15 @@ def face_crops(path: Path, which: str | None, purpose: Purpose) -> tuple[Crop, .
     """The crops of the meant faces of a photo, in order of their numbers; more than one only if which is "any".
 
     Faces of a size below 12 pixels are of no use to anybody: they have no number and are not in the way.
-    Raises UserError for a bad file, no face, several faces without `which`, faces too small or, at enrolment, blurred.
+    Raises UserError for a bad file, no face, several faces without `which`, a face too small, a face not upright
+    (unless which is "any") and, at enrolment, a face cut off, badly lit or blurred.
     """
     where = str(path)
     image = read_photo(path)
+    height, width = image.shape[:2]
     found = detect(image)
-    if not found:
-        import numpy as np
-
-        for turn in (1, 3, 2):
-            if detect(np.rot90(image, turn)):
-                raise UserError(
-                    where, "no upright face", "a photo the right way up", f"one to be turned left by {90 * turn}°"
-                )
+    if not found and (turns := _turn_with_a_face(image)):
+        raise _turned(where, turns)
     usable = [f for f in found if size(f) >= PROBE_EYES]
     numbers = choose(usable or found[:1], which, where, purpose)
     crops = []
@@ -51,11 +47,30 @@ def face_crops(path: Path, which: str | None, purpose: Purpose) -> tuple[Crop, .
         face = (usable or found)[number - 1]
         if purpose == "enrol":
             check_size(face.eye_distance, ENROL_EYES, where)
+            check_whole(face.landmarks, height, width, where)
         else:
             check_size(size(face), PROBE_EYES, where)
-        warp = warp_of(face.landmarks, *image.shape[:2])
+        if which != "any" and (turns := turn(image, face)):
+            raise _turned(where, turns)
+        warp = warp_of(face.landmarks, height, width)
         pixels = apply(warp, image)
         if purpose == "enrol":
-            check_sharp(pixels, inside(warp, *image.shape[:2]), where)
+            seen = inside(warp, height, width)
+            check_light(pixels, seen, where)
+            check_sharp(pixels, seen, where)
         crops.append(Crop(pixels, face, number))
     return tuple(crops)
+
+
+def _turn_with_a_face(image: NDArray[np.uint8]) -> int:
+    """The quarter turn to the left, 1 to 3, that shows the surest face large enough for a probe; 0 where none does."""
+    import numpy as np
+
+    faces = [(f.score, turns) for turns in (1, 2, 3) for f in detect(np.rot90(image, turns)) if size(f) >= PROBE_EYES]
+    return max(faces)[1] if faces else 0
+
+
+def _turned(where: str, turns: int) -> UserError:
+    return UserError(
+        where, "face is not upright", "a photo the right way up", f"one to be turned left by {90 * turns}°"
+    )

@@ -10,7 +10,7 @@ from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.faces.detect import Face
 
 Purpose = Literal["enrol", "probe"]
-LISTED = 8  # boxes named in a message
+LISTED = 100  # boxes named in a message
 
 
 def choose(faces: Sequence[Face], which: str | None, where: object, purpose: Purpose = "probe") -> tuple[int, ...]:

@@ -76,13 +76,37 @@ def test_picture_without_a_face_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(("turns", "back"), [(1, 270), (2, 180), (3, 90)])
-def test_face_only_found_after_a_turn_is_refused_as_such(tmp_path, turns, back):
+@pytest.mark.parametrize("light", [1.0, 0.2])
+def test_face_that_is_not_upright_is_refused(tmp_path, turns, back, light):
     with Image.open(STRANGER) as image:
-        small = np.asarray(image.convert("RGB").resize((image.width // 4, image.height // 4), Image.Resampling.LANCZOS))
-    dark = (0.4 * small).astype(np.uint8)
-    Image.fromarray(np.rot90(dark, turns)).save(tmp_path / "a.png")
+        whole = np.asarray(image.convert("RGB"))
+        third = (image.width * 35 // 100, image.height * 35 // 100)
+        small = np.asarray(image.convert("RGB").resize(third, Image.Resampling.LANCZOS))
+    for name, pixels in (("a.png", whole), ("b.png", small)):  # found as it lies, and (dark, turned) by turning alone
+        Image.fromarray(np.rot90((light * pixels).astype(np.uint8), turns)).save(tmp_path / name)
+        assert refusal(tmp_path / name, None, "probe") == (
+            f"{name}: face is not upright; expected a photo the right way up, got one to be turned left by {back}°"
+        )
+
+
+@pytest.mark.parametrize(
+    ("gain", "lift", "text"),
+    [
+        (1 / 12, 0, "face is too dark; expected 30 grey levels from dark to bright, got 14"),
+        (0.12, 200, "face is too bright; expected 30 grey levels from dark to bright, got 20"),
+    ],
+)
+def test_badly_lit_face_is_refused_at_enrolment_only(tmp_path, yao, gain, lift, text):
+    Image.fromarray((yao * gain + lift).astype(np.uint8)).save(tmp_path / "a.png")
+    assert refusal(tmp_path / "a.png", None, "enrol") == f"a.png: {text}"
+    assert len(face_crops(tmp_path / "a.png", None, "probe")) == 1
+
+
+def test_half_a_face_is_refused_at_enrolment(tmp_path, yao):
+    Image.fromarray(yao[:, : yao.shape[1] // 2]).save(tmp_path / "a.png")
     assert refusal(tmp_path / "a.png", None, "enrol") == (
-        f"a.png: no upright face; expected a photo the right way up, got one to be turned left by {back}°"
+        "a.png: face is cut off; expected eyes, nose and mouth in the photo, "
+        "got no right eye, no nose, no right corner of the mouth"
     )
 
 
