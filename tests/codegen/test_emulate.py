@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from fake_model import HEADER, PROBES, expected, missing, variant
 from hyper_mcu.codegen import emulate, install, instructions
 from hyper_mcu.codegen.elf import read_elf
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.codegen.run import build, flash_bytes, run_model
+from hyper_mcu.codegen.run import KEPT_PROGRAMS, build, flash_bytes, run_model
 from hyper_mcu.codegen.targets import TARGETS, target_named
 from hyper_mcu.codegen.toolchain import find_toolchain
 
@@ -260,6 +261,31 @@ def test_cache_that_cannot_be_written_is_an_error(tmp_path: Path, monkeypatch: p
         f"{tmp_path}/hyper-mcu: cannot be written; "
         "expected space and permission, or another XDG_CACHE_HOME, got file exists"
     )
+
+
+def test_cache_that_is_a_link_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "hyper-mcu").symlink_to("elsewhere")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(UserError) as e:
+        run_model(HEADER, PROBES)
+    assert str(e.value) == f"{tmp_path}/hyper-mcu: not safe to run programs from; expected a folder, got a link"
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_cache_keeps_the_newest_builds_and_what_is_not_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    programs = tmp_path / "hyper-mcu" / "programs"
+    old = [f"{i:032x}" for i in range(KEPT_PROGRAMS + 2)]
+    for name in (*old, ".build-killed", ".build-running", "mine", "x" * 32):
+        (programs / name).mkdir(parents=True)
+    (tmp_path / "hyper-mcu").chmod(0o700)
+    programs.chmod(0o700)
+    for i, name in enumerate((*old, ".build-killed", "mine")):
+        os.utime(programs / name, (1e9 + i, 1e9 + i))
+    place = build(HEADER, TARGETS["host"], taps=False).elf.parent
+    left = {p.name for p in programs.iterdir()}
+    assert left == {place.name, *old[3:], ".build-running", "mine", "x" * 32}
 
 
 def test_text_that_was_read_is_what_is_compiled(tmp_path: Path) -> None:

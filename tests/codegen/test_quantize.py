@@ -315,6 +315,25 @@ def test_threshold_and_score_are_inverse_to_one_logit(kind, real):
     assert q.score(limit - 1) < real <= q.score(limit)
 
 
+@given(st.integers(-(2**31) + 3, 2**31 - 2), st.floats(1e-6, 1e6), st.floats(1e-6, 1e6))
+def test_threshold_of_dot_is_the_smallest_logit_whose_score_reaches_it(logit, activation, weight):
+    q = quantize(ONE, numbers(ONE), ones(ONE))
+    q = replace(
+        q,
+        head=replace(q.head, weight_scale=np.float32(weight)),
+        stages=(replace(q.stages[0], out_scale=np.float32(activation)),),
+    )
+    asked = float(logit * q.unit)
+    limit = q.threshold(asked)
+    assert abs(limit - logit) <= 1
+    assert (limit - 1) * q.unit < Fraction(asked) <= limit * q.unit
+
+
+def test_threshold_of_dot_that_no_logit_reaches_is_refused():
+    with pytest.raises(UserError, match=r"threshold beyond every logit; expected at most 2147483647, got 1e\+30"):
+        quantize(ONE, numbers(ONE), ones(ONE)).threshold(1e30)
+
+
 @pytest.mark.parametrize("cosine", [1.5, -1.001, float("nan"), float("inf")])
 def test_threshold_of_what_is_no_cosine_is_refused(cosine):
     spec = NetSpec("t", (same(1, 3, 2),), Head("cosdot"), 1, 1)
