@@ -4,7 +4,8 @@ Takes the first frontal photo of each person of a folder PERSON-KIND-NO.jpg and 
 - cold: one photo, a new process each time; the seconds of its steps are the command's own (`--json`);
 - each further photo: what a process for all people takes longer than one for two, by the photo;
 - personal: of the int8 weights, biases and multipliers of each stage, how many are not the same for all people.
-The first run, which may have to read everything from the disk, is not counted.
+The first run, which may have to read everything from the disk, is not counted. Seconds mean something on an idle machine
+alone: on a busy one `--runs 0` leaves them out.
 
     python benchmarks/enrolment.py --photos FACES/raw --save benchmarks/results/enrolment.json
 """
@@ -87,7 +88,7 @@ def personal(nets: Sequence[QNet]) -> dict[str, dict[str, tuple[int, int]]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Seconds of enrolment, and what differs between people.")
     parser.add_argument("--photos", type=Path, required=True)
-    parser.add_argument("--runs", type=int, default=15, help="cold processes")
+    parser.add_argument("--runs", type=int, default=15, help="cold processes; 0: no seconds at all")
     parser.add_argument("--rounds", type=int, default=5, help="pairs of processes for the further photos")
     parser.add_argument("--save", type=Path, help="write the figures as JSON")
     o = parser.parse_args()
@@ -102,12 +103,14 @@ def main() -> None:
         _, printed = enrol(photos, folder)
         refused = len(printed["refused"])
         rows = personal([parse(Path(p["model"])).person.qnet for p in printed["people"]])
-        one = cold(photos[0], folder, o.runs)
-        more = further(photos, folder, o.rounds)
-    for what, found in (("cold process", one), ("each further photo", more)):
-        s = found["seconds"]
-        print(f"{what}: {s['median']:.2f} s, {s['min']:.2f} to {s['max']:.2f} in {found['runs']} runs")
-    print("of the cold process: " + ", ".join(f"{k} {v:.3f}" for k, v in one["steps"].items()))
+        seconds = dict[str, dict[str, Any]]()
+        if o.runs > 0:
+            seconds = {"cold": cold(photos[0], folder, o.runs), "further": further(photos, folder, o.rounds)}
+    for what, found in seconds.items():
+        t = found["seconds"]
+        print(f"{what}: {t['median']:.2f} s, {t['min']:.2f} to {t['max']:.2f} in {found['runs']} runs")
+        if "steps" in found:
+            print("of it: " + ", ".join(f"{k} {v:.3f}" for k, v in found["steps"].items()))
     print(
         f"\n{len(photos) - refused} people enrolled, {refused} refused; integers that are not the same for all of them:"
     )
@@ -120,8 +123,7 @@ def main() -> None:
         figures = {
             **about(o.photos.parent),
             "generator_sha256": generator.load().sha256,
-            "cold": one,
-            "further": more,
+            **seconds,
             "people": len(photos) - refused,
             "refused": refused,
             "personal": shares,
