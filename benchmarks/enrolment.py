@@ -4,8 +4,8 @@ Takes the first frontal photo of each person of a folder PERSON-KIND-NO.jpg and 
 - cold: one photo, a new process each time; the seconds of its steps are the command's own (`--json`);
 - each further photo: what a process for all people takes longer than one for two, by the photo;
 - personal: of the int8 weights, biases and multipliers of each stage, how many are not the same for all people.
-The first run, which may have to read everything from the disk, is not counted. Seconds mean something on an idle machine
-alone: on a busy one `--runs 0` leaves them out.
+The first run, which may have to read everything from the disk, is not counted. Seconds mean something only on an idle
+machine: on a busy one `--runs 0` leaves them out.
 
     python benchmarks/enrolment.py --photos FACES/raw --save benchmarks/results/enrolment.json
 """
