@@ -1,6 +1,6 @@
 """Identity-labelled crops and their frozen embeddings, decoded once and memory-mapped.
 
-A data set is a folder of tar shards with a `train.csv` (columns shard, name, identity, split, source_scale, ...) or
+A data set is a folder of tar shards with a `train.csv` (columns shard, name, identity, split) or
 the CFP layout (`cfp.csv` and `Protocol/`). Crops are 128×128: the central 112×112 is the ArcFace crop.
 """
 
