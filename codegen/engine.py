@@ -94,7 +94,18 @@ _loaded: dict[NetSpec, ctypes.CDLL] = {}
 def _bare(net: QNet) -> Person:
     """A Person with nothing to tell but its net."""
     made = Provenance("", "", "", "", "")
-    return Person("bare", net, 0, 0.0, 0.0, 0.0, "nobody", KnownAnswer(1, 0, hashlib.sha256().hexdigest()), made)
+    known = KnownAnswer(1, 0, hashlib.sha256().hexdigest())
+    return Person(
+        name="bare",
+        qnet=net,
+        threshold=0,
+        score=0.0,
+        fmr=0.0,
+        fnmr=0.0,
+        rates_on="nobody",
+        known=known,
+        provenance=made,
+    )
 
 
 def _library(person: Person) -> ctypes.CDLL:

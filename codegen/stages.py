@@ -132,13 +132,27 @@ def describe(s: Stage) -> str:
 
 def _kernel(s: Stage) -> Kernel:
     (_, in_w, in_c), (_, out_w, out_c) = s.in_shape, s.out_shape
+    add = Kernel(
+        template="add.h.j2",
+        k=1,
+        stride=1,
+        left=0,
+        in_w=in_w,
+        in_c=in_c,
+        out_w=out_w,
+        out_c=out_c,
+        groups=1,
+        shuffle=s.shuffle,
+        relu=True,
+        padding=0,
+    )
     if isinstance(c := s.layer, Add):
-        return Kernel("add.h.j2", 1, 1, 0, in_w, in_c, out_w, out_c, 1, s.shuffle, True, 0)
+        return add
+    pointwise = replace(add, template="pointwise.h.j2", k=c.k, stride=c.stride, groups=c.groups, relu=c.relu)
     if c.k == 1:
-        return Kernel("pointwise.h.j2", 1, c.stride, 0, in_w, in_c, out_w, out_c, c.groups, s.shuffle, c.relu, 0)
+        return pointwise
     template = "group.h.j2" if c.groups > 1 else "dense.h.j2"
-    left, padding = s.pad_before[1], 0 if s.index else PIXEL_ZERO
-    return Kernel(template, c.k, c.stride, left, in_w, in_c, out_w, out_c, c.groups, s.shuffle, c.relu, padding)
+    return replace(pointwise, template=template, left=s.pad_before[1], padding=0 if s.index else PIXEL_ZERO)
 
 
 def _title(spec: NetSpec, stages: Sequence[int]) -> str:
