@@ -50,6 +50,23 @@ class Faces:
         return np.flatnonzero(self.split == split)
 
 
+def check_people(faces: Faces) -> None:
+    """Raises UserError where an image to train or to check on has no identity, or a person is on both sides."""
+    sides = []
+    for split in ("train", "val"):
+        people = faces.identity[faces.select(split)]
+        if (people == "").any():
+            first = faces.names[faces.select(split)][people == ""][0]
+            raise UserError(
+                "train.csv", f"image of split {split} without identity", "a name, or split unlabelled", first
+            )
+        sides.append(set(people.tolist()))
+    if both := sorted(sides[0] & sides[1]):
+        raise UserError(
+            "train.csv", "people of split val in split train too", "people in one of them", ", ".join(both[:3])
+        )
+
+
 def read_table(path: Path) -> list[dict[str, str]]:
     """Rows of a CSV file with columns shard and name; raises UserError where there is none."""
     if not path.is_file():

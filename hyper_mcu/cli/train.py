@@ -102,6 +102,7 @@ def command(
         checkpoint.load(start, trunk, spec, expected.sha256)
     with cli.status() as progress:
         faces = reader.load(data, "train.csv", cache, progress)
+        reader.check_people(faces)
         if start is None:
             trunk = distill.train(spec, faces, first, out / "trunk", warm, progress)
         if hgen is None:

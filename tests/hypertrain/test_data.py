@@ -124,6 +124,26 @@ def test_another_table_is_not_served_from_the_cache(root: Path, tmp_path: Path) 
     assert np.array_equal(data.load(root, "train.csv", tmp_path / "cache").crops[0], crop(3))
 
 
+def test_people_to_check_on_are_nobody_of_the_training(root: Path, tmp_path: Path) -> None:
+    table = root / "train.csv"
+    text = table.read_text()
+    data.check_people(data.load(root, "train.csv", tmp_path / "cache"))
+    for wrong, said in (
+        (
+            text.replace(",bob,val", ",ann,val"),
+            "people of split val in split train too; expected people in one of them, got ann",
+        ),
+        (
+            text.replace(",bob,val", ",,val"),
+            "image of split val without identity; expected a name, or split unlabelled, got bob/val-1",
+        ),
+    ):
+        table.write_text(wrong)
+        with pytest.raises(UserError) as e:
+            data.check_people(data.load(root, "train.csv", tmp_path / "cache"))
+        assert str(e.value) == f"train.csv: {said}"
+
+
 def test_folder_without_a_table_is_no_data_set(tmp_path: Path) -> None:
     with pytest.raises(UserError) as e:
         data.load(tmp_path, "train.csv", tmp_path / "cache")
