@@ -15,7 +15,8 @@ PACKAGES = ("numpy", "onnxruntime", "torch", "unicorn", "ziglang")
 
 def about(faces: Path | None = None) -> dict[str, object]:
     """Commit, command, machine and versions. faces: the folder of photos, which the command calls FACES."""
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    commit = _git("rev-parse", "--short", "HEAD")
+    changed = _git("status", "--porcelain", "--", ".", ":!benchmarks/results", ":!docs")  # but for what this writes
     versions = {}
     for name in PACKAGES:
         try:
@@ -24,12 +25,16 @@ def about(faces: Path | None = None) -> dict[str, object]:
             versions[name] = "not installed"
     words = [f"benchmarks/{Path(sys.argv[0]).name}", *(_without(faces, word) for word in sys.argv[1:])]
     return {
-        "commit": commit.stdout.strip(),
+        "commit": commit + ("-dirty" if changed else ""),
         "command": shlex.join(["python", *words]),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
         "python": platform.python_version(),
         "versions": versions,
     }
+
+
+def _git(*words: str) -> str:
+    return subprocess.run(["git", *words], capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _without(faces: Path | None, word: str) -> str:

@@ -7,6 +7,7 @@ user alone: they hold a person's weights.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -184,9 +185,10 @@ def build(
     try:
         private_dir(cache_dir())
         private_dir(programs)
-        if (place / "harness").is_file():
+        program = Program(place / "harness", objects, tools)
+        if _whole(program):
             os.utime(place)
-            return Program(place / "harness", objects, tools)
+            return program
         with tempfile.TemporaryDirectory(dir=place.parent, prefix=".build-") as name:
             folder = Path(name) / "build"
             folder.mkdir(mode=0o700)
@@ -200,29 +202,44 @@ def build(
                 sanitise=sanitise,
                 toolchain=tools,
             )
-            _keep(folder, place)
+            _keep(folder, program)
     except CompileError as e:
         raise UserError(header, e.what, e.expected, e.got) from e
     except OSError as e:
         raise UserError(
             place.parent, "cannot be written", "space and permission", (e.strerror or str(e)).lower()
         ) from e
-    return Program(place / "harness", objects, tools)
+    return program
 
 
-def _keep(folder: Path, place: Path) -> None:
+def _whole(program: Program) -> bool:
+    return all(p.is_file() and p.stat().st_size for p in (program.elf, *program.objects))
+
+
+def _keep(folder: Path, program: Program) -> None:
     """Moves a finished build into the cache, unless another process was faster; the oldest builds go, and what a killed
     process left behind goes after a day."""
+    place = program.elf.parent
+    if place.exists() and not _whole(program):
+        _evict(place)
     try:
         folder.rename(place)
     except OSError:
-        if not (place / "harness").is_file():
+        if not _whole(program):
             raise
     ours = [(p, _age(p)) for p in place.parent.iterdir() if re.fullmatch(r"[0-9a-f]{32}|\.build-\w+", p.name)]
     kept = sorted((p for p in ours if not p[0].name.startswith(".")), key=lambda entry: entry[1])
     left = [p for p in ours if p[0].name.startswith(".") and p[1] > STALE_S]
     for old, _ in kept[KEPT_PROGRAMS:] + left:
-        shutil.rmtree(old, ignore_errors=True)
+        _evict(old)
+
+
+def _evict(old: Path) -> None:
+    """Renamed first: a build that is half gone must not be found."""
+    gone = old.with_name(f".build-{old.name.removeprefix('.build-')}_{os.getpid()}")
+    with contextlib.suppress(OSError):
+        old.rename(gone)
+        shutil.rmtree(gone)
 
 
 def _age(path: Path) -> float:

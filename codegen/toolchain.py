@@ -106,19 +106,13 @@ def find_toolchain(target: Target) -> Toolchain:
     zig = _zig()
     if zig and forced in ("", "zig"):
         return zig
-    on_path = (
-        "cc, gcc or clang on PATH (Debian: gcc)"
-        if target.is_host
-        else f"{names[0]} on PATH (Debian: gcc-arm-none-eabi)"
-    )
+    gcc = "gcc on PATH (Debian: gcc)" if target.is_host else f"{names[0]} on PATH (Debian: gcc-arm-none-eabi)"
+    clang = "clang on PATH (Debian: clang)" if target.is_host else "gcc or zig, which compile for it"
+    mends = {"gcc": gcc, "clang": clang, "zig": install.extra("emulate")}
     if forced:
-        raise UserError(
-            target.name,
-            f"HYPER_MCU_TOOLCHAIN={forced} found no compiler",
-            f"{on_path} or {install.extra('emulate')}",
-            "none",
-        )
-    raise UserError(target.name, "no compiler found", f"{on_path} or {install.extra('emulate')}", "neither")
+        raise UserError(target.name, f"HYPER_MCU_TOOLCHAIN={forced} found no compiler", mends[forced], "none")
+    on_path = "cc, gcc or clang on PATH (Debian: gcc)" if target.is_host else gcc
+    raise UserError(target.name, "no compiler found", f"{on_path} or {mends['zig']}", "neither")
 
 
 @cache

@@ -61,6 +61,10 @@ def check_people(faces: Faces) -> None:
                 "train.csv", f"image of split {split} without identity", "a name, or split unlabelled", first
             )
         sides.append(set(people.tolist()))
+    names, photos = np.unique(faces.identity[faces.select("val")], return_counts=True)
+    if len(names) < 2 or photos.max(initial=0) < 2:
+        got = f"{len(names)} people, {photos.max(initial=0)} images at most"
+        raise UserError("train.csv", "too few in split val", "two people, one of them with two images", got)
     if both := sorted(sides[0] & sides[1]):
         raise UserError(
             "train.csv", "people of split val in split train too", "people in one of them", ", ".join(both[:3])
@@ -71,7 +75,7 @@ def read_table(path: Path) -> list[dict[str, str]]:
     """Rows of a CSV file with columns shard and name; raises UserError where there is none."""
     if not path.is_file():
         raise UserError(path, "not a data set", "the table of a data set", "no such file")
-    with path.open(newline="", encoding="utf-8", errors="replace") as f:
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as f:
         try:
             rows = list(csv.DictReader(f))
         except csv.Error as e:
@@ -80,6 +84,9 @@ def read_table(path: Path) -> list[dict[str, str]]:
         raise UserError(
             path, "not a data set", "rows with the columns shard and name", ",".join(rows[0]) if rows else "no row"
         )
+    for number, row in enumerate(rows, 2):
+        if not (row["shard"] and row["name"]):
+            raise UserError(f"{path} line {number}", "incomplete row", "a shard and a name", row["shard"] or "nothing")
     return rows
 
 

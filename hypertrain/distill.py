@@ -53,6 +53,8 @@ class Config:
 
     def __post_init__(self) -> None:
         at_least("trunk", self, steps=1, batch=2, every=1, warmup=0, lr=0, weight_decay=0, temperature=1e-3, partner=0)
+        if self.partner > 1:
+            raise UserError("trunk.partner", "out of range", "a share of 0…1", self.partner)
         at_least("trunk", self, direct=0, relation=0, contrast=0, isometry=0, seed=0)
 
 

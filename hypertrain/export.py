@@ -137,6 +137,8 @@ def restore(path: Path) -> tuple[HGen, dict[str, str]]:
         state = {k: stored[k] for k in hgen.state_dict() if k != "theta0"}
         state["theta0"] = torch.cat([stored[f"theta0.{t.name}"].flatten() for t in hgen.spec.tensors])
         hgen.load_state_dict(state)
+    except UserError:
+        raise
     except Exception as e:  # protobuf and torch have their own exception types for a damaged file
         raise UserError(path, "not a generator", "an ONNX file written by hyper-mcu", type(e).__name__) from e
     return hgen, meta

@@ -58,8 +58,11 @@ class Config:
         at_least("personal", self, lr=0, weight_decay=0, beta=0, alpha_norm=0, bce=0, teacher=0, noise=0)
 
 
-def check_shape(spec: NetSpec, shape: Shape) -> None:
-    """Raises UserError where stage 2 cannot train an h_gen of that shape for that architecture."""
+def check_shape(spec: NetSpec, shape: Shape, dimension: int) -> None:
+    """Raises UserError where stage 2 cannot train an h_gen of that shape for that architecture, on embeddings of that
+    dimension."""
+    if shape.dimension != dimension:
+        raise UserError("shape.dimension", "not the backbone's", str(dimension), shape.dimension)
     if spec.head.kind != "cosdot":
         raise UserError(spec.id, "stage 2 trains cosines", "a CosDot head", spec.head.kind)
     if shape.first > len(spec.stages):
@@ -73,7 +76,7 @@ def check_shape(spec: NetSpec, shape: Shape) -> None:
 
 def from_trunk(trunk: Trunk, shape: Shape, seed: int = 0) -> HGen:
     """h_gen whose nets are the trunk with the linear head: Δ = 0. Raises UserError for a shape that does not fit."""
-    check_shape(trunk.spec, shape)
+    check_shape(trunk.spec, shape, trunk.head.shape[1])
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         hgen = HGen(trunk.spec, shape)
@@ -85,16 +88,18 @@ def from_trunk(trunk: Trunk, shape: Shape, seed: int = 0) -> HGen:
     return hgen
 
 
-def grown(hgen: HGen, shape: Shape) -> HGen:
-    """The same nets by an h_gen with more personal stages, whose heads begin at zero.
+def grown(hgen: HGen, shape: Shape, seed: int = 0) -> HGen:
+    """The same nets by an h_gen with more personal stages, which begin with Δ = 0.
 
     Raises UserError for a shape that differs in more than a lower `first`.
     """
     if replace(shape, first=hgen.shape.first) != hgen.shape or shape.first > hgen.shape.first:
         expected = f"{hgen.shape} or a lower first"
         raise UserError("--set", "shape of a generator that is there already", expected, shape)
-    check_shape(hgen.spec, shape)
-    wider = HGen(hgen.spec, shape)
+    check_shape(hgen.spec, shape, hgen.shape.dimension)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        wider = HGen(hgen.spec, shape)
     wider.load_state_dict(hgen.state_dict(), strict=False)
     return wider
 

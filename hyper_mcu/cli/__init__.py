@@ -11,7 +11,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import click
 
@@ -35,6 +35,15 @@ class _ReaderGoneError(Exception):
     """Whoever read our output has gone."""
 
 
+@contextlib.contextmanager
+def _not_clicks() -> Iterator[None]:
+    """Where click would make exit code 1 of a reader that has gone, which means no match."""
+    try:
+        yield
+    except BrokenPipeError as e:
+        raise _ReaderGoneError from e
+
+
 class Lazy(click.Group):
     """A group that imports a command's module when the command runs, so that --help is instant."""
 
@@ -47,11 +56,13 @@ class Lazy(click.Group):
         command: click.Command = importlib.import_module(f"hyper_mcu.cli.{cmd_name}").command
         return command
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with _not_clicks():  # --help is printed here
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with _not_clicks():
             return super().invoke(ctx)
-        except BrokenPipeError as e:  # click would exit with 1, and that means no match
-            raise _ReaderGoneError from e
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -112,8 +123,12 @@ def require_training(command: str) -> None:
 def main() -> None:
     """Entry point: exit 0 done or match, 1 no match, 2 error.
 
-    A mistake of the user is one line on stderr; a fault of the program a traceback there. Neither is ever a match.
+    A mistake of the user is one line on stderr; a fault of the program a traceback there. Neither is ever a match, and
+    neither is it where nobody reads what is said.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever called
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without → or × is no reason to fail
     try:
@@ -125,7 +140,7 @@ def main() -> None:
     except click.exceptions.Abort:
         said = "stopped"
     except click.exceptions.NoArgsIsHelpError as e:
-        click.echo(e.format_message(), err=True)
+        _say(e.format_message())
         sys.exit(2)
     except click.ClickException as e:
         context = getattr(e, "ctx", None)
@@ -135,7 +150,7 @@ def main() -> None:
             UserError(command, what[:1].lower() + what[1:], f"what {command} --help tells", shlex.join(sys.argv[1:]))
         )
     except (_ReaderGoneError, BrokenPipeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: nothing to say at exit
+        _silence(sys.stdout)
         sys.exit(2)
     except OSError as e:
         reason = (e.strerror or str(e)).lower()
@@ -143,7 +158,20 @@ def main() -> None:
             UserError(e.filename or "standard output", "file error", "files that can be read and written", reason)
         )
     except Exception:
-        traceback.print_exc()
+        _say(traceback.format_exc())
         sys.exit(2)
-    click.echo(" ".join(said.splitlines()), err=True)
+    _say(" ".join(said.splitlines()))
     sys.exit(2)
+
+
+def _say(text: str) -> None:
+    """Text on stderr, if anybody reads it."""
+    try:
+        click.echo(text, err=True)
+    except OSError:
+        _silence(sys.stderr)
+
+
+def _silence(stream: TextIO) -> None:
+    """Nobody reads on: what is still to be written is for nobody, also at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

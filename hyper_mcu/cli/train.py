@@ -84,8 +84,8 @@ def command(
     first = override(distill.Config(), "trunk", settings)
     second = override(train.Config(), "personal", settings)
     shape = override(Shape(first=max(len(spec.stages) - 2, 0)), "shape", settings)
-    train.check_shape(spec, shape)
     expected = backbone(reader.BACKBONE)
+    train.check_shape(spec, shape, expected.dimension)
     trunk = distill.Trunk(spec, expected.dimension, 0)
     hgen = None
     if start is not None and start.suffix == ".onnx":
@@ -97,7 +97,7 @@ def command(
         if backbone_sha256 != expected.sha256:
             want, got = (h[:16] for h in (expected.sha256, backbone_sha256))
             raise UserError(start, "generator of another backbone", want, got)
-        hgen = train.grown(found, override(found.shape, "shape", settings))
+        hgen = train.grown(found, override(found.shape, "shape", settings), second.seed)
     elif start is not None:
         checkpoint.load(start, trunk, spec, expected.sha256)
     with cli.status() as progress:

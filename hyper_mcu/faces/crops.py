@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.faces.align import apply, inside, warp_of
-from hyper_mcu.faces.detect import Face, detect, turn
+from hyper_mcu.faces.detect import SIDES, Face, detect, turn
 from hyper_mcu.faces.photo import read_photo
 from hyper_mcu.faces.quality import ENROL_EYES, PROBE_EYES, check_light, check_sharp, check_size, check_whole, size
 from hyper_mcu.faces.select import Purpose, choose
@@ -66,7 +66,12 @@ def _turn_with_a_face(image: NDArray[np.uint8]) -> int:
     """The quarter turn to the left, 1 to 3, that shows the surest face large enough for a probe; 0 where none does."""
     import numpy as np
 
-    faces = [(f.score, turns) for turns in (1, 2, 3) for f in detect(np.rot90(image, turns)) if size(f) >= PROBE_EYES]
+    faces = [
+        (f.score, turns)
+        for turns in (1, 2, 3)
+        for f in detect(np.rot90(image, turns), SIDES[:2])
+        if size(f) >= PROBE_EYES
+    ]
     return max(faces)[1] if faces else 0
 
 

@@ -52,14 +52,14 @@ class Face:
         return (x1 - x0) * (y1 - y0)
 
 
-def detect(image: NDArray[np.uint8]) -> tuple[Face, ...]:
-    """The sure faces of a picture uint8 (H, W, 3) RGB, largest box first."""
+def detect(image: NDArray[np.uint8], sides: tuple[int, ...] = SIDES) -> tuple[Face, ...]:
+    """The sure faces of a picture uint8 (H, W, 3) RGB, largest box first, looked at in those sizes."""
     import numpy as np
     from PIL import Image
 
     picture = Image.fromarray(image)
     rows = np.empty((0, 15), np.float32)  # score, box, landmarks
-    scales = sorted({min(side / max(picture.size), MAX_SCALE) for side in SIDES})
+    scales = sorted({min(side / max(picture.size), MAX_SCALE) for side in sides})
     for i, scale in enumerate(scales):
         if i == 2 and len(rows) and scales[1] * _eyes(rows).max() >= NEAR:
             break

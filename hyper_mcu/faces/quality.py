@@ -67,7 +67,9 @@ def check_light(crop: NDArray[np.uint8], inside: NDArray[np.bool_], where: objec
     dark, bright = np.percentile(luminance(crop)[inside], [5, 95])
     if bright - dark < SPREAD:
         what = "too dark" if bright < 128 else "too bright" if dark > 128 else "without contrast"
-        raise UserError(where, f"face is {what}", f"{SPREAD} grey levels from dark to bright", f"{bright - dark:.0f}")
+        raise UserError(
+            where, f"face is {what}", f"at least {SPREAD} grey levels from dark to bright", int(bright - dark)
+        )
 
 
 def luminance(crop: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -288,6 +288,15 @@ def test_cache_keeps_the_newest_builds_and_what_is_not_its_own(tmp_path: Path, m
     assert left == {place.name, *old[3:], ".build-running", "mine", "x" * 32}
 
 
+@pytest.mark.parametrize("damage", ["harness", "engine.o"])
+def test_half_a_build_in_the_cache_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    place = build(HEADER, TARGETS["host"], taps=False).elf.parent
+    (place / damage).unlink()
+    assert (build(HEADER, TARGETS["host"], taps=False).elf.parent / damage).is_file()
+    assert [p.name for p in place.parent.iterdir()] == [place.name]
+
+
 def test_text_that_was_read_is_what_is_compiled(tmp_path: Path) -> None:
     path = tmp_path / "model.h"
     path.write_text("#error changed since it was read\n")

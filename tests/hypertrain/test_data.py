@@ -124,7 +124,9 @@ def test_another_table_is_not_served_from_the_cache(root: Path, tmp_path: Path) 
     assert np.array_equal(data.load(root, "train.csv", tmp_path / "cache").crops[0], crop(3))
 
 
-def test_people_to_check_on_are_nobody_of_the_training(root: Path, tmp_path: Path) -> None:
+def test_people_to_check_on_are_nobody_of_the_training(tmp_path: Path) -> None:
+    root = tmp_path / "more"
+    data_set(root, {"a.tar": ["ann/train-1", "bob/val-1", "bob/val-2", "cy/val-1"]})
     table = root / "train.csv"
     text = table.read_text()
     data.check_people(data.load(root, "train.csv", tmp_path / "cache"))
@@ -142,6 +144,29 @@ def test_people_to_check_on_are_nobody_of_the_training(root: Path, tmp_path: Pat
         with pytest.raises(UserError) as e:
             data.check_people(data.load(root, "train.csv", tmp_path / "cache"))
         assert str(e.value) == f"train.csv: {said}"
+
+
+def test_too_few_people_to_check_on_are_refused(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as e:
+        data.check_people(data.load(root, "train.csv", tmp_path / "cache"))
+    assert str(e.value) == (
+        "train.csv: too few in split val; "
+        "expected two people, one of them with two images, got 1 people, 1 images at most"
+    )
+
+
+def test_incomplete_row_is_named_by_its_line(root: Path, tmp_path: Path) -> None:
+    with (root / "train.csv").open("a") as f:
+        f.write("x\n")
+    with pytest.raises(UserError) as e:
+        data.load(root, "train.csv", tmp_path / "cache")
+    assert str(e.value) == f"{root}/train.csv line 6: incomplete row; expected a shard and a name, got x"
+
+
+def test_table_with_a_byte_order_mark_is_read(root: Path, tmp_path: Path) -> None:
+    table = root / "train.csv"
+    table.write_text(table.read_text(), encoding="utf-8-sig")
+    assert len(data.load(root, "train.csv", tmp_path / "cache").names) == 4
 
 
 def test_folder_without_a_table_is_no_data_set(tmp_path: Path) -> None:

@@ -53,6 +53,8 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         (("--set", "trunk.steps=1.5"), "--set: trunk.steps; expected int, got 1.5"),
         (("--set", "personal.lr=fast"), "--set: personal.lr; expected float, got fast"),
         (("--set", "personal.steps=-1"), "personal.steps: out of range; expected at least 0, got -1"),
+        (("--set", "trunk.partner=2"), "trunk.partner: out of range; expected a share of 0…1, got 2.0"),
+        (("--set", "shape.dimension=100"), "shape.dimension: not the backbone's; expected 512, got 100"),
         (("--set", "trunk.lr=nan"), "trunk.lr: out of range; expected at least 0, got nan"),
         (("--set", "shape.rank=-2"), "shape.rank: out of range; expected at least -1, got -2"),
         (
