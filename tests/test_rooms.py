@@ -68,16 +68,19 @@ def refused_in_codegen(file: str, i: Import) -> bool:
 
 
 def refused_in_hyper_mcu(file: str, i: Import) -> bool:
-    """No torch at all; hypertrain by two commands, late."""
+    """No torch at all; hypertrain by three commands, late."""
     if under(i.name, "hyper_mcu.hypertrain"):
-        return i.at_once or file not in ("cli/train.py", "cli/eval.py")
+        return i.at_once or file not in ("cli/train.py", "cli/eval.py", "cli/ablate.py")
     return outside(i.name, "hyper_mcu", "numpy", "onnxruntime", "PIL", "pillow_heif", "click", "rich")
 
 
 def refused_in_hypertrain(file: str, i: Import) -> bool:
     """Of the product: the net, the faces and the generator file; nothing of the command."""
     ours = ("codegen", "faces", "generator", "hypertrain")
-    others = ("numpy", "torch", "onnx", "onnxruntime", "cv2", "PIL")
+    others = (
+        "numpy", "torch", "onnx", "onnxruntime", "cv2", "PIL", "sklearn", "scipy", "safetensors", "pyarrow", "pooch",
+        "matplotlib", "rich", "tomli",
+    )  # fmt: skip
     return outside(i.name, *(f"hyper_mcu.{room}" for room in ours), *others)
 
 
