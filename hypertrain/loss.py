@@ -1,4 +1,10 @@
-"""The paper's objective (equations 3 and 6 to 8; their weighted sum is equation 9)."""
+"""The paper's objective (equations 3 and 6 to 9) and the teacher's term, on rows of logits: row = net, column = image.
+
+Every term is a sum over rows divided by `rows` (the number of rows where not given), so that rows can be worked on in
+chunks or shared out over processes: with `rows` = all rows, the chunks' values add up to the whole; with `rows` = all
+rows / processes, the mean over processes is the whole, whatever each one's share is. Labels are whole numbers; a
+negative one means unlabelled (a mixture, an image without identity): it has teacher terms and no BCE terms.
+"""
 
 from __future__ import annotations
 
@@ -6,29 +12,111 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from hyper_mcu.codegen.errors import UserError
+
 
 def targets(enrolled: Tensor, probed: Tensor) -> Tensor:
-    """Y (N, M), equation 3: 1 where enrolled (N,) and probed (M,) identities are the same."""
-    return (enrolled[:, None] == probed[None, :]).float()
+    """Y (N, M), equation 3: 1 where enrolled (N,) and probed (M,) identities are the same and known."""
+    return ((enrolled[:, None] == probed[None, :]) & (enrolled[:, None] >= 0)).float()
 
 
-def weighted_bce(logits: Tensor, y: Tensor, beta: float) -> Tensor:
-    """L_bce, equation 6, as the mean over pairs of logits (N, M), with λ = 1 − β/B of equation 7.
+def known(enrolled: Tensor, probed: Tensor) -> Tensor:
+    """bool (N, M): both identities are known, so that the pair has a BCE term."""
+    return (enrolled[:, None] >= 0) & (probed[None, :] >= 0)
 
-    B, the number of identities a positive competes with, is the ratio of all pairs to the same-person ones. Computed
-    from logits, so that neither logarithm overflows.
+
+def shares(enrolled: Tensor, probed: Tensor) -> Tensor:
+    """Share (N,) of each net's person in the labelled images: n^{i(j)} / M, which is 1/B in a balanced batch.
+
+    enrolled (N,), probed (M,): labels. 0 for an unlabelled net.
     """
-    b = y.numel() / y.sum().clamp(min=1)
-    lam = (1 - beta / b).clamp(0, 1)
-    return (lam * y * F.softplus(-logits) + (1 - lam) * (1 - y) * F.softplus(logits)).mean()
+    return targets(enrolled, probed).sum(1) / (probed >= 0).sum().clamp(min=1)
 
 
-def norm_penalty(theta: Tensor) -> Tensor:
-    """L_norm, equation 8: mean squared norm of the generated weights (N, p)."""
-    return theta.square().sum(1).mean()
+def check_beta(where: str, beta: float, people: int) -> None:
+    """Raises UserError where λ = 1 − β/B leaves 0…1 in a batch of B = `people` (the smallest of the run)."""
+    if not 0 <= beta <= people:
+        raise UserError(where, "λ = 1 − β/B out of range", f"0…{people}, the people of the smallest batch", beta)
 
 
-def similarity(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean squared difference of the student's and the teacher's similarities (N, M): targets for any pair, labelled
-    or not."""
-    return torch.mean((student - teacher).square())
+def weighted_bce(
+    logits: Tensor,
+    y: Tensor,
+    beta: float,
+    share: Tensor | None = None,
+    weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    rows: float | None = None,
+) -> Tensor:
+    """L_bce, equation 6: the sum over images and mean over nets of the BCE weighted by λ_j = 1 − β·share_j.
+
+    logits, y (N, K) with y 0 or 1; share (N,): see `shares`; weight (N, K): what a computed pair counts for (see
+    `pairs`); mask bool (N, K): False leaves a pair out (a net's own enrolment photo, an unlabelled image).
+
+    λ of equation 7 for n^i images of a person among M: β = 1 is to balance the classes, so the n positives of a row
+    weigh as much as its M − n negatives: λn = (1 − λ)(M − n), hence λ = 1 − n/M; and n/M = 1/B where every person has
+    the same n. β scales that term as in equation 7. Clamped to 0…1, which `check_beta` makes needless where balanced.
+    The share is that of the whole row, also where only some of its pairs are computed or counted.
+    """
+    if share is None:  # train.py: the mean over pairs, B from the pairs themselves
+        lam = (1 - beta * y.sum().clamp(min=1) / y.numel()).clamp(0, 1)
+        return _bce(logits, lam * y, (1 - lam) * (1 - y)).mean()
+    lam = (1 - beta * share.float()).clamp(0, 1)[:, None]
+    pairs = _bce(logits, lam * y, (1 - lam) * (1 - y))
+    if weight is not None:
+        pairs = pairs * weight
+    if mask is not None:
+        pairs = torch.where(mask, pairs, 0.0)
+    return pairs.sum() / (len(pairs) if rows is None else rows)
+
+
+def _bce(logits: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+    """−positive·log σ(z) − negative·log(1 − σ(z)) in float32: −log σ(z) = softplus(−z) overflows for no z."""
+    z = logits.float()
+    return positive * F.softplus(-z) + negative * F.softplus(z)
+
+
+def norm_penalty(theta: Tensor, rows: float | None = None) -> Tensor:
+    """L_norm, equation 8: mean squared norm of the generated weights (N, params)."""
+    return theta.float().square().sum() / (len(theta) if rows is None else rows)
+
+
+def similarity(student: Tensor, teacher: Tensor, weight: Tensor | None = None, rows: float | None = None) -> Tensor:
+    """Teacher term on cosines (N, K): mean squared difference, of any pair, labelled or not.
+
+    weight (N, K): as in `weighted_bce`; a row's mean is over its weights, which add up to the whole row.
+    """
+    return _mean((student.float() - teacher.float()).square(), weight, rows)
+
+
+def soft_bce(
+    logits: Tensor,
+    teacher: Tensor,
+    threshold: float,
+    temperature: float,
+    weight: Tensor | None = None,
+    rows: float | None = None,
+) -> Tensor:
+    """Teacher term on logits (N, K): mean BCE with the target σ((C − threshold)/temperature), C the teacher's cosine.
+
+    Least, the targets' own entropy, where the logits are (C − threshold)/temperature. weight: as in `similarity`.
+    """
+    p = torch.sigmoid((teacher.float() - threshold) / temperature)
+    return _mean(_bce(logits, p, 1 - p), weight, rows)
+
+
+def _mean(pairs: Tensor, weight: Tensor | None, rows: float | None) -> Tensor:
+    """Mean over the rows of the weighted mean of each."""
+    if weight is None:
+        each = pairs.mean(1)
+    else:
+        each = (pairs * weight).sum(1) / weight.sum(1).clamp(min=torch.finfo(torch.float32).tiny)
+    return each.sum() / (len(each) if rows is None else rows)
+
+
+def total(
+    bce: Tensor, norm: Tensor, alpha_norm: float, teacher: Tensor | None = None, alpha_teacher: float = 0.0
+) -> Tensor:
+    """L = L_bce + α_norm·L_norm, equation 9, and the teacher's term where there is one."""
+    both = bce + alpha_norm * norm
+    return both if teacher is None else both + alpha_teacher * teacher

@@ -1,0 +1,178 @@
+"""Which images a step sees: people × photos, drawn uniformly or inside K-means clusters of people (KCS, section IV-C).
+
+All draws are pure functions of the seed, the step and what they are for: nothing has to be restored to go on, and all
+processes draw the same.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hyper_mcu.codegen.errors import UserError
+
+Rows = NDArray[np.int64]
+
+
+def rng(seed: int, step: int, purpose: str) -> np.random.Generator:
+    """The generator of one draw of one step. Another purpose is another stream: draws do not repeat each other."""
+    return np.random.default_rng((seed, step, zlib.crc32(purpose.encode())))
+
+
+@dataclass(frozen=True)
+class Album:
+    """The images of each person: those of person i are rows[first[i] : first[i + 1]].
+
+    rows int64 (I,); first int64 (P + 1,); names (P,), sorted.
+    """
+
+    rows: Rows
+    first: Rows
+    names: NDArray[np.str_]
+
+    @property
+    def counts(self) -> Rows:
+        """Images of each person (P,)."""
+        return np.diff(self.first)
+
+    def of(self, person: int) -> Rows:
+        """Images of a person."""
+        return self.rows[self.first[person] : self.first[person + 1]]
+
+
+def album(identity: NDArray[np.str_], index: Rows) -> Album:
+    """The people of the images `index` (I,), of whose data set `identity` (N,) is; raises UserError where one has no
+    name."""
+    names, person = np.unique(identity[index], return_inverse=True)
+    if len(names) == 0 or names[0] == "":
+        raise UserError("training images", "image without identity", "a name", "none")
+    order = np.argsort(person, kind="stable")
+    return Album(np.asarray(index)[order], np.searchsorted(person[order], np.arange(len(names) + 1)), names)
+
+
+def mean_embeddings(
+    people: Album, embeddings: NDArray[np.floating], dimension: int, chunk: int = 1 << 14
+) -> NDArray[np.float32]:
+    """Unit mean (P, dimension) of each person's embeddings (N, 2, D), the leading `dimension` numbers; reads about
+    `chunk` images at a time, so that a memory map may be larger than the memory."""
+    out = np.empty((len(people.names), dimension), np.float32)
+    start = 0
+    while start < len(out):
+        stop = max(start + 1, int(np.searchsorted(people.first, people.first[start] + chunk, "right")) - 1)
+        part = embeddings[people.rows[people.first[start] : people.first[stop]], :, :dimension].mean(
+            1, dtype=np.float32
+        )
+        out[start:stop] = np.add.reduceat(part, people.first[start:stop] - people.first[start], axis=0)
+        start = stop
+    return out / np.linalg.norm(out, axis=1, keepdims=True).clip(min=1e-12)
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """K-means of people. label int64 (P,): the cluster of each; near int64 (K, K): for each cluster all of them, by
+    the cosine of their centres, itself first."""
+
+    label: Rows
+    near: Rows
+
+
+def cluster(means: NDArray[np.float32], clusters: int, seed: int, where: str = "hyper.clusters") -> Clusters:
+    """K-means of unit mean embeddings (P, d) into K = `clusters` (the paper's 150).
+
+    One thread, so that sums are rounded the same in every run; another machine may still round otherwise: give the
+    labels of one process to the others. 85,000 people of 512 numbers take about half a minute. Raises UserError, which
+    names `where`, for more clusters than people.
+    """
+    from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # ships no types
+
+    if not 1 <= clusters <= len(means):
+        raise UserError(where, "K-means clusters", f"1 to {len(means)}, the people to train on", clusters)
+    with threadpool_limits(1):
+        found = KMeans(clusters, n_init=1, max_iter=50, random_state=seed).fit(means)
+    return from_labels(means, found.labels_.astype(np.int64), clusters)
+
+
+def from_labels(means: NDArray[np.float32], label: Rows, clusters: int) -> Clusters:
+    """The clusters of people that are labelled already (by another process, in a checkpoint). A cluster that nobody is
+    in is near to none."""
+    centres = np.zeros((clusters, means.shape[1]))
+    np.add.at(centres, label, means)
+    centres /= np.linalg.norm(centres, axis=1, keepdims=True).clip(min=1e-12)
+    cosine = centres @ centres.T
+    np.fill_diagonal(cosine, 2)  # itself first, whatever the rounding
+    return Clusters(label, np.argsort(-cosine, axis=1, kind="stable"))
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Draws the images of a step from an album: `photos` of each of so many people.
+
+    unbalanced: a person with fewer photos gives all of them, n^i, once, and more people fill the batch up to the same
+    number of images; else a person's photos are repeated, each about equally often. clusters: for KCS after
+    `cluster_start` steps; None draws all people uniformly.
+    """
+
+    album: Album
+    photos: int
+    seed: int
+    unbalanced: bool = False
+    clusters: Clusters | None = None
+    cluster_start: int = 0
+
+    def check(self, people: int, where: str = "hyper") -> None:
+        """Raises UserError where the album is too small for batches of so many people."""
+        have = len(self.album.names)
+        if people > have:
+            raise UserError(f"{where}.people", "people of the largest batch", f"at most the {have} there are", people)
+        images = int(np.minimum(self.album.counts, self.photos).sum())
+        if self.unbalanced and people * self.photos > images:
+            got = f"{people} people × {self.photos} photos"
+            raise UserError(f"{where}.people", "largest batch", f"at most the {images} images there are", got)
+
+    def rows(self, step: int, people: int) -> Rows:
+        """Images int64 (people·photos,) of a step from 1, person by person."""
+        budget = people * self.photos
+        draw = rng(self.seed, step, "people")
+        if not self.unbalanced:
+            chosen = self._people(draw, step, people)
+            return np.concatenate([np.resize(draw.permutation(self.album.of(i)), self.photos) for i in chosen])
+        chosen = self._people(draw, step, min(budget, len(self.album.names)))
+        ends = np.minimum(self.album.counts[chosen], self.photos).cumsum()
+        chosen = chosen[: np.searchsorted(ends, budget) + 1]
+        return np.concatenate([draw.permutation(self.album.of(i))[: self.photos] for i in chosen])[:budget]
+
+    def _people(self, draw: np.random.Generator, step: int, count: int) -> Rows:
+        """Distinct people in random order; with KCS those of one cluster, then of the clusters nearest to it."""
+        if self.clusters is None or step <= self.cluster_start:
+            return draw.choice(len(self.album.names), count, replace=False)
+        label = self.clusters.label
+        near, found, left = self.clusters.near[label[draw.integers(len(label))]], [], count
+        for k in near:  # a cluster is drawn in proportion to its size, as that of a random person
+            members = np.flatnonzero(label == k)
+            found.append(draw.permutation(members)[:left])
+            left -= len(found[-1])
+            if left <= 0:
+                break
+        return np.concatenate(found)
+
+
+def epoch_rows(count: int, batch: int, seed: int, step: int) -> Rows:
+    """Batch (batch,) of step 1, 2, … from 0…count − 1: epoch after epoch without replacement, a new order each."""
+    position, parts, left = (step - 1) * batch, [], batch
+    while left:
+        epoch, offset = divmod(position, count)
+        parts.append(_order(count, seed, epoch)[offset : offset + left])
+        position, left = position + len(parts[-1]), left - len(parts[-1])
+    return np.concatenate(parts)
+
+
+@lru_cache(maxsize=2)
+def _order(count: int, seed: int, epoch: int) -> Rows:
+    order = rng(seed, epoch, "epoch").permutation(count)
+    order.setflags(write=False)
+    return order
