@@ -19,10 +19,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from hyper_mcu.codegen import files
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.codegen.netspec import from_json
+from hyper_mcu.codegen.netspec import RUN_TIME_NORMS, NetSpec, Tensor, from_json
 from hyper_mcu.generator import FORMAT
 from hyper_mcu.hypertrain.hgen import HGen, Shape
 from hyper_mcu.hypertrain.net import EPS
+from hyper_mcu.hypertrain.qat import Quantiser
 
 OPSET, IR = 20, 9  # Gelu and LayerNormalization as single operators; read by onnxruntime ≥ 1.17
 
@@ -33,6 +34,7 @@ class _Graph:
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
+        self.halves: dict[str, str] = {}
 
     def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
         out = f"n{len(self.nodes)}"
@@ -43,9 +45,19 @@ class _Graph:
         self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
         return name
 
+    def number(self, value: float) -> str:
+        return self.constant(f"number {value}", np.float32(value))
+
+    def sizes(self, *value: int) -> str:
+        """A shape, axes or bounds, as the operators want them."""
+        return self.constant(f"sizes {value}", np.array(value, np.int64))
+
     def half(self, name: str, value: torch.Tensor) -> str:
         """A float32 value whose stored initialiser is float16."""
-        return self.op("Cast", self.constant(name, value.detach().numpy().astype(np.float16)), to=TensorProto.FLOAT)
+        if name not in self.halves:
+            stored = self.constant(name, value.detach().numpy().astype(np.float16))
+            self.halves[name] = self.op("Cast", stored, to=TensorProto.FLOAT)
+        return self.halves[name]
 
     def linear(self, name: str, x: str, layer: torch.nn.Module) -> str:
         """x·Wᵀ + b of a torch Linear whose parameters are stored under its name."""
@@ -53,64 +65,149 @@ class _Graph:
         bias = [self.half(f"{name}.bias", p["bias"])] if "bias" in p else []
         return self.op("Gemm", x, self.half(f"{name}.weight", p["weight"]), *bias, transB=1)
 
+    def normalised(self, name: str, x: str, norm: torch.nn.Module) -> str:
+        """LayerNorm over the last axis."""
+        gain, lift = (self.half(f"{name}.{k}", p) for k, p in norm.named_parameters())
+        return self.op("LayerNormalization", x, gain, lift, axis=-1, epsilon=1e-5)
+
+    def slice(self, x: str, start: int, stop: int) -> str:
+        """Columns start…stop − 1 of x (N, …)."""
+        return self.op("Slice", x, self.sizes(start), self.sizes(stop), self.sizes(1))
+
 
 def build(hgen: HGen) -> onnx.GraphProto:
-    """The graph of `HGen.forward`; initialisers carry the names of the torch state."""
-    g, spec = _Graph(), hgen.spec
-    h = "embedding"
-    for i, (linear, norm) in enumerate(zip(hgen.hidden, hgen.norms, strict=True)):
-        h = g.linear(f"hidden.{i}", h, linear)
-        gain, lift = (g.half(f"norms.{i}.{k}", p) for k, p in norm.named_parameters())
-        h = g.op("Gelu", g.op("LayerNormalization", h, gain, lift, axis=-1, epsilon=1e-5))
-    count = g.op("Shape", "embedding", start=0, end=1)
-    one = g.constant("one", np.float32(1))
-    parts = []
-    for t in spec.tensors:
-        where, what = t.name.split(".")
-        key = where.removeprefix("stage")
-        v = g.half(f"theta0.{t.name}", hgen.theta0[t.offset : t.offset + t.size].reshape(1, t.size))
-        if where != "head" and what == "weight":
-            rows = g.constant(f"{t.name}.cout", np.array([0, t.shape[0], -1], np.int64))
-        if where == "head" and what == "weight":
-            v = g.op("Add", v, g.linear("head", h, hgen.head))
-            v = g.op("Add", v, g.op("Gemm", "embedding", g.half("linear", hgen.linear), transB=1))
-        elif key in hgen.scale and what == "weight":
-            gain = g.op("Add", g.linear(f"scale.{key}", h, hgen.scale[key]), one)
-            gain = g.op("Reshape", gain, rows)
-            v = g.op("Mul", g.op("Reshape", v, rows), gain)
-            if key in hgen.up:
-                inner = g.linear(f"down.{key}", h, hgen.down[key]) if key in hgen.down else h
-                low = g.linear(f"up.{key}", inner, hgen.up[key])
-                v = g.op("Add", v, g.op("Reshape", low, rows))
-        elif key in hgen.scale:
-            v = g.op("Add", v, g.linear(f"shift.{key}", h, hgen.shift[key]))
-        if where != "head":
-            mean, var = hgen.stats.of(int(key))
-            if what == "weight":
-                g.constant(f"stats.mean{key}", mean.numpy())
-                g.constant(f"stats.var{key}", var.numpy())
-                eps = g.constant("epsilon", np.float32(EPS))
-                inv = g.op("Reciprocal", g.op("Sqrt", g.op("Add", f"stats.var{key}", eps)))
-                inv_of = g.op("Reshape", inv, g.constant(f"{t.name}.inv", np.array([1, t.shape[0], 1], np.int64)))
-                v = g.op("Mul", g.op("Reshape", v, rows), inv_of)
-            else:
-                v = g.op("Sub", v, g.op("Mul", f"stats.mean{key}", inv))
-        size = g.constant(f"{t.name}.size", np.array([t.size], np.int64))
-        flat = g.op("Reshape", v, g.constant(f"{t.name}.flat", np.array([-1, t.size], np.int64)))
-        parts.append(g.op("Expand", flat, g.op("Concat", count, size, axis=0)))
-    g.nodes.append(helper.make_node("Concat", parts, ["theta"], axis=1))
+    """The graph of `HGen.forward`; initialisers carry the names of the torch state. Raises UserError for a
+    normalisation that no weights can hold."""
+    g, spec, shape = _Graph(), hgen.spec, hgen.shape
+    if spec.norm in RUN_TIME_NORMS:
+        folds = "one that folds into the weights (none, weight-standardised, train-statistics)"
+        raise UserError(f"netspec {spec.id}", "no generator for normalisation at run time", folds, spec.norm)
+    e = g.slice("embedding", 0, shape.embedding) if shape.embedding < shape.dimension else "embedding"
+    x = _read(g, hgen, e)
+    total = _hidden(g, hgen, x, 0, None)
+    for step in range(1, shape.refine):
+        written = _joined(g, spec, [g.op("Sub", v, b) if b else v for v, b in _write(g, hgen, total, e)])
+        total = g.op("Add", total, _hidden(g, hgen, x, step, written))
+    folded = [_folded(g, hgen, t, v) for t, (v, _) in zip(spec.tensors, _write(g, hgen, total, e), strict=True)]
+    g.nodes.append(helper.make_node("Identity", [_joined(g, spec, folded)], ["theta"]))
     return helper.make_graph(
         g.nodes,
         "hyper-mcu generator",
-        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["N", hgen.shape.dimension])],
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["N", shape.dimension])],
         [helper.make_tensor_value_info("theta", TensorProto.FLOAT, ["N", spec.params])],
         list(g.constants.values()),
     )
 
 
+def _read(g: _Graph, hgen: HGen, first: str) -> str:
+    """`Reader.forward`: what the hidden layers read; first: the embedding."""
+    shape, reader = hgen.shape, hgen.reader
+    parts, start = [first], shape.embedding
+    for i, size in enumerate(shape.layers):
+        part = g.slice("embedding", start, start + size)
+        parts.append(g.normalised(f"reader.norms.{i}", part, reader.norms[i]))
+        start += size
+    if not reader.convs:
+        return g.op("Concat", *parts, axis=1) if shape.layers else first
+    tokens = g.op("Reshape", "embedding", g.sizes(0, shape.tokens, shape.embedding))
+    x = g.op("Transpose", g.normalised("reader.norms.0", tokens, reader.norms[0]), perm=[0, 2, 1])
+    for i, conv in enumerate(reader.convs):
+        weight, bias = (g.half(f"reader.convs.{i}.{k}", p) for k, p in conv.named_parameters())
+        x = g.op("Conv", g.op("Gelu", x) if i else x, weight, bias, strides=[2], pads=[1, 1])
+    return g.op("Add", first, g.op("Squeeze", x, g.sizes(2)))
+
+
+def _hidden(g: _Graph, hgen: HGen, x: str, step: int, written: str | None) -> str:
+    """`HGen._hidden`."""
+    for i, (linear, norm) in enumerate(zip(hgen.hidden, hgen.norms, strict=True)):
+        x = g.linear(f"hidden.{i}", x, linear)
+        if i == 0 and hgen.shape.refine > 1:
+            x = g.op("Add", x, g.op("Gather", g.half("step", hgen.step), g.sizes(step)))
+            if written is not None:
+                seen = g.op("Gemm", written, g.half("projection", hgen.projection), transB=1)
+                square = g.op("ReduceSum", g.op("Mul", seen, seen), g.sizes(1), keepdims=1)
+                length = g.op("Sqrt", g.op("Add", g.number(1), square))
+                x = g.op("Add", x, g.linear("note", g.op("Div", seen, length), hgen.note))
+        x = g.op("Gelu", g.normalised(f"norms.{i}", x, norm))
+    return x
+
+
+def _write(g: _Graph, hgen: HGen, h: str, e: str) -> list[tuple[str, str]]:
+    """`HGen._write`: for each tensor what is written and its part of the base ("" where that is zero), both (N, size)
+    or (1, size)."""
+    out = []
+    for t in hgen.spec.tensors:
+        where, what = t.name.split(".")
+        key, base, changes = where.removeprefix("stage"), "", list[str]()
+        if t.offset < len(hgen.theta0):
+            base = g.half(f"theta0.{t.name}", hgen.theta0[t.offset : t.offset + t.size].reshape(1, t.size))
+            changes.append(base)
+        if what == "bias" and key in hgen.shift:
+            changes.append(g.linear(f"shift.{key}", h, hgen.shift[key]))
+        elif key == "head" and what == "weight":
+            changes.append(g.linear("head", h, hgen.head))
+            if hgen.linear is not None:
+                changes.append(g.op("Gemm", e, g.half("linear", hgen.linear), transB=1))
+        elif what == "weight":
+            if key in hgen.scale:
+                gain = g.op("Add", g.linear(f"scale.{key}", h, hgen.scale[key]), g.number(1))
+                changes[0] = _by_channel(g, t, base, "Mul", gain)
+            if key in hgen.up:
+                inner = g.linear(f"down.{key}", h, hgen.down[key]) if key in hgen.down else h
+                changes.append(g.linear(f"up.{key}", inner, hgen.up[key]))
+        v = changes[0]
+        for change in changes[1:]:
+            v = g.op("Add", v, change)
+        out.append((v, base))
+    return out
+
+
+def _by_channel(g: _Graph, t: Tensor, v: str, kind: str, factor: str) -> str:
+    """v (N, size) of a weight tensor with an operation by factors (N, cout) or (1, cout)."""
+    rows = g.op("Reshape", v, g.sizes(0, t.shape[0], -1))
+    return _flat(g, t, g.op(kind, rows, g.op("Reshape", factor, g.sizes(-1, t.shape[0], 1))))
+
+
+def _flat(g: _Graph, t: Tensor, v: str) -> str:
+    return g.op("Reshape", v, g.sizes(-1, t.size))
+
+
+def _folded(g: _Graph, hgen: HGen, t: Tensor, v: str) -> str:
+    """One tensor (N, size) or (1, size) with the normalisation folded in, as `net.fold` does."""
+    where, what = t.name.split(".")
+    if where == "head" or hgen.spec.norm == "none" or (hgen.spec.norm, what) == ("weight-standardised", "bias"):
+        return v
+    if hgen.spec.norm == "weight-standardised":
+        rows = g.op("Reshape", v, g.sizes(0, t.shape[0], -1))
+        centred = g.op("Sub", rows, g.op("ReduceMean", rows, g.sizes(2), keepdims=1))
+        square = g.op("ReduceMean", g.op("Mul", centred, centred), g.sizes(2), keepdims=1)
+        length = g.op("Sqrt", g.op("Mul", g.op("Add", square, g.number(EPS)), g.number(t.size // t.shape[0])))
+        return _flat(g, t, g.op("Div", centred, length))
+    key = where.removeprefix("stage")
+    mean, var = hgen.stats.of(int(key))
+    g.constant(f"stats.mean{key}", mean.numpy()), g.constant(f"stats.var{key}", var.numpy())
+    inverse = g.op("Reciprocal", g.op("Sqrt", g.op("Add", f"stats.var{key}", g.number(EPS))))
+    if what == "weight":
+        return _by_channel(g, t, v, "Mul", inverse)
+    return g.op("Sub", v, g.op("Mul", f"stats.mean{key}", inverse))
+
+
+def _joined(g: _Graph, spec: NetSpec, parts: list[str]) -> str:
+    """θ (N, params) of its tensors, each (N, size) or (1, size)."""
+    count = g.op("Shape", "embedding", start=0, end=1)
+    full = [
+        g.op("Expand", v, g.op("Concat", count, g.sizes(t.size), axis=0))
+        for t, v in zip(spec.tensors, parts, strict=True)
+    ]
+    return g.op("Concat", *full, axis=1)
+
+
 def save(hgen: HGen, path: Path, metadata: dict[str, object]) -> None:
-    """Writes the generator. `metadata`: backbone, backbone_sha256, scales, threshold, fmr, fnmr,
-    rates_on, trained (see hyper_mcu.generator for their meaning)."""
+    """Writes the generator; raises UserError where it is none that enrolment can use.
+
+    metadata: backbone, backbone_sha256, scales, threshold, fmr, fnmr, rates_on (see hyper_mcu.generator for their
+    meaning), trained, and qat: whether the scales are learned ones.
+    """
     model = helper.make_model(build(hgen), opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)
     model.producer_name = "hyper-mcu"
     fixed = {
@@ -131,12 +228,16 @@ def restore(path: Path) -> tuple[HGen, dict[str, str]]:
     try:
         model = onnx.load(str(path), load_external_data=False)
         meta = {p.key: p.value for p in model.metadata_props}
-        hgen = HGen(from_json(meta["netspec"]), Shape(**json.loads(meta["shape"])))
+        shape = json.loads(meta["shape"])
+        hgen = HGen(from_json(meta["netspec"]), Shape(**{**shape, "layers": tuple(shape.get("layers", ()))}))
         constants = {i.name: numpy_helper.to_array(i).astype(np.float32) for i in model.graph.initializer}
         stored = {name: torch.from_numpy(value) for name, value in constants.items()}
         state = {k: stored[k] for k in hgen.state_dict() if k != "theta0"}
-        state["theta0"] = torch.cat([stored[f"theta0.{t.name}"].flatten() for t in hgen.spec.tensors])
+        shared = [t for t in hgen.spec.tensors if t.offset < len(hgen.theta0)]
+        state["theta0"] = torch.cat([torch.zeros(0), *(stored[f"theta0.{t.name}"].flatten() for t in shared)])
         hgen.load_state_dict(state)
+        if meta.get("qat") == "true":
+            hgen.quantiser = Quantiser(hgen.spec, np.array(json.loads(meta["scales"]), np.float32))
     except UserError:
         raise
     except Exception as e:  # protobuf and torch have their own exception types for a damaged file
