@@ -23,7 +23,7 @@ from hyper_mcu.codegen.quantize import _head as quantize_head
 from hyper_mcu.hypertrain.net import pad_same, shuffle
 
 INT32_MIN = -(2**31)
-EXACT_SHIFT = 12  # the largest right shift that requantisation in float64 gets exactly right: see `requantise_relu`
+EXACT_SHIFT = 13  # the largest right shift that requantisation in float64 gets exactly right: see `requantise_relu`
 
 
 @dataclass(frozen=True)
@@ -238,15 +238,15 @@ def requantise_relu(acc: Tensor, q: Convs) -> Tensor:
 
     r = (a·m + 2^30) >> 31, then (r + 2^(s−1)) >> s, reaches k exactly where a·m/2^(31+s) + ½ + 2^−(s+1) does (no last
     term at s = 0), so that one floor does for two roundings. In float64 that sum is off by less than 1.5·2^−45 below
-    256, where it counts, and exact values lie a multiple of 2^−(31+s) apart: moved up by half of that, none is taken
-    across a whole number where s ≤ 12.
+    256, where it counts. Exact ones lie on multiples of 2^−(31+s): where s ≤ 13, none but a whole number is so near to
+    one, and then a·m is a multiple of 2^30 below 2^(39+s), which float64 holds.
     """
     m, s = q.multiplier[:, :, None, None], q.shift[:, :, None, None]
     if int(s.max()) > EXACT_SHIFT:
         a = acc.long().clamp_(min=0).mul_(m).add_(2**30).bitwise_right_shift_(torch.tensor(31))
         return a.add_((1 << s) >> 1).bitwise_right_shift_(s).clamp_(max=255).float()
     unit = (1 << s).double().reciprocal()  # 2^−s, exactly
-    half = 0.5 + torch.where(s > 0, unit / 2, 0.0) + unit * 2.0**-32
+    half = 0.5 + torch.where(s > 0, unit / 2, 0.0)
     return acc.double().mul_(m * unit * 2.0**-31).add_(half).floor_().clamp_(0, 255).float()
 
 
