@@ -1,19 +1,31 @@
 """f in torch: the float network that a θ describes, laid out by a NetSpec.
 
-Every stage is ReLU(norm(conv(x, w)) + b). With norm "train-statistics" the normalisation is (x − μ)/σ with channel
-statistics of the training set that all people share; it has no parameters and folds into w and b (`fold`).
+Every stage is ReLU(norm(conv(x, w)) + b). The norm has no parameters (`NetSpec.norm`): "train-statistics" and
+"weight-standardised" fold into w and b (`fold`), "instance" and "pixel-channel" are computed where f runs
+(`normalise`).
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from typing import Any
+
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F  # noqa: N812 (the name everyone knows)
 from torch import Tensor
 
-from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.codegen.netspec import Add, Conv, NetSpec, Stage
+from hyper_mcu.codegen.netspec import RUN_TIME_NORMS, Add, Conv, NetSpec, Stage
 
-EPS = 1e-5  # added to the variance, as in batch normalisation
+EPS = 1e-5  # added to every variance, as in batch normalisation
+# By which standardised weights are multiplied: ReLU leaves a unit normal with a variance of (1 − 1/π)/2, and weights
+# without a mean pass on nothing but variance (Brock et al., "Characterizing signal propagation to close the
+# performance gap in unnormalized ResNets", ICLR 2021).
+GAIN = math.sqrt(2 / (1 - 1 / math.pi))
+MOMENTUM = 0.02  # share of a batch in the running statistics
+
+Moments = Mapping[int, tuple[Tensor, Tensor]]  # mean and variance (cout,) of a stage's convolution, by its index
 
 
 def he_init(spec: NetSpec, generator: torch.Generator) -> Tensor:
@@ -46,15 +58,35 @@ def shuffle(x: Tensor, groups: int) -> Tensor:
     return x if groups == 1 else x.unflatten(1, (groups, -1)).transpose(1, 2).flatten(1, 2)
 
 
+def normalise(spec: NetSpec, y: Tensor) -> Tensor:
+    """y (..., C, H, W) with the normalisation that is computed where f runs, each sample by itself: "instance" each
+    channel over its pixels, "pixel-channel" each pixel over its channels; else as it is."""
+    if spec.norm not in RUN_TIME_NORMS:
+        return y
+    over = (-2, -1) if spec.norm == "instance" else (-3,)
+    var, mean = torch.var_mean(y, over, correction=0, keepdim=True)
+    return (y - mean) * (var + EPS).rsqrt()
+
+
+def standardise(weight: Tensor) -> Tensor:
+    """Weights (..., cout, k, k, cin/groups) of no mean and of variance GAIN²/fan-in for every output channel; one
+    weight alone, which has no spread, as it is."""
+    over, fan_in = (-3, -2, -1), math.prod(weight.shape[-3:])
+    if fan_in == 1:
+        return weight
+    var, mean = torch.var_mean(weight, over, correction=0, keepdim=True)
+    return (weight - mean) * GAIN * (var * fan_in + EPS).rsqrt()
+
+
 class Statistics(torch.nn.Module):
-    """Channel means and variances of every Conv stage, shared by all people; running averages while training."""
+    """Channel means and variances of every Conv stage, shared by all people; running averages while training.
+
+    Empty where the normalisation is another one than "train-statistics".
+    """
 
     def __init__(self, spec: NetSpec) -> None:
-        """Raises UserError for a NetSpec with another normalisation: this is the one that training has."""
         super().__init__()
-        if spec.norm != "train-statistics":
-            raise UserError(spec.id, "normalisation that training does not have", "train-statistics", spec.norm)
-        for s in spec.stages:
+        for s in spec.stages if spec.norm == "train-statistics" else ():
             if isinstance(s.layer, Conv):
                 self.register_buffer(f"mean{s.index}", torch.zeros(s.layer.cout))
                 self.register_buffer(f"var{s.index}", torch.ones(s.layer.cout))
@@ -62,6 +94,18 @@ class Statistics(torch.nn.Module):
     def of(self, index: int) -> tuple[Tensor, Tensor]:
         """(mean, variance) of a stage, each (cout,)."""
         return self.get_buffer(f"mean{index}"), self.get_buffer(f"var{index}")
+
+    @torch.no_grad()
+    def update(self, moments: Moments, share: float = MOMENTUM) -> None:
+        """Moves towards what was observed, by that share of the way."""
+        for index, observed in moments.items():
+            for running, seen in zip(self.of(index), observed, strict=True):
+                running.lerp_(seen.to(running), share)
+
+    @torch.no_grad()
+    def calibrate(self, spec: NetSpec, theta: Tensor, x: Tensor) -> None:
+        """Sets them, stage after stage, to what one net θ (params,), not folded, shows on images x (M, 3, H, W)."""
+        features(spec, theta, self, x, training=True, momentum=1.0)
 
 
 def features(
@@ -73,28 +117,68 @@ def features(
     training: bool,
     stop: int | None = None,
     start: int = 0,
+    momentum: float = MOMENTUM,
+    synchronise: bool = False,
 ) -> Tensor:
-    """The last map of one shared net θ (params,) on images x (M, C, H, W): (M, C', H', W').
+    """The last map of one shared net θ (params,), not folded, on images x (M, C, H, W): (M, C', H', W').
 
-    `training`: normalise by the batch and update `stats`; else by `stats`. `start`, `stop`: run only those stages; x is
-    then the input of stage `start` (a range that crosses an Add must hold its branch).
+    `training`: normalise by the batch and update `stats`; else by `stats`. `synchronise`: the batch is that of all
+    processes of the default group, which then call this together. `start`, `stop`: run only those stages; x is then the
+    input of stage `start` (a range that crosses an Add must hold its branch).
     """
     named, maps = split(spec, theta), dict[int, Tensor]()
     for s in spec.stages[start:stop]:
         if isinstance(s.layer, Add):
             x = x + maps[s.layer.of]
         else:
-            c = s.layer
-            w = named[f"stage{s.index}.weight"].permute(0, 3, 1, 2)
-            same = c.stride == 1 and c.pad == "same"
-            x = x if same or c.pad == "valid" else pad_same(x, s)
-            x = F.conv2d(x, w, None, c.stride, c.k // 2 if same else 0, 1, c.groups)
-            mean, var = stats.of(s.index)
-            x = F.batch_norm(x, mean, var, None, named[f"stage{s.index}.bias"], training, 0.02, EPS)
+            c, w, b = s.layer, named[f"stage{s.index}.weight"], named[f"stage{s.index}.bias"]
+            w = (standardise(w) if spec.norm == "weight-standardised" else w).permute(0, 3, 1, 2)
+            symmetric = c.stride == 1 and c.pad == "same"
+            x = x if symmetric or c.pad == "valid" else pad_same(x, s)
+            x = F.conv2d(x, w, None, c.stride, c.k // 2 if symmetric else 0, 1, c.groups)
+            if spec.norm != "train-statistics":
+                x = normalise(spec, x) + b[:, None, None]
+            elif training and synchronise:
+                x = _synchronised(x, *stats.of(s.index), b, momentum)
+            else:
+                x = F.batch_norm(x, *stats.of(s.index), None, b, training, momentum, EPS)
             x = F.relu(x) if c.relu else x
         x = shuffle(x, s.shuffle)
         maps[s.index] = x
     return x
+
+
+def _synchronised(x: Tensor, mean: Tensor, var: Tensor, bias: Tensor, momentum: float) -> Tensor:
+    """`F.batch_norm` in training, x (M, C, H, W) being this process's part of the batch."""
+    wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+    count = summed(wide.new_tensor(float(wide.numel() // wide.shape[1])))
+    centre = summed(wide.sum((0, 2, 3))) / count
+    centred = wide - centre[:, None, None]
+    spread = summed(centred.square().sum((0, 2, 3))) / count
+    with torch.no_grad():  # the running variance is the unbiased one, as in batch_norm
+        mean.lerp_(centre.to(mean), momentum)
+        var.lerp_((spread * (count / (count - 1))).to(var), momentum)
+    return (centred * (spread + EPS).rsqrt()[:, None, None] + bias[:, None, None]).to(x.dtype)
+
+
+def summed(x: Tensor) -> Tensor:
+    """Sum of x over all processes, differentiable: the gradient is that of the sum of all their losses."""
+    total: Tensor = _Summed.apply(x)
+    return total
+
+
+class _Summed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        total = grad.contiguous().clone()
+        dist.all_reduce(total)
+        return total
 
 
 def flatten(spec: NetSpec, maps: Tensor) -> Tensor:
@@ -104,13 +188,20 @@ def flatten(spec: NetSpec, maps: Tensor) -> Tensor:
 
 
 def fold(spec: NetSpec, theta: Tensor, stats: Statistics) -> Tensor:
-    """θ (..., params) with the normalisation folded in, w/σ and b − μ/σ: plain convolutions then compute the same."""
+    """θ (..., params) with what folds of the normalisation folded in: plain convolutions then compute the same.
+
+    train-statistics: w/σ and b − μ/σ; weight-standardised: `standardise`; else unchanged.
+    """
+    if spec.norm not in ("train-statistics", "weight-standardised"):
+        return theta
     parts, named = [], split(spec, theta)
     for t in spec.tensors:
         v = named[t.name]
-        if t.name.startswith("stage"):
+        if t.name.startswith("stage") and spec.norm == "train-statistics":
             mean, var = stats.of(int(t.name[5:].split(".")[0]))
             inv = (var + EPS).rsqrt()
             v = v * inv[:, None, None, None] if t.name.endswith("weight") else v - mean * inv
+        elif len(t.shape) == 4:
+            v = standardise(v)
         parts.append(v.flatten(-len(t.shape)))
     return torch.cat(parts, -1)
