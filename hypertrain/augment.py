@@ -11,20 +11,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hyper_mcu.hypertrain.data import CROP
+from hyper_mcu.hypertrain.data import CROP, Crops
 
 SHIFT, TURN, SCALE = 3.0, 4.0, 0.05  # standard deviations: pixels, degrees, relative
 CONTRAST, BRIGHTNESS, COLOUR = 0.15, 20.0, 6.0  # standard deviations: relative, grey levels, grey levels a channel
 
 
 def view(crop: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A random view uint8 (112, 112, 3) of a crop (128, 128, 3): rotated, scaled, shifted, half of them mirrored."""
+    """A random view uint8 (112, 112, 3) of a crop (S, S, 3), S ≥ 112: rotated, scaled, shifted, half of them mirrored.
+
+    Where it looks past the crop's edge, which a margin makes rare, the border is repeated.
+    """
     angle, s = np.deg2rad(TURN * rng.standard_normal()), 1 + SCALE * rng.standard_normal()
     a, b = s * np.cos(angle), s * np.sin(angle)
     m = np.array([[a, -b, 0.0], [b, a, 0.0]])
     if rng.random() < 0.5:
         m[:, 0] *= -1
-    centre = np.array([63.5, 63.5])
+    centre = np.full(2, (crop.shape[0] - 1) / 2)
     m[:, 2] = (CROP - 1) / 2 - m[:, :2] @ centre + np.clip(SHIFT * rng.standard_normal(2), -8, 8)
     return cv2.warpAffine(crop, m, (CROP, CROP), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[return-value]
 
@@ -48,13 +51,13 @@ def relight(images: NDArray[np.uint8], generator: torch.Generator) -> Tensor:
 
 
 def batches(
-    crops: NDArray[np.uint8], order: Iterator[NDArray[np.int64]], seed: int, ahead: int = 2
+    crops: Crops, order: Iterator[NDArray[np.int64]], seed: int, ahead: int = 2
 ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
     """(indices, augmented input) for each index array of `order`, prepared in a thread ahead of their use."""
 
     def prepare(step: int, index: NDArray[np.int64]) -> tuple[NDArray[np.int64], Tensor]:
         rng = np.random.default_rng((seed, step))
-        views = np.stack([view(crops[i], rng) for i in index])
+        views = np.stack([view(c, rng) for c in crops[index]])
         return index, relight(views, torch.Generator().manual_seed(seed * 1_000_003 + step))
 
     with ThreadPoolExecutor(1) as pool:
