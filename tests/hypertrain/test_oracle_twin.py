@@ -16,7 +16,7 @@ from hyper_mcu.codegen import engine, fixedpoint, oracle
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.netspec import Add, Conv, Head, NetSpec
 from hyper_mcu.codegen.presets import preset, same
-from hyper_mcu.codegen.qnet import QNet
+from hyper_mcu.codegen.qnet import QConv, QHead, QNet
 from hyper_mcu.codegen.quantize import quantize
 from hyper_mcu.hypertrain import oracle as twin
 
@@ -142,16 +142,32 @@ def test_scores_are_those_of_each_net(name: str) -> None:
     assert got.tolist() == [n.score(int(v)) for n, v in zip(nets, some, strict=True)]
 
 
-@pytest.mark.parametrize("shifts", [(0, 14), (14, 31)])
-def test_one_floor_equals_two_roundings_right_up_to_each_step(shifts: tuple[int, int]) -> None:
-    """Sums around the steps of the output, where one more or less changes the byte: millions, so that many come within
-    2^−46 of a step, where float64 would not tell."""
-    rng = np.random.default_rng(0)
-    s, k = rng.integers(*shifts, 1 << 21), rng.integers(0, 257, 1 << 21)
-    s[: 1 << 20] = shifts[1] - 1
-    m = rng.integers(2**30, 2**31, 1 << 21)
-    acc = np.ceil((2 * k - 1) * 2.0 ** (30 + s) / m).astype(np.int64) + rng.integers(-1, 2, 1 << 21)
-    acc = acc.clip(-(2**30) + 1, 2**30 - 1)
+def requantised(acc: np.ndarray, m: np.ndarray, s: np.ndarray) -> np.ndarray:
+    """What the twin makes of these sums, each with its own multiplier and shift."""
     q = twin.Convs(torch.zeros(1), torch.zeros(1), torch.from_numpy(m)[None], torch.from_numpy(s)[None])
-    got = twin.requantise_relu(torch.from_numpy(acc).double()[None, :, None, None], q)
-    assert np.array_equal(got.flatten().numpy(), fixedpoint.requantise_relu(acc, m, s))
+    return twin.requantise_relu(torch.from_numpy(acc).double()[None, :, None, None], q).flatten().numpy()
+
+
+def test_one_floor_equals_two_roundings_around_the_steps_of_the_output() -> None:
+    rng = np.random.default_rng(0)
+    s, k, m = rng.integers(0, 14, 1 << 20), rng.integers(0, 257, 1 << 20), rng.integers(2**30, 2**31, 1 << 20)
+    acc = np.ceil((2 * k - 1) * 2.0 ** (30 + s) / m).astype(np.int64) + rng.integers(-1, 2, 1 << 20)
+    assert np.array_equal(requantised(acc, m, s), fixedpoint.requantise_relu(acc, m, s))
+
+
+def test_sums_closer_to_a_step_than_float64_can_tell_are_requantised_in_integers() -> None:
+    acc, m = (
+        np.array(v) for v in ((909551094, 990562491, 463328212), (1648833897, 1977730688, 1812799885))
+    )  # found by search: one floor in float64 gets all three wrong
+    s = np.array([22, 22, 21])
+    assert requantised(acc, m, s).tolist() == fixedpoint.requantise_relu(acc, m, s).tolist() == [166, 217, 186]
+
+
+def test_sums_beyond_float32_are_exact() -> None:
+    spec = NetSpec("wide", (same(1, 3, 1),), Head("dot"), 1, 1)
+    weight, bias = np.array([1, 0, 0], np.int8).reshape(1, 1, 1, 3), np.array([255 << 20], np.int32)
+    one, scale = np.float32(1), np.array([1], np.float32)
+    conv = QConv(weight, bias, np.array([2**30], np.int32), np.array([20], np.uint8), scale, one)
+    net = QNet(spec, (conv,), QHead(np.array([1], np.int8), 0, one))
+    pictures = np.array([127, 128], np.uint8).repeat(3).reshape(2, 1, 1, 3)  # the bias is on a step of the output
+    assert twin.run([net, net], pictures).logits.tolist() == logits([net, net], pictures) == [127, 128]
