@@ -22,7 +22,7 @@ from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.netspec import RUN_TIME_NORMS, NetSpec, Tensor, from_json
 from hyper_mcu.generator import FORMAT
 from hyper_mcu.hypertrain.hgen import HGen, Shape
-from hyper_mcu.hypertrain.net import EPS
+from hyper_mcu.hypertrain.net import EPS, GAIN
 from hyper_mcu.hypertrain.qat import Quantiser
 
 OPSET, IR = 20, 9  # Gelu and LayerNormalization as single operators; read by onnxruntime ≥ 1.17
@@ -175,14 +175,11 @@ def _flat(g: _Graph, t: Tensor, v: str) -> str:
 def _folded(g: _Graph, hgen: HGen, t: Tensor, v: str) -> str:
     """One tensor (N, size) or (1, size) with the normalisation folded in, as `net.fold` does."""
     where, what = t.name.split(".")
-    if where == "head" or hgen.spec.norm == "none" or (hgen.spec.norm, what) == ("weight-standardised", "bias"):
+    norm = hgen.spec.norm
+    if where == "head" or norm == "none":
         return v
-    if hgen.spec.norm == "weight-standardised":
-        rows = g.op("Reshape", v, g.sizes(0, t.shape[0], -1))
-        centred = g.op("Sub", rows, g.op("ReduceMean", rows, g.sizes(2), keepdims=1))
-        square = g.op("ReduceMean", g.op("Mul", centred, centred), g.sizes(2), keepdims=1)
-        length = g.op("Sqrt", g.op("Mul", g.op("Add", square, g.number(EPS)), g.number(t.size // t.shape[0])))
-        return _flat(g, t, g.op("Div", centred, length))
+    if norm == "weight-standardised":
+        return _standardised(g, t, v) if what == "weight" and t.size > t.shape[0] else v
     key = where.removeprefix("stage")
     mean, var = hgen.stats.of(int(key))
     g.constant(f"stats.mean{key}", mean.numpy()), g.constant(f"stats.var{key}", var.numpy())
@@ -190,6 +187,15 @@ def _folded(g: _Graph, hgen: HGen, t: Tensor, v: str) -> str:
     if what == "weight":
         return _by_channel(g, t, v, "Mul", inverse)
     return g.op("Sub", v, g.op("Mul", f"stats.mean{key}", inverse))
+
+
+def _standardised(g: _Graph, t: Tensor, v: str) -> str:
+    """`net.standardise` of a weight tensor (N, size) or (1, size)."""
+    rows, fan_in = g.op("Reshape", v, g.sizes(0, t.shape[0], -1)), t.size // t.shape[0]
+    centred = g.op("Sub", rows, g.op("ReduceMean", rows, g.sizes(2), keepdims=1))
+    var = g.op("ReduceMean", g.op("Mul", centred, centred), g.sizes(2), keepdims=1)
+    length = g.op("Sqrt", g.op("Add", g.op("Mul", var, g.number(fan_in)), g.number(EPS)))
+    return _flat(g, t, g.op("Div", g.op("Mul", centred, g.number(GAIN)), length))
 
 
 def _joined(g: _Graph, spec: NetSpec, parts: list[str]) -> str:

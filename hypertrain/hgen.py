@@ -118,31 +118,16 @@ class HGen(nn.Module):
         self.reader = Reader(shape)
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         self.norms = nn.ModuleList(nn.LayerNorm(w) for w in widths[1:])
-        personal = [s for s in spec.stages[shape.first :] if isinstance(s.layer, Conv)]
-        start = spec.tensors[2 * sum(isinstance(s.layer, Conv) for s in spec.stages[: shape.first])].offset
-        self.theta0 = nn.Parameter(torch.zeros(spec.params if shape.residual else start))
+        shared = sum(isinstance(s.layer, Conv) for s in spec.stages[: shape.first])
+        self.theta0 = nn.Parameter(torch.zeros(spec.params if shape.residual else spec.tensors[2 * shared].offset))
         self.stats = Statistics(spec)
         self.linear = nn.Parameter(torch.zeros(spec.head_size, shape.embedding)) if shape.residual else None
         self.scale, self.shift = nn.ModuleDict(), nn.ModuleDict()
         self.down, self.up = nn.ModuleDict(), nn.ModuleDict()
-        unit = (shape.width * GELU_SQUARE) ** -0.5 / shape.refine  # of weights, for a variance of 1 of what they write
-        for s in personal:
-            c, key, inner = s.layer, str(s.index), shape.rank if shape.rank > 0 else shape.width
-            assert isinstance(c, Conv)
-            self.shift[key] = _zero(nn.Linear(shape.width, c.cout))
-            up = nn.Linear(inner, c.cout * c.taps, bias=not shape.residual)
-            down = nn.Linear(shape.width, inner, bias=False)
-            if shape.residual:
-                self.scale[key], up = _zero(nn.Linear(shape.width, c.cout)), _zero(up)
-            else:
-                down = _normal(down, unit)
-                up = _normal(up, (2 / c.taps) ** 0.5 * (unit if shape.rank < 0 else shape.rank**-0.5))
-            if shape.rank:
-                self.up[key] = up
-            if shape.rank > 0:
-                self.down[key] = down
-        head = nn.Linear(shape.width, spec.head_size)
-        self.head = _zero(head) if shape.residual else _normal(head, (2 / spec.head_size) ** 0.5 * unit)
+        for s in spec.stages[shape.first :]:
+            if isinstance(s.layer, Conv):
+                self._add_heads(str(s.index), s.layer)
+        self.head = self._full(spec.head_size, spec.head_size)
         if spec.head.kind == "dot":
             self.shift["head"] = _zero(nn.Linear(shape.width, 1))
         if shape.refine > 1:
@@ -151,6 +136,30 @@ class HGen(nn.Module):
             self.register_buffer("projection", signs * NOTES**-0.5)  # ±1/8: exact in half precision
             self.note = nn.Linear(NOTES, shape.width, bias=False)
             self.step = nn.Parameter(torch.zeros(shape.refine, shape.width))
+
+    def _add_heads(self, key: str, c: Conv) -> None:
+        """The heads of one Conv stage."""
+        shape, size = self.shape, c.cout * c.taps
+        if shape.residual:
+            self.scale[key] = _zero(nn.Linear(shape.width, c.cout))
+        self.shift[key] = _zero(nn.Linear(shape.width, c.cout))
+        if shape.rank > 0:
+            down, up = (nn.Linear(a, b, bias=False) for a, b in ((shape.width, shape.rank), (shape.rank, size)))
+            if not shape.residual:
+                _normal(down, self._unit())
+            self.down[key] = down
+            self.up[key] = _zero(up) if shape.residual else _normal(up, (2 / c.taps / shape.rank) ** 0.5)
+        elif shape.rank < 0:
+            self.up[key] = self._full(size, c.taps, bias=not shape.residual)
+
+    def _full(self, size: int, fan_in: int, bias: bool = True) -> nn.Linear:
+        """A head for `size` weights: zero, or in the plain form so that they have the variance 2 / fan-in."""
+        head = nn.Linear(self.shape.width, size, bias)
+        return _zero(head) if self.shape.residual else _normal(head, (2 / fan_in) ** 0.5 * self._unit())
+
+    def _unit(self) -> float:
+        """Standard deviation of a head's weights by which what it writes has the variance 1."""
+        return (self.shape.width * GELU_SQUARE) ** -0.5 / self.shape.refine
 
     def base(self) -> Tensor:
         """What the heads' writing is added to, (params,): θ0, and zeros where the plain form has none."""
