@@ -71,7 +71,7 @@ def mean_embeddings(
     return out / np.linalg.norm(out, axis=1, keepdims=True).clip(min=1e-12)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Clusters:
     """K-means of people. label int64 (P,): the cluster of each; near int64 (K, K): for each cluster all of them, by
     the cosine of their centres, itself first."""
@@ -79,12 +79,17 @@ class Clusters:
     label: Rows
     near: Rows
 
+    @property
+    def sizes(self) -> Rows:
+        """People of each cluster (K,)."""
+        return np.bincount(self.label, minlength=len(self.near))
+
 
 def cluster(means: NDArray[np.float32], clusters: int, seed: int, where: str = "hyper.clusters") -> Clusters:
     """K-means of unit mean embeddings (P, d) into K = `clusters` (the paper's 150).
 
     One thread, so that sums are rounded the same in every run; another machine may still round otherwise: give the
-    labels of one process to the others. 85,000 people of 512 numbers take about half a minute. Raises UserError, which
+    labels of one process to the others. 85,000 people of 512 numbers take about a minute. Raises UserError, which
     names `where`, for more clusters than people.
     """
     from sklearn.cluster import KMeans
@@ -106,6 +111,24 @@ def from_labels(means: NDArray[np.float32], label: Rows, clusters: int) -> Clust
     cosine = centres @ centres.T
     np.fill_diagonal(cosine, 2)  # itself first, whatever the rounding
     return Clusters(label, np.argsort(-cosine, axis=1, kind="stable"))
+
+
+@lru_cache(maxsize=16)
+def chances(clusters: Clusters, people: int) -> NDArray[np.float64]:
+    """How often each cluster (K,) is drawn for batches of so many people: in proportion to its size where none is
+    smaller than a batch, else so that people are used as equally often as filling up from the nearest clusters allows.
+    """
+    from scipy.optimize import nnls
+
+    size = clusters.sizes
+    along = size[clusters.near]
+    taken = np.clip(people - (along.cumsum(1) - along), 0, along) / np.maximum(along, 1)
+    use = np.empty(taken.shape)  # the share of i's people who are in a batch of c
+    np.put_along_axis(use, clusters.near, taken, 1)
+    weight = np.sqrt(size)  # people count, not clusters
+    found = nnls(use.T * weight[:, None], weight * people / len(clusters.label))[0]
+    found[size == 0] = 0
+    return found / found.sum()
 
 
 @dataclass(frozen=True)
@@ -139,25 +162,24 @@ class Sampler:
         budget = people * self.photos
         draw = rng(self.seed, step, "people")
         if not self.unbalanced:
-            chosen = self._people(draw, step, people)
+            chosen = self._people(draw, step, people, people)
             return np.concatenate([np.resize(draw.permutation(self.album.of(i)), self.photos) for i in chosen])
-        chosen = self._people(draw, step, min(budget, len(self.album.names)))
-        ends = np.minimum(self.album.counts[chosen], self.photos).cumsum()
-        chosen = chosen[: np.searchsorted(ends, budget) + 1]
+        have = np.minimum(self.album.counts, self.photos)
+        chosen = self._people(draw, step, min(budget, len(have)), round(budget / float(have.mean())))
+        chosen = chosen[: np.searchsorted(have[chosen].cumsum(), budget) + 1]
         return np.concatenate([draw.permutation(self.album.of(i))[: self.photos] for i in chosen])[:budget]
 
-    def _people(self, draw: np.random.Generator, step: int, count: int) -> Rows:
-        """Distinct people in random order; with KCS those of one cluster, then of the clusters nearest to it."""
+    def _people(self, draw: np.random.Generator, step: int, most: int, usual: int) -> Rows:
+        """`most` distinct people in random order, of whom about the first `usual` are to be used; with KCS those of one
+        cluster, then of the clusters nearest to it."""
         if self.clusters is None or step <= self.cluster_start:
-            return draw.choice(len(self.album.names), count, replace=False)
-        label = self.clusters.label
-        near, found, left = self.clusters.near[label[draw.integers(len(label))]], [], count
-        for k in near:  # a cluster is drawn in proportion to its size, as that of a random person
-            members = np.flatnonzero(label == k)
-            found.append(draw.permutation(members)[:left])
-            left -= len(found[-1])
-            if left <= 0:
+            return draw.choice(len(self.album.names), most, replace=False)
+        first = draw.choice(len(self.clusters.near), p=chances(self.clusters, usual))
+        found: list[Rows] = []
+        for k in self.clusters.near[first]:
+            if (left := most - sum(map(len, found))) <= 0:
                 break
+            found.append(draw.permutation(np.flatnonzero(self.clusters.label == k))[:left])
         return np.concatenate(found)
 
 

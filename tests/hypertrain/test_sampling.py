@@ -161,6 +161,17 @@ def test_cluster_is_drawn_in_proportion_to_its_size() -> None:
     assert frequency == pytest.approx(sizes / 60, abs=0.05)  # SD 0.014
 
 
+@pytest.mark.parametrize("unbalanced", [False, True])
+def test_people_of_small_clusters_are_used_as_often_as_others(unbalanced: bool) -> None:
+    sizes = [8, 12, 16, 40, 40, 40]
+    a = album([1, 2, 3, 4] * 39)
+    clusters = sampling.from_labels(looks(sizes), np.repeat(np.arange(6), sizes), 6)
+    s = Sampler(a, 3, 0, unbalanced, clusters)
+    used = sum(np.bincount(np.unique(person_of(a)[s.rows(i, 12)]), minlength=156) for i in range(1, 2001))
+    each = np.bincount(clusters.label, used) / clusters.sizes / used.mean()
+    assert each == pytest.approx(np.ones(6), abs=0.15)  # drawn in proportion to size, the smallest had two thirds
+
+
 def test_small_clusters_are_filled_from_the_nearest() -> None:
     angles = np.deg2rad([0] * 4 + [40] * 4 + [180] * 4 + [230] * 4)
     means = np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
