@@ -75,13 +75,26 @@ class _Graph:
         return self.op("Slice", x, self.sizes(start), self.sizes(stop), self.sizes(1))
 
 
+def check_norm(spec: NetSpec) -> None:
+    """Raises UserError for a normalisation that no weights can hold: nets with it are for comparison only."""
+    if spec.norm in RUN_TIME_NORMS:
+        folds = "one that folds into the weights (none, weight-standardised, train-statistics)"
+        raise UserError(f"netspec {spec.id}", "no generator for normalisation at run time", folds, spec.norm)
+
+
+@torch.no_grad()
+def as_stored(hgen: HGen) -> None:
+    """Rounds the weights to what a file holds of them: half precision. Scales that a quantiser learned stay."""
+    for name, p in hgen.named_parameters():
+        if not name.startswith("quantiser."):
+            p.copy_(p.half().float())
+
+
 def build(hgen: HGen) -> onnx.GraphProto:
     """The graph of `HGen.forward`; initialisers carry the names of the torch state. Raises UserError for a
     normalisation that no weights can hold."""
     g, spec, shape = _Graph(), hgen.spec, hgen.shape
-    if spec.norm in RUN_TIME_NORMS:
-        folds = "one that folds into the weights (none, weight-standardised, train-statistics)"
-        raise UserError(f"netspec {spec.id}", "no generator for normalisation at run time", folds, spec.norm)
+    check_norm(spec)
     e = g.slice("embedding", 0, shape.embedding) if shape.embedding < shape.dimension else "embedding"
     x = _read(g, hgen, e)
     total = _hidden(g, hgen, x, 0, None)

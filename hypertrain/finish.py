@@ -33,14 +33,15 @@ def finish(
     """Writes the generator file and returns what was measured on the held-out people.
 
     The weights are rounded to half precision first, so that the scales and the threshold are those of the shipped file.
+    The scales are what the quantiser of quantisation-aware training has learned, else calibrated on training people.
     The threshold is the equal-error point of the integer net on `val_pairs`. backbone: its name and SHA-256; trained:
-    what the model card should know, stored as it is.
+    what the model card should know, stored as it is. Raises UserError for nets that no generator file can write.
     """
-    with torch.no_grad():
-        for p in hgen.parameters():
-            p.copy_(p.half().float())
+    export.check_norm(hgen.spec)
+    export.as_stored(hgen)
     weights, spec = weights_of(hgen), hgen.spec
-    scales = evaluate.calibrate(spec, weights, faces)
+    learned = hgen.quantiser is not None
+    scales = hgen.quantiser.scales() if hgen.quantiser is not None else evaluate.calibrate(spec, weights, faces)
     pairs = val_pairs(faces)
     scores = evaluate.score_pairs(spec, weights, scales, faces, pairs)
     equal = equal_error(scores["int8"][pairs.same], scores["int8"][~pairs.same])
@@ -49,6 +50,7 @@ def finish(
         "backbone": backbone[0],
         "backbone_sha256": backbone[1],
         "scales": [float(s) for s in scales],
+        "qat": learned,
         "threshold": equal.threshold,
         "fmr": equal.fmr,
         "fnmr": equal.fnmr,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +17,18 @@ from synthetic_faces import DIMENSION, faces
 
 from hyper_mcu import generator
 from hyper_mcu.codegen import oracle
+from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.netspec import Add
 from hyper_mcu.codegen.presets import preset
 from hyper_mcu.codegen.quantize import quantize
 from hyper_mcu.faces.weights import sha256_of
-from hyper_mcu.hypertrain import evaluate, finish, net
+from hyper_mcu.hypertrain import evaluate, export, finish, net
 from hyper_mcu.hypertrain.data import MARGIN, Faces
 from hyper_mcu.hypertrain.distill import enrol_embeddings
 from hyper_mcu.hypertrain.hgen import HGen, Shape
-from hyper_mcu.hypertrain.metrics import rates
+from hyper_mcu.hypertrain.metrics import equal_error, rates
 from hyper_mcu.hypertrain.protocol import Pairs, val_pairs
+from hyper_mcu.hypertrain.qat import Quantiser
 
 NANO = preset("nano")
 
@@ -111,3 +114,28 @@ def test_finished_file_says_what_was_measured(people: Faces, tmp_path: Path, mon
     assert measured["val_eer_int8"] == pytest.approx((g.fmr + g.fnmr) / 2)
     assert all(torch.equal(p, p.half().float()) for p in hgen.parameters())
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_learned_scales_are_those_of_the_file(people: Faces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = val_pairs(people, impostors=6)
+    monkeypatch.setattr(finish, "val_pairs", lambda faces: few)
+    hgen, path = generator_of(5), tmp_path / "generator.onnx"
+    calibrated = evaluate.calibrate(NANO, finish.weights_of(hgen), people, count=64)
+    hgen.quantiser = Quantiser(NANO, calibrated * np.float32(1.3))
+    learned = hgen.quantiser.scales()
+    measured = finish.finish(hgen, people, ("mbf-w600k", sha256_of("mbf-w600k")), {}, path)
+    g = generator.load(path)
+    assert np.array_equal(g.scales, learned)
+    scores = evaluate.score_pairs(NANO, g.weights, learned, people, few)["int8"]
+    assert abs(equal_error(scores[few.same], scores[~few.same]).eer - measured["val_eer_int8"]) <= 1 / 24
+    again, meta = export.restore(path)
+    assert meta["qat"] == "true"
+    assert again.quantiser is not None
+    assert np.allclose(again.quantiser.scales(), learned, rtol=1e-6)
+
+
+def test_nets_that_normalise_at_run_time_are_refused_before_anything_is_measured(people: Faces, tmp_path: Path) -> None:
+    hgen = HGen(replace(NANO, norm="instance"), Shape(DIMENSION, 16, 2))
+    with pytest.raises(UserError, match="netspec nano@1: no generator for normalisation at run time; expected "):
+        finish.finish(hgen, people, ("mbf-w600k", ""), {}, tmp_path / "generator.onnx")
+    assert list(tmp_path.iterdir()) == []
