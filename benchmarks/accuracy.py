@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="write the picture as PNG")
     o = parser.parse_args()
     g = generator.load()
-    cfp = data.load(o.faces / "cfp", "cfp.csv", o.cache)
+    cfp = data.load(o.faces / "cfp", o.cache)
     scored: Scored = {}
     figures: dict[str, object] = {}
     for protocol in ("FF", "FP"):

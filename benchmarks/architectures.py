@@ -59,8 +59,8 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(".cache/hypertrain"))
     parser.add_argument("--save", type=Path, help="write the figures as JSON")
     o = parser.parse_args()
-    faces = data.load(o.faces, "train.csv", o.cache)
-    cfp = data.load(o.faces / "cfp", "cfp.csv", o.cache)
+    faces = data.load(o.faces, o.cache)
+    cfp = data.load(o.faces / "cfp", o.cache)
     rows = {}
     print(f"{'candidate':30}{'params':>8}{'M MACs':>8}{'person B':>10}{'RAM rows':>10}{'val EER':>9}{'FF':>8}{'FP':>8}")
     for name, spec in candidates().items():

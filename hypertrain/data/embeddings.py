@@ -135,11 +135,11 @@ def _assemble(
 
 def _drop_parts(whole: NDArray[np.void], folder: Path) -> None:
     """Deletes the parts whose images are all in the file of a set; those of other sets stay."""
-    for hashes in folder.glob("part-*.hashes.npy"):
-        path = hashes.with_name(hashes.name.replace(".hashes", ""))
-        if not path.exists() or np.isin(_keys(np.load(hashes)), whole).all():
-            path.unlink(missing_ok=True)
-            hashes.unlink()
+    for path in folder.glob("part-*.hashes.npy"):
+        have = _hashes(path)
+        if have is None or np.isin(_keys(have), whole).all():
+            path.with_name(path.name.replace(".hashes", "")).unlink(missing_ok=True)
+            path.unlink()
 
 
 def _missing(hashes: NDArray[np.uint8], folder: Path, backbone: Embedder) -> NDArray[np.int64]:
@@ -156,13 +156,19 @@ def _files(folder: Path, backbone: Embedder) -> Iterator[tuple[NDArray[np.uint8]
     for path in sorted(folder.glob("*.npy")):
         if path.name.endswith(".hashes.npy") or path.name.startswith("."):
             continue
-        try:
-            have = np.load(path.with_suffix(".hashes.npy"))
-        except (OSError, ValueError, EOFError):
-            continue
-        embeddings = _opened(path, (len(have), 2, backbone.size))
-        if embeddings is not None:
+        have = _hashes(path.with_suffix(".hashes.npy"))
+        embeddings = None if have is None else _opened(path, (len(have), 2, backbone.size))
+        if have is not None and embeddings is not None:
             yield have, embeddings
+
+
+def _hashes(path: Path) -> NDArray[np.uint8] | None:
+    """The hashes (n, 16) in a file, or nothing where it is missing or damaged."""
+    try:
+        found = np.load(path)
+    except (OSError, ValueError, EOFError):
+        return None
+    return found if found.dtype == np.uint8 and found.shape[1:] == (16,) else None
 
 
 def _keys(hashes: NDArray[np.uint8]) -> NDArray[np.void]:

@@ -27,13 +27,8 @@ from hyper_mcu.hypertrain.data.held_out import split
 from hyper_mcu.hypertrain.data.source import Source
 from hyper_mcu.hypertrain.data.survey import report, sift, survey
 
-LEFT = (
-    ".images-*",
-    ".index-*",
-    ".parquet-*",
-    ".broken-*",
-    "embeddings/*/.*",
-)  # half files, as files.replacing names them
+# Half files of processes that were killed, as files.replacing names them: who has the lock is the only one to write.
+LEFT = (".images-*", ".index-*", ".parquet-*", ".broken-*", "embeddings/*/.*")
 
 
 def load(
@@ -118,6 +113,6 @@ def alone(cache: Path, progress: Progress = silent) -> Iterator[None]:
             progress(f"waiting for another process that prepares {cache}")
             fcntl.flock(lock, fcntl.LOCK_EX)
         for left in LEFT:
-            for path in cache.glob(left):  # by a process that was killed, since nobody else writes now
+            for path in filter(Path.is_file, cache.glob(left)):
                 path.unlink(missing_ok=True)
         yield

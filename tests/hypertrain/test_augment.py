@@ -37,6 +37,14 @@ def test_view_without_chance_is_the_central_crop(mirrored: bool) -> None:
     assert np.array_equal(got, centre[:, ::-1] if mirrored else centre)
 
 
+def test_view_of_a_crop_without_margin_repeats_its_border() -> None:
+    (crop,) = crops(1)[:, :112, :112]
+    assert np.array_equal(augment.view(crop, Still(False)), crop)
+    flat = np.full((112, 112, 3), 200, np.uint8)
+    rng = np.random.default_rng(2)
+    assert all((augment.view(flat, rng) == 200).all() for _ in range(50))
+
+
 def test_views_move_the_face_by_a_few_pixels_and_mirror_half_of_them() -> None:
     crop = np.zeros((128, 128, 3), np.uint8)
     crop[60:68, 84:92] = 255  # left of it is where its mirror image comes to lie

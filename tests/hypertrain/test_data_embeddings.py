@@ -1,0 +1,136 @@
+"""Embeddings are computed once an image and backbone, whatever set the image is in, whoever was interrupted."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data_sets import Projection, crop, encoded, items, write_folders
+
+from hyper_mcu.hypertrain import data
+from hyper_mcu.hypertrain.data import embeddings
+
+CROPS = np.stack([crop(k) for k in range(12)])
+RIGHT = data.embedded(CROPS, Projection())
+
+
+def hashes(crops: np.ndarray) -> np.ndarray:
+    return np.stack([np.frombuffer(hashlib.sha256(c.tobytes()).digest()[:16], np.uint8) for c in crops])
+
+
+def stored(crops: np.ndarray, cache: Path, backbone: Projection) -> np.ndarray:
+    return embeddings.stored(hashes(crops), crops, backbone, cache)
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embeddings, "BATCH", 2)
+    monkeypatch.setattr(embeddings, "BLOCK", 5)
+
+
+def test_second_time_nothing_is_embedded(tmp_path: Path) -> None:
+    first, again = Projection(), Projection()
+    assert np.array_equal(stored(CROPS, tmp_path, first), RIGHT)
+    assert np.array_equal(found := stored(CROPS, tmp_path, again), RIGHT)
+    assert (first.seen, again.seen) == (24, 0)
+    assert isinstance(found, np.memmap)
+    assert not found.flags.writeable
+
+
+@pytest.mark.parametrize("order", [list(range(12)), [7, 3, 11, 0], [4, 4, 9, 4]])
+def test_images_of_another_set_are_not_embedded_again(order: list[int], tmp_path: Path) -> None:
+    stored(CROPS[:9], tmp_path, Projection())
+    counted = Projection()
+    assert np.array_equal(stored(CROPS[order], tmp_path, counted), RIGHT[order])
+    assert counted.seen == 2 * len({k for k in order if k >= 9})
+
+
+def test_one_image_twice_is_embedded_once(tmp_path: Path) -> None:
+    counted, order = Projection(), [1, 1, 0, 1]
+    assert np.array_equal(stored(CROPS[order], tmp_path, counted), RIGHT[order])
+    assert counted.seen == 4
+
+
+def test_another_backbone_has_its_own_embeddings(tmp_path: Path) -> None:
+    stored(CROPS, tmp_path, Projection())
+    other = Projection(sha256="0f" * 32, matrix=np.random.default_rng(6).standard_normal((48, 64)))
+    found = stored(CROPS, tmp_path, other)
+    assert other.seen == 24
+    assert np.array_equal(found, data.embedded(CROPS, other))
+    assert not np.array_equal(found, RIGHT)
+
+
+def test_interrupted_run_keeps_what_it_has(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        stored(CROPS, tmp_path, Projection(stop_after=18))  # four batches of two, each twice, and half of the fifth
+    rest = Projection()
+    assert np.array_equal(stored(CROPS, tmp_path, rest), RIGHT)
+    assert rest.seen == 24 - 16
+    assert list(tmp_path.rglob("part-*")) == []
+
+
+def test_killed_run_keeps_what_was_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embeddings, "SAVE", 0.0)
+    write = embeddings._write
+
+    def killed(*arguments: object) -> None:
+        if len(list(tmp_path.rglob("part-*"))) >= 6:
+            raise OSError("as if killed: no last part either")
+        write(*arguments)
+
+    monkeypatch.setattr(embeddings, "_write", killed)
+    with pytest.raises(OSError, match="as if killed"):
+        stored(CROPS, tmp_path, Projection())
+    monkeypatch.setattr(embeddings, "_write", write)
+    rest = Projection()
+    assert np.array_equal(stored(CROPS, tmp_path, rest), RIGHT)
+    assert rest.seen == 24 - 12, "three parts of one batch"
+
+
+def test_parts_of_an_interrupted_set_outlive_another_set(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        stored(CROPS, tmp_path, Projection(stop_after=18))
+    stored(CROPS[10:], tmp_path, Projection())
+    rest = Projection()
+    assert np.array_equal(stored(CROPS[:10], tmp_path, rest), RIGHT[:10])
+    assert rest.seen == 4
+
+
+def test_part_without_its_hashes_is_as_good_as_none(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        stored(CROPS, tmp_path, Projection(stop_after=18))
+    (part,) = tmp_path.rglob("part-*.hashes.npy")
+    part.write_bytes(part.read_bytes()[:40])
+    assert np.array_equal(stored(CROPS, tmp_path, Projection()), RIGHT)
+
+
+def test_processes_that_start_together_agree(tmp_path: Path) -> None:
+    write_folders(tmp_path / "set", items({"ann": 20, "bob": 20}))
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from data_sets import Projection; from hyper_mcu.hypertrain import data\n"
+        "p = Projection(); f = data.load(Path(sys.argv[1]), Path(sys.argv[2]), p)\n"
+        "print(p.seen, len(f.names), float(f.embeddings.astype(float).sum()), int(f.crops.sum()))"
+    )
+    run = [sys.executable, "-c", program, str(tmp_path / "set"), str(tmp_path / "cache")]
+    both = [subprocess.Popen(run, cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = sorted((p.communicate()[0].split() for p in both), key=lambda words: int(words[0]))
+    assert [words[0] for words in said] == ["0", "80"], "one works, the other waits and finds it done"
+    assert said[0][1:] == said[1][1:]
+    found = data.load(tmp_path / "set", tmp_path / "cache", Projection())
+    assert np.array_equal(found.embeddings, data.embedded(found.crops[:], Projection()))
+
+
+def test_added_image_alone_is_embedded(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    write_folders(root, items({"ann": 4, "bob": 4}))
+    data.load(root, tmp_path / "cache", Projection())
+    (root / "ann" / "zz.png").write_bytes(encoded(crop(99)))
+    counted = Projection()
+    found = data.load(root, tmp_path / "cache", counted)
+    assert (len(found.names), counted.seen) == (9, 2)
+    assert np.array_equal(found.embeddings, data.embedded(found.crops[:], Projection()))
