@@ -80,13 +80,9 @@ class Nets:
 
     @property
     def shared(self) -> int:
-        """How many leading stages have the same integers in all nets; no later Add reaches behind the last of them."""
-        count = 0
-        for q in self.stages:
-            if q is not None and len(q.weight) > 1:
-                break
-            count += 1
-        return _before_adds(self.spec, count)
+        """How many leading stages have the same integers in all nets and are read by none behind but the next."""
+        personal = (i for i, q in enumerate(self.stages) if q is not None and len(q.weight) > 1)
+        return before_adds(self.spec, next(personal, len(self.stages)))
 
     def scores(self, logits: NDArray[np.int64], scale: float) -> NDArray[np.float64]:
         """The real scores (N,) that logits stand for (QNet.score); scale: real value of one step of the last map."""
@@ -166,9 +162,9 @@ def _convs(arrays: list[NDArray[np.generic]]) -> Convs:
     return Convs(weight, *(t.long() for t in others))
 
 
-def _before_adds(spec: NetSpec, count: int) -> int:
-    """The largest number of leading stages, at most `count`, whose last map alone the later stages need."""
-    while any(isinstance(s.layer, Add) and s.layer.of < count - 1 for s in spec.stages[count:]):
+def before_adds(spec: NetSpec, count: int) -> int:
+    """The largest number of leading stages, at most `count`, none of which a later Add reads."""
+    while any(isinstance(s.layer, Add) and s.layer.of < count for s in spec.stages[count:]):
         count -= 1
     return count
 
@@ -202,7 +198,7 @@ def maps(nets: Nets, x: Tensor, first: int, stop: int | None, *, all_of_them: bo
 
     x: the input of stage `first`. Where a stage's integers are shared, P images may be any number; else one a net.
     """
-    out, kept = list[Tensor](), dict[int, Tensor]({first - 1: x})
+    out, kept = list[Tensor](), dict[int, Tensor]()
     wanted = {s.layer.of for s in nets.spec.stages if isinstance(s.layer, Add)}
     for stage, q in list(zip(nets.spec.stages, nets.stages, strict=True))[first:stop]:
         if isinstance(c := stage.layer, Add):

@@ -91,15 +91,15 @@ def test_shared_stages_end_where_the_integers_differ() -> None:
     assert twin.stack([a, a]).shared == len(NANO.stages)
 
 
-def test_an_add_from_before_the_shared_stages_moves_their_end_forward() -> None:
-    layers = (same(1, 3, 4), same(3, 4, 4), same(3, 4, 4), Add(0), same(1, 4, 4))
+def test_an_add_from_the_shared_stages_moves_their_end_before_it() -> None:
+    layers = (same(1, 3, 4), same(1, 4, 4), same(3, 4, 4), same(3, 4, 4), Add(1), same(1, 4, 4))
     spec = NetSpec("residual", layers, Head("dot", True), 6, 6)
-    scales = np.full(5, 0.05, np.float32)
+    scales = np.full(6, 0.05, np.float32)
     theta = np.random.default_rng(0).normal(0, 0.4, (2, spec.params)).astype(np.float32)
-    apart = next(t.offset for t in spec.tensors if t.name == "stage2.weight")
+    apart = next(t.offset for t in spec.tensors if t.name == "stage3.weight")
     theta[1, :apart] = theta[0, :apart]
     nets = twin.quantize_all(spec, theta, scales)
-    assert nets.shared == 1  # stages 0 and 1 are equal, but the Add behind stage 2 reads stage 0
+    assert nets.shared == 1  # stages 0 to 2 are equal, but the Add behind stage 3 reads stage 1
     pictures = np.random.default_rng(1).integers(0, 256, (2, 6, 6, 3), dtype=np.uint8)
     middle = twin.maps(nets, twin.pixels(pictures), 0, 1)[0]
     want = [oracle.run(quantize(spec, t, scales), p).logit for t, p in zip(theta, pictures, strict=True)]
@@ -169,5 +169,5 @@ def test_sums_beyond_float32_are_exact() -> None:
     one, scale = np.float32(1), np.array([1], np.float32)
     conv = QConv(weight, bias, np.array([2**30], np.int32), np.array([20], np.uint8), scale, one)
     net = QNet(spec, (conv,), QHead(np.array([1], np.int8), 0, one))
-    pictures = np.array([127, 128], np.uint8).repeat(3).reshape(2, 1, 1, 3)  # the bias is on a step of the output
+    pictures = np.array([126, 127], np.uint8).repeat(3).reshape(2, 1, 1, 3)  # the bias is on a step of the output
     assert twin.run([net, net], pictures).logits.tolist() == logits([net, net], pictures) == [127, 128]
