@@ -47,22 +47,23 @@ def c_name(stem: str) -> str:
 
 
 def embedding(path: Path, which: str | None, backbone: str, clock: Clock) -> NDArray[np.float32]:
-    """Unit embedding float32 (1, d), by that backbone, of the face of an enrolment photo: the mean over the crop and
-    its mirror image."""
+    """Embedding float32 (1, d), by that backbone, of the face of an enrolment photo: the mean over the crop and its
+    mirror image."""
+    from hyper_mcu.faces import backbone as h_bb
     from hyper_mcu.faces import face_crops
-    from hyper_mcu.faces.backbone import embed
 
     crops = face_crops(path, which, "enrol")
     clock("find and align the face")
-    e = embed(crops[0].pixels[None], mirror=True, name=backbone)
+    e = h_bb.backbone(backbone).enrol(crops[0].pixels[None])
     clock("embed")
     return e
 
 
 def person(name: str, e: NDArray[np.float32], generator: Generator, clock: Clock) -> Person:
-    """The Person of a unit embedding e float32 (1, d)."""
+    """The Person of an embedding e float32 (1, d)."""
     from hyper_mcu.codegen import oracle
     from hyper_mcu.codegen.quantize import quantize
+    from hyper_mcu.faces.backbone import backbone
 
     theta = generator.weights(e)[0]
     clock("generate")
@@ -71,7 +72,11 @@ def person(name: str, e: NDArray[np.float32], generator: Generator, clock: Clock
     known = oracle.run(qnet, oracle.known_image(generator.spec, KNOWN_SEED))
     clock("known answer")
     made_by = Provenance(
-        f"hyper-mcu {__version__}", generator.backbone, generator.backbone_sha256, generator.path.stem, generator.sha256
+        f"hyper-mcu {__version__}",
+        backbone(generator.backbone).name,
+        generator.backbone_sha256,
+        generator.path.stem,
+        generator.sha256,
     )
     return Person(
         name=name,

@@ -25,9 +25,10 @@ SHIPPED = Path(__file__).resolve().parent / "hypertrain" / "weights" / "generato
 class Generator:
     """A generator file and what it promises.
 
-    spec: the architecture that it writes weights for; backbone, backbone_sha256: the h_bb whose embeddings it reads;
-    scales: float32 (stages,), real value of one step of each stage's bytes; threshold: of the real score (a cosine for
-    CosDot); fmr, fnmr: 0…1 at that threshold, measured on `rates_on` with the integer net.
+    spec: the architecture that it writes weights for; backbone, backbone_sha256: the h_bb whose embeddings it reads, by
+    the name that faces.backbone takes (of a file: its path); scales: float32 (stages,), real value of one step of each
+    stage's bytes; threshold: of the real score (a cosine for CosDot); fmr, fnmr: 0…1 at that threshold, measured on
+    `rates_on` with the integer net.
     """
 
     path: Path
@@ -87,14 +88,15 @@ def load(path: Path = SHIPPED) -> Generator:
         raise UserError(path, "generator metadata", f"finite rates and {len(spec.stages)} scales", scales.shape)
     if spec.sha256 != netspec_sha256:
         raise UserError(path, "generator of another NetSpec", netspec_sha256[:16], spec.sha256[:16])
-    known = backbone(name)
+    source = _beside(path, name)
+    known = backbone(source)
     if known.sha256 != backbone_sha256:
         raise UserError(path, f"generator of another backbone {name}", known.sha256[:16], backbone_sha256[:16])
     return Generator(
         path=path,
         sha256=hashlib.sha256(data).hexdigest(),
         spec=spec,
-        backbone=name,
+        backbone=source,
         backbone_sha256=backbone_sha256,
         scales=scales,
         threshold=threshold,
@@ -103,3 +105,18 @@ def load(path: Path = SHIPPED) -> Generator:
         rates_on=rates_on,
         session=session,
     )
+
+
+def _beside(path: Path, name: str) -> str:
+    """The backbone that a generator names: a file, which was the trainer's own, is expected beside the generator."""
+    from hyper_mcu.faces.backbone import CHECKPOINTS, split
+
+    plain = split(name)[0]
+    file = f"{plain}.onnx" if plain in CHECKPOINTS else plain
+    if not file.endswith(".onnx"):
+        return name
+    if Path(file).name != file:
+        raise UserError(path, "generator's backbone", "the name of a file, without a folder", file)
+    if not (path.parent / file).is_file():
+        raise UserError(path, f"generator of the backbone {plain}", f"{file} beside it", "no such file")
+    return str(path.parent / file) + name.removeprefix(plain)

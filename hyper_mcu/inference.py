@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 THREADS = 2  # more gain nothing at one face a call, and the machine has other work
-ERRORS = 3  # onnxruntime's severity; below it, remarks such as that a batch is larger than the graph says
+FATAL = 4  # onnxruntime's severity; what is below it is a remark, or raised as well
 
 
 def session(model: Path | bytes) -> Any:
@@ -14,5 +14,5 @@ def session(model: Path | bytes) -> Any:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = THREADS, ERRORS
+    options.intra_op_num_threads, options.log_severity_level = THREADS, FATAL
     return ort.InferenceSession(model if isinstance(model, bytes) else str(model), options)

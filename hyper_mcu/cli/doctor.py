@@ -15,6 +15,7 @@ PACKAGES = (  # module, distribution, what it gives, extra
     ("torch", "torch", "training and evaluation", "train"),
     ("onnx", "onnx", "writing generator files", "train"),
     ("cv2", "opencv-python-headless", "augmentation in training", "train"),
+    ("dlib", "dlib-bin", "running the backbone dlib", "dlib"),
 )
 TOOLS = (  # executable, what it gives, Debian package
     ("gcc", "a C compiler for the host", "gcc"),
@@ -45,7 +46,7 @@ def command(as_json: bool) -> None:
     def row(name: str, gives: str, found: str, line: str) -> None:
         rows.append({"name": name, "gives": gives, "found": found, "install": "" if found else line})
 
-    for name in ("scrfd-500m", "mbf-w600k"):
+    for name in ("scrfd-500m", "mbf-w600k", "sface", "dlib"):
         try:
             locate(name)
             row(name, "pre-trained weights", f"{WEIGHTS[name].package} {WEIGHTS[name].pin}", "")
@@ -57,7 +58,7 @@ def command(as_json: bool) -> None:
         row("generator", str(e), "", "reinstall hyper-mcu")
     for module, distribution, gives, extra in PACKAGES:
         there = importlib.util.find_spec(module) is not None
-        row(distribution, gives, importlib.metadata.version(distribution) if there else "", install.extra(extra))
+        row(distribution, gives, _version(distribution) if there else "", install.extra(extra))
     for tool, gives, package in TOOLS:
         row(tool, gives, shutil.which(tool) or "", f"apt install {package}")
     have = {r["name"] for r in rows if r["found"]}
@@ -81,3 +82,11 @@ def command(as_json: bool) -> None:
             "ready: one photo to an emulated verdict" if not missing else f"not ready: {', '.join(missing)} missing"
         )
     raise SystemExit(2 if missing else 0)
+
+
+def _version(distribution: str) -> str:
+    """Its version; a module may come from a distribution of another name, as dlib does."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "installed"

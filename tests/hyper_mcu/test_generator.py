@@ -63,7 +63,7 @@ def test_generator_of_another_backbone_is_refused(path: Path) -> None:
 
 def test_generator_of_what_is_no_backbone_is_refused(path: Path) -> None:
     assert changed(path, "backbone", "scrfd-500m") == (
-        "scrfd-500m: unknown backbone; expected one of mbf-w600k, got scrfd-500m"
+        "scrfd-500m: unknown backbone; expected one of mbf-w600k, sface, dlib, or an ONNX file, got scrfd-500m"
     )
 
 
