@@ -1,13 +1,30 @@
-"""Verification metrics from genuine and impostor scores, and the ten folds of the face protocols."""
+"""Verification metrics: ten folds, equal error rate, TAR at FMR with its confidence, the error trade-off.
+
+A *genuine* score is one of two photos of the same person, an *impostor* score one of two people; a match is a score at
+or above a threshold, and thresholds are taken from the scores themselves. A comparison that could not be made, because
+no face was found, is a wrong decision in the accuracy whichever it is. Rates follow ISO/IEC 19795-1: false matches are
+counted among the comparisons made; a genuine one that could not be made is not accepted at any threshold.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import beta
 
 Scores = NDArray[np.floating] | NDArray[np.integer]
+TARGETS = {"1e-2": 1e-2, "1e-3": 1e-3, "1e-4": 1e-4}  # false match rates
+CONFIDENCE = 0.95
+# The rule of three: n comparisons without an error show, with a confidence of 95 %, a rate of no more than 3/n, and no
+# n comparisons show less (Jovanovic and Levy, "A look at the rule of three", 1997; ISO/IEC 19795-1:2006, annex B). A
+# rate below 3/n is not reported.
+RULE_OF_THREE = 3
+# The rule of thirty: where 30 errors were seen, the true rate is within 30 % of the one seen, with a confidence of 90 %
+# (Doddington et al., "The NIST speaker recognition evaluation", 2000; the same annex). With fewer, a rate is rough.
+RULE_OF_THIRTY = 30
 
 
 @dataclass(frozen=True)
@@ -22,6 +39,57 @@ class EqualError:
     def eer(self) -> float:
         """Equal error rate, the mean of both rates."""
         return (self.fmr + self.fnmr) / 2
+
+
+@dataclass(frozen=True)
+class Tar:
+    """True accept rate at a false match rate of at most the target, with Clopper-Pearson bounds (95 %).
+
+    supported: whether so many impostor comparisons can show such a rate at all (rule of three); where not, everything
+    but `needs`, how many it takes, is None. rough: too few false matches behind the threshold (rule of thirty).
+    fmr, fmr_low, fmr_high: the rate at that threshold, with bounds. threshold: None where no score lies high enough.
+    """
+
+    supported: bool
+    needs: int
+    tar: float | None = None
+    tar_low: float | None = None
+    tar_high: float | None = None
+    threshold: float | None = None
+    fmr: float | None = None
+    fmr_low: float | None = None
+    fmr_high: float | None = None
+    false_matches: int | None = None
+    rough: bool | None = None
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What one set of scores says. Ten-fold accuracy (mean, SD), equal error rate, the score there, TAR by target."""
+
+    accuracy_mean: float
+    accuracy_sd: float
+    eer: float
+    threshold: float
+    tar_at_fmr: dict[str, Tar]
+
+
+def figures(
+    scores: Scores, same: NDArray[np.bool_], fold: NDArray[np.int64], made: NDArray[np.bool_] | None = None
+) -> Figures:
+    """Figures of the scores (P,); made: which comparisons could be made (all)."""
+    made = np.ones(len(same), bool) if made is None else made
+    genuine, impostor = sides(scores, same, made)
+    equal = equal_error(genuine, impostor)
+    at = {name: tar_at_fmr(genuine, impostor, target) for name, target in TARGETS.items()}
+    return Figures(*ten_folds(scores, same, fold, made), equal.eer, equal.threshold, at)
+
+
+def sides(
+    scores: Scores, same: NDArray[np.bool_], made: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Genuine scores, −∞ for those that could not be made, and impostor scores, those that could."""
+    return np.where(made, scores, -np.inf)[same].astype(np.float64), scores[~same & made].astype(np.float64)
 
 
 def equal_error(genuine: Scores, impostor: Scores) -> EqualError:
@@ -39,6 +107,43 @@ def rates(genuine: Scores, impostor: Scores, threshold: float) -> tuple[float, f
     return float(np.mean(impostor >= threshold)), float(np.mean(genuine < threshold))
 
 
+def trade_off(genuine: Scores, impostor: Scores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """FMR and FNMR at every threshold that tells scores apart, FMR falling: the DET curve."""
+    g, i = np.sort(genuine), np.sort(impostor)
+    t = np.append(np.unique(np.concatenate([g, i])), np.inf)
+    return 1 - np.searchsorted(i, t, "left") / len(i), np.searchsorted(g, t, "left") / len(g)
+
+
+def clopper_pearson(events: int, trials: int) -> tuple[float, float]:
+    """Bounds (95 %) of the rate of `events` seen in `trials`: Clopper and Pearson 1934, by quantiles of beta."""
+    tail = (1 - CONFIDENCE) / 2
+    low = float(beta.ppf(tail, events, trials - events + 1)) if events else 0.0
+    high = float(beta.isf(tail, events + 1, trials - events)) if events < trials else 1.0
+    return low, high
+
+
+def tar_at_fmr(genuine: Scores, impostor: Scores, target: float) -> Tar:
+    """Genuine comparisons accepted at the lowest score at which no more than `target` of the impostors are."""
+    n, needs = len(impostor), math.ceil(RULE_OF_THREE / target - 1e-9)
+    if n < needs:
+        return Tar(False, needs)
+    allowed = math.floor(target * n + 1e-9)
+    beyond = np.sort(impostor)[n - allowed - 1]  # the highest impostor that must stay out
+    higher = np.concatenate([genuine[genuine > beyond], impostor[impostor > beyond]])
+    accepted, matched = int((genuine > beyond).sum()), int((impostor > beyond).sum())
+    return Tar(
+        True,
+        needs,
+        accepted / len(genuine),
+        *clopper_pearson(accepted, len(genuine)),
+        float(higher.min()) if len(higher) else None,
+        matched / n,
+        *clopper_pearson(matched, n),
+        matched,
+        matched < RULE_OF_THIRTY,
+    )
+
+
 def best_threshold(scores: Scores, same: NDArray[np.bool_]) -> float:
     """The score that classifies most pairs rightly as `same iff score ≥ threshold`."""
     order = np.argsort(scores, kind="stable")
@@ -47,13 +152,21 @@ def best_threshold(scores: Scores, same: NDArray[np.bool_]) -> float:
     right = np.concatenate([[0], np.cumsum(~y)]) + np.concatenate([np.cumsum(y[::-1])[::-1], [0]])
     usable = np.concatenate([[True], s[1:] != s[:-1], [True]])
     k = int(np.argmax(np.where(usable, right, -1)))
-    return float(s[k]) if k < len(s) else float(s[-1]) + 1.0
+    return float(s[k]) if k < len(s) else float(np.nextafter(s[-1], np.inf))
 
 
-def ten_folds(scores: Scores, same: NDArray[np.bool_], fold: NDArray[np.int64]) -> tuple[float, float]:
-    """Accuracy, mean and SD over folds (0…1), each fold with the threshold that is best on the other folds."""
+def ten_folds(
+    scores: Scores, same: NDArray[np.bool_], fold: NDArray[np.int64], made: NDArray[np.bool_] | None = None
+) -> tuple[float, float]:
+    """Accuracy, mean and SD over folds (0…1), each fold with the threshold that is best on the other folds.
+
+    made: which comparisons could be made (all); the others are wrong, and choose no threshold.
+    """
+    made = np.ones(len(same), bool) if made is None else made
     accuracy = []
     for f in np.unique(fold):
-        t = best_threshold(scores[fold != f], same[fold != f])
-        accuracy.append(np.mean((scores[fold == f] >= t) == same[fold == f]))
+        others = (fold != f) & made
+        t = best_threshold(scores[others], same[others]) if others.any() else math.inf
+        here = fold == f
+        accuracy.append(np.mean(((scores[here] >= t) == same[here]) & made[here]))
     return float(np.mean(accuracy)), float(np.std(accuracy, ddof=1))
