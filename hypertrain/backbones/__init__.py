@@ -1,0 +1,127 @@
+"""Backbones of training: those of the product, and nets whose official checkpoint a user brings."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.faces import backbone as product
+from hyper_mcu.faces.backbone import Backbone
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import nn
+
+CACHE = Path("~/.cache/hyper-mcu/backbones")
+Fetched = tuple[str, str]  # URL, SHA-256 in hex
+
+
+@dataclass(frozen=True)
+class Official:
+    """A published net: where its checkpoint is, its terms, what it reads, and how its module is made of a state.
+
+    order: of the colours; mean, scale: it reads (pixel − mean)/scale; tokens: T, or 0; build: of the checkpoint's
+    tensors, the module without values and those of them that are its own.
+    """
+
+    source: str
+    licence: str
+    order: str
+    mean: float
+    scale: float
+    dimension: int
+    tokens: int
+    build: Callable[[dict[str, Any]], tuple[nn.Module, dict[str, Any]]]
+
+
+def official(name: str) -> Official:
+    """The description of one of product.CHECKPOINTS."""
+    from hyper_mcu.hypertrain.backbones import adaface, face_transformer
+
+    if name == "adaface-ir101":
+        return Official(
+            "adaface_ir101_*.ckpt, linked from the README of github.com/mk-minchul/AdaFace (R100)",
+            "AdaFace: MIT; weights under the terms of MS1MV2, MS1MV3 or WebFace, non-commercial research",
+            "bgr", 127.5, 127.5, adaface.DIMENSION, 0, adaface.build,
+        )  # fmt: skip
+    return Official(
+        "Backbone_VIT*_checkpoint.pth, linked from the README of github.com/zhongyy/Face-Transformer",
+        "Face-Transformer: MIT; weights under the terms of MS1M-RetinaFace, non-commercial research",
+        "rgb", 0, 1, face_transformer.DIMENSION, face_transformer.TOKENS, face_transformer.build,
+    )  # fmt: skip
+
+
+def load(
+    name: str, weights: Path | None = None, fetch: Fetched | None = None, device: str = "cpu", cache: Path = CACHE
+) -> Backbone:
+    """The backbone of that name.
+
+    The product's, ONNX files and layers of them: as hyper_mcu.faces.backbone has them, with neither weights nor fetch.
+    Those of product.CHECKPOINTS read the checkpoint `weights`, or the one that `fetch` names, which is downloaded into
+    `cache` once. Raises UserError where there are no weights, or other ones: none are ever made up.
+    """
+    plain, layers = product.split(name)
+    if plain not in product.CHECKPOINTS:
+        if weights is not None or fetch is not None:
+            raise UserError(name, "takes no checkpoint", "one of " + ", ".join(product.CHECKPOINTS), weights or fetch)
+        return product.backbone(name)
+    net = official(plain)
+    if layers:
+        raise UserError(name, "layers of a checkpoint", "those of its ONNX file, which backbones.export writes", name)
+    if weights is None and fetch is None:
+        raise UserError(name, "backbone without weights", f"its checkpoint: {net.source}", "none")
+    path = weights or fetched(*(fetch or ("", "")), cache)
+    module, sha256 = read(net, path)
+    size = net.dimension * max(net.tokens, 1)
+    return Backbone(name, net.dimension, size, net.tokens, net.licence, sha256, _look(net, module, device))
+
+
+def read(net: Official, path: Path) -> tuple[nn.Module, str]:
+    """The net with the values of its checkpoint, and the file's SHA-256."""
+    from hyper_mcu.hypertrain.backbones import checkpoint
+
+    if not path.is_file():
+        raise UserError(path, "no checkpoint", net.source, "a folder" if path.is_dir() else "no such file")
+    module = checkpoint.fill(*net.build(checkpoint.read(path)), path)
+    with path.open("rb") as f:
+        sha256 = hashlib.sha256()
+        while part := f.read(1 << 20):
+            sha256.update(part)
+    return module, sha256.hexdigest()
+
+
+def fetched(url: str, sha256: str, cache: Path = CACHE) -> Path:
+    """The file behind a URL in `cache`, downloaded unless it is there; raises UserError where it has another hash."""
+    import pooch
+    from requests import RequestException
+
+    if not re.fullmatch("[0-9a-f]{64}", sha256):
+        raise UserError(url, "SHA-256 of what is to be fetched", "64 digits of hex", sha256 or "none")
+    name = Path(urlsplit(url).path).name or "checkpoint"
+    try:
+        return Path(
+            pooch.retrieve(url, f"sha256:{sha256}", f"{sha256[:16]}-{name}", cache.expanduser(), progressbar=False)
+        )
+    except (ValueError, RequestException, OSError) as e:
+        raise UserError(url, "cannot be fetched", f"a file of SHA-256 {sha256[:16]}…", str(e).splitlines()[0]) from e
+
+
+def _look(net: Official, module: nn.Module, device: str) -> product.Look:
+    import torch
+
+    module = module.to(device)
+
+    @torch.inference_mode()
+    def look(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        x = torch.from_numpy(crops.copy()).to(device).permute(0, 3, 1, 2).float()
+        x = ((x.flip(1) if net.order == "bgr" else x) - net.mean) / net.scale
+        return module(x).cpu().numpy()
+
+    return look
