@@ -119,15 +119,9 @@ def groups(spec: NetSpec) -> list[int]:
 class _StraightThrough(torch.autograd.Function):
     """The second argument with the gradient of the first."""
 
-    generate_vmap_rule = True
-
     @staticmethod
-    def forward(real: Tensor, quantised: Tensor) -> Tensor:
+    def forward(ctx: Any, real: Tensor, quantised: Tensor) -> Tensor:
         return quantised.view_as(quantised)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        pass
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
@@ -138,28 +132,25 @@ class _Grid(torch.autograd.Function):
     """y to the nearest of scale·low … scale·high, halves upwards.
 
     Gradients of LSQ: to y 1 within the range and 0 outside; to the scale ⌊v + ½⌋ − v within (v = y/scale), the bound
-    outside. Only y is kept for the backward pass.
+    outside. Kept for the backward pass: y, and the output, which the next convolution keeps anyway.
     """
 
-    generate_vmap_rule = True
-
     @staticmethod
-    def forward(y: Tensor, scale: Tensor, low: float, high: float) -> Tensor:
+    def forward(ctx: Any, y: Tensor, scale: Tensor, low: float, high: float) -> Tensor:
         wide = scale.to(torch.promote_types(y.dtype, scale.dtype))
-        return ((y / wide + 0.5).floor().clamp(low, high) * wide).to(y.dtype)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        y, scale, ctx.low, ctx.high = inputs
-        ctx.save_for_backward(y, scale)
+        out = (y / wide).add_(0.5).floor_().clamp_(low, high).mul_(wide).to(y.dtype)
+        ctx.low, ctx.high = low, high
+        ctx.save_for_backward(y, scale, out)
+        return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        y, scale = ctx.saved_tensors
-        v = y / scale.to(torch.promote_types(y.dtype, scale.dtype))
-        inside = (v >= ctx.low) & (v <= ctx.high)
-        learned = torch.where(inside, (v + 0.5).floor() - v, v.clamp(ctx.low, ctx.high))
-        return grad * inside, (grad * learned).sum().to(scale.dtype), None, None
+        y, scale, out = ctx.saved_tensors
+        wide = scale.to(torch.promote_types(y.dtype, scale.dtype))
+        inside = (y >= ctx.low * wide) & (y <= ctx.high * wide)
+        passed = grad * inside
+        moved = (grad * out).addcmul_(passed, y, value=-1).sum(dtype=wide.dtype)
+        return passed, (moved / wide).to(scale.dtype), None, None
 
 
 def _wide(x: Tensor) -> torch.dtype:

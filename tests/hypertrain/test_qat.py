@@ -207,20 +207,3 @@ def test_many_nets_are_quantised_as_each_alone() -> None:
     theta = torch.from_numpy(np.stack([he(NANO, i) * (i + 1) for i in range(3)]))
     together = quantiser.theta(theta)
     assert all(torch.equal(together[i], quantiser.theta(theta[i : i + 1])[0]) for i in range(3))
-
-
-def test_vmap_over_nets_gives_the_same_gradients() -> None:
-    quantiser = Quantiser(NANO, np.full(len(NANO.stages), 0.03, np.float32))
-    y = torch.randn(3, 8, 4, 4, generator=torch.Generator().manual_seed(0)) * 3
-
-    def found(outer) -> tuple[Tensor, Tensor]:
-        quantiser.zero_grad()
-        leaf = y.clone().requires_grad_()
-        outer(leaf).square().sum().backward()
-        return leaf.grad, quantiser.log_scale.grad.clone()
-
-    stage = NANO.stages[0]
-    plain = found(lambda t: quantiser.activation(stage, t))
-    mapped = found(torch.func.vmap(lambda t: quantiser.activation(stage, t)))
-    assert torch.equal(plain[0], mapped[0])
-    assert torch.allclose(plain[1], mapped[1])
