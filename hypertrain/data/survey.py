@@ -28,28 +28,29 @@ SAVE = 120.0  # seconds between saves of a long survey
 
 def survey(source: Source, memory: Path, progress: Progress = silent) -> NDArray[np.void]:
     """What is known of each image, SEEN (N,); kept in the file `memory`."""
-    stamps = source.stamps()
-    seen = np.zeros(len(stamps), SEEN)
+    stamps, first, back = np.unique(source.stamps(), return_index=True, return_inverse=True)
+    seen, new = np.zeros(len(stamps), SEEN), np.ones(len(stamps), bool)
     seen["stamp"] = stamps
     old = _opened(memory)
     _, at, known = np.intersect1d(old["stamp"], stamps, return_indices=True)
-    new = np.ones(len(stamps), bool)
-    new[known] = False
-    seen[known] = old[at]
-    rows = np.flatnonzero(new)
+    seen[known], new[known] = old[at], False
+    todo = np.flatnonzero(new)
+    todo = todo[np.argsort(first[todo])]  # in the order in which they lie in their files
     saved = time.monotonic()
-    for i in range(0, len(rows), BLOCK):
-        progress(f"looking at images: {i} of {len(rows)}")
-        block = rows[i : i + BLOCK]
-        for row, found in zip(block, pool().map(lambda r: _look(source, int(r)), block, chunksize=16), strict=True):
-            seen["hash"][row], seen["width"][row], seen["height"][row] = found
+    for i in range(0, len(todo), BLOCK):
+        progress(f"looking at images: {i} of {len(todo)}")
+        block = todo[i : i + BLOCK]
+        for k, found in zip(
+            block, pool().map(lambda k: _look(source, int(first[k])), block, chunksize=16), strict=True
+        ):
+            seen["hash"][k], seen["width"][k], seen["height"][k] = found
         new[block] = False
         if time.monotonic() - saved > SAVE:
             _save(memory, seen[~new])
             saved = time.monotonic()
-    if len(rows) or len(old) != len(seen):
+    if len(todo) or len(old) != len(seen):
         _save(memory, seen)
-    return seen
+    return seen[back]
 
 
 def sift(

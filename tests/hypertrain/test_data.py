@@ -114,18 +114,34 @@ def test_unchanged_images_are_not_read_again(root: Path, monkeypatch: pytest.Mon
     assert read == ["bob/1.png"]
 
 
+def test_rows_that_name_nothing_or_the_same_image_are_no_trouble(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "set"
+    write_shards(root, items(PEOPLE))
+    with (root / "train.csv").open("a") as f:
+        f.write("a.tar,ann/0.png,dan\na.tar,no.png,dan\na.tar,nor.png,dan\n")
+    first = load(root)
+    assert (first.identity.tolist()[-1], len(first.names), len(first.broken)) == ("dan", 8, 2)
+    assert np.array_equal(first.crops[7], crop(0))
+    monkeypatch.setattr(Source, "read", lambda self, i: pytest.fail("read again"))
+    assert load(root).broken == first.broken
+
+
 def test_changed_image_is_seen_though_name_and_table_stay(tmp_path: Path) -> None:
     root, made = tmp_path / "set", items(PEOPLE)
     write_shards(root, made)
     load(root)
     table = (root / "train.csv").read_bytes()
-    made[4] = (*made[4][:2], encoded(crop(44)))
+    noise = np.random.default_rng(1).integers(0, 256, (128, 128, 3), np.uint8)
+    made[4] = (*made[4][:2], encoded(noise))  # much larger, so that what follows it moves
     write_shards(root, made)
     assert (root / "train.csv").read_bytes() == table
     mbf = Projection()
     again = load(root, backbone=mbf)
-    assert np.array_equal(again.crops[4], crop(44))
-    assert np.array_equal(again.embeddings[4], data.embedded(crop(44)[None], Projection())[0])
+    assert np.array_equal(again.crops[4], noise)
+    assert np.array_equal(again.embeddings[4], data.embedded(noise[None], Projection())[0])
+    assert np.array_equal(again.crops[6], crop(6))
     assert mbf.seen == 2, "one image and its mirror image"
 
 

@@ -13,6 +13,7 @@ from data_sets import Projection, crop, encoded, items, write_folders
 
 from hyper_mcu.hypertrain import data
 from hyper_mcu.hypertrain.data import embeddings
+from hyper_mcu.hypertrain.data.loading import alone
 
 CROPS = np.stack([crop(k) for k in range(12)])
 RIGHT = data.embedded(CROPS, Projection())
@@ -108,19 +109,22 @@ def test_part_without_its_hashes_is_as_good_as_none(tmp_path: Path) -> None:
     assert np.array_equal(stored(CROPS, tmp_path, Projection()), RIGHT)
 
 
-def test_processes_that_start_together_agree(tmp_path: Path) -> None:
+def test_processes_that_start_together_take_turns(tmp_path: Path) -> None:
     write_folders(tmp_path / "set", items({"ann": 20, "bob": 20}))
     program = (
         "import sys; from pathlib import Path\n"
         "from data_sets import Projection; from hyper_mcu.hypertrain import data\n"
-        "p = Projection(); f = data.load(Path(sys.argv[1]), Path(sys.argv[2]), p)\n"
+        "p, say = Projection(), lambda text: print(text.partition(' ')[0], flush=True)\n"
+        "f = data.load(Path(sys.argv[1]), Path(sys.argv[2]), p, progress=say)\n"
         "print(p.seen, len(f.names), float(f.embeddings.astype(float).sum()), int(f.crops.sum()))"
     )
     run = [sys.executable, "-c", program, str(tmp_path / "set"), str(tmp_path / "cache")]
-    both = [subprocess.Popen(run, cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = sorted((p.communicate()[0].split() for p in both), key=lambda words: int(words[0]))
-    assert [words[0] for words in said] == ["0", "80"], "one works, the other waits and finds it done"
-    assert said[0][1:] == said[1][1:]
+    with alone(tmp_path / "cache"):
+        both = [subprocess.Popen(run, cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+        assert [p.stdout.readline() for p in both if p.stdout] == ["waiting\n"] * 2
+    said = sorted((p.communicate()[0].splitlines() for p in both), key=len)
+    assert said[0][0].split()[0] == "0", "who comes second finds all done, and says nothing of work"
+    assert said[1][-1].split() == ["80", *said[0][0].split()[1:]]
     found = data.load(tmp_path / "set", tmp_path / "cache", Projection())
     assert np.array_equal(found.embeddings, data.embedded(found.crops[:], Projection()))
 
