@@ -51,7 +51,7 @@ def command(as_json: bool) -> None:
             locate(name)
             row(name, "pre-trained weights", f"{WEIGHTS[name].package} {WEIGHTS[name].pin}", "")
         except UserError as e:
-            row(name, str(e), "", WEIGHTS[name].install)
+            row(name, e.what, "", WEIGHTS[name].install)
     try:
         row("generator", "the trained h_gen", load().sha256[:16], "")
     except UserError as e:

@@ -75,12 +75,18 @@ def load(
     net = official(plain)
     if layers:
         raise UserError(name, "layers of a checkpoint", "those of its ONNX file, which backbones.export writes", name)
-    if weights is None and fetch is None:
-        raise UserError(name, "backbone without weights", f"its checkpoint: {net.source}", "none")
-    path = weights or fetched(*(fetch or ("", "")), cache)
-    module, sha256 = read(net, path)
+    module, sha256 = read(net, located(plain, weights, fetch, cache))
     size = net.dimension * max(net.tokens, 1)
     return Backbone(name, net.dimension, size, net.tokens, net.licence, sha256, _look(net, module, device))
+
+
+def located(name: str, weights: Path | None, fetch: Fetched | None, cache: Path = CACHE) -> Path:
+    """The checkpoint of one of product.CHECKPOINTS: the file given, or the one to be fetched; UserError for neither."""
+    if weights is not None:
+        return weights
+    if fetch is not None:
+        return fetched(*fetch, cache)
+    raise UserError(name, "backbone without weights", f"its checkpoint: {official(name).source}", "none")
 
 
 def read(net: Official, path: Path) -> tuple[nn.Module, str]:
@@ -100,7 +106,6 @@ def read(net: Official, path: Path) -> tuple[nn.Module, str]:
 def fetched(url: str, sha256: str, cache: Path = CACHE) -> Path:
     """The file behind a URL in `cache`, downloaded unless it is there; raises UserError where it has another hash."""
     import pooch
-    from requests import RequestException
 
     if not re.fullmatch("[0-9a-f]{64}", sha256):
         raise UserError(url, "SHA-256 of what is to be fetched", "64 digits of hex", sha256 or "none")
@@ -109,7 +114,7 @@ def fetched(url: str, sha256: str, cache: Path = CACHE) -> Path:
         return Path(
             pooch.retrieve(url, f"sha256:{sha256}", f"{sha256[:16]}-{name}", cache.expanduser(), progressbar=False)
         )
-    except (ValueError, RequestException, OSError) as e:
+    except (ValueError, OSError) as e:
         raise UserError(url, "cannot be fetched", f"a file of SHA-256 {sha256[:16]}…", str(e).splitlines()[0]) from e
 
 

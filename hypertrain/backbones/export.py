@@ -11,10 +11,27 @@ import torch
 
 from hyper_mcu.codegen import files
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.faces.backbone import CHECKPOINTS
+from hyper_mcu.faces.backbone import CHECKPOINTS, backbone, split
 from hyper_mcu.hypertrain import backbones
 
 OPSET = 17
+
+
+def beside(name: str, checkpoint: Path | None, folder: Path) -> None:
+    """Puts what enrolment needs of a backbone, and no package has, into the folder of a generator trained with it.
+
+    checkpoint: of one of CHECKPOINTS, else nothing. A user's own ONNX file is copied with its settings; the product's
+    backbones need nothing. Raises UserError where it cannot be written.
+    """
+    plain, _ = split(name)
+    if plain in CHECKPOINTS and checkpoint is not None:
+        export(plain, checkpoint, folder / f"{plain}.onnx")
+    elif plain.endswith(".onnx"):
+        known = split(backbone(name).name)[0]
+        out = folder / f"{known.removesuffix('.onnx')}.onnx"
+        for source, target in ((Path(plain), out), (Path(plain).with_suffix(".json"), out.with_suffix(".json"))):
+            if source.is_file() and not (target.exists() and source.samefile(target)):
+                files.write(target, source.read_bytes())
 
 
 def export(name: str, weights: Path, out: Path) -> None:

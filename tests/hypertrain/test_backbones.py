@@ -367,6 +367,25 @@ def test_onnx_file_of_a_checkpoint_is_the_same_backbone(narrow: None, tmp_path: 
     assert {o.domain for o in onnx.load(out).opset_import} == {""}
 
 
+def test_what_enrolment_needs_is_put_beside_the_generator(narrow: None, tmp_path: Path) -> None:
+    path, one, two = official_adaface(tmp_path / "c.ckpt"), tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+    export.beside("adaface-ir101", path, one)
+    (one / "adaface-ir101.onnx").rename(one / "mine.onnx")
+    (one / "adaface-ir101.json").rename(one / "mine.json")
+    for _ in range(2):
+        export.beside(str(one / "mine.onnx"), None, two)
+    assert backbones.load(str(two / "adaface-ir101.onnx")) == backbones.load("adaface-ir101", path)
+    export.beside("sface", None, one)
+    assert sorted(p.name for p in (*one.iterdir(), *two.iterdir())) == [
+        "adaface-ir101.json",
+        "adaface-ir101.onnx",
+        "mine.json",
+        "mine.onnx",
+    ]
+
+
 def test_failed_export_writes_nothing(narrow: None, tmp_path: Path) -> None:
     out = tmp_path / "a.onnx"
     with pytest.raises(UserError):
