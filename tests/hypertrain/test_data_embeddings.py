@@ -122,9 +122,11 @@ def test_processes_that_start_together_take_turns(tmp_path: Path) -> None:
     with alone(tmp_path / "cache"):
         both = [subprocess.Popen(run, cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True) for _ in range(2)]
         assert [p.stdout.readline() for p in both if p.stdout] == ["waiting\n"] * 2
+        (tmp_path / "set" / "ann" / "late.png").write_bytes(encoded(crop(40)))
     said = sorted((p.communicate()[0].splitlines() for p in both), key=len)
     assert said[0][0].split()[0] == "0", "who comes second finds all done, and says nothing of work"
-    assert said[1][-1].split() == ["80", *said[0][0].split()[1:]]
+    assert said[1][-1].split()[:2] == ["82", "41"]
+    assert said[1][-1].split() == ["82", *said[0][0].split()[1:]]
     found = data.load(tmp_path / "set", tmp_path / "cache", Projection())
     assert np.array_equal(found.embeddings, data.embedded(found.crops[:], Projection()))
 

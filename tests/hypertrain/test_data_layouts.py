@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import tarfile
 from pathlib import Path
 
 import data_sets
@@ -105,17 +106,19 @@ def test_shards_that_are_compressed_or_cut_are_refused(tmp_path: Path) -> None:
     root = tmp_path / "set"
     LAYOUTS["shards"](root, items(PEOPLE))
     whole = (root / "b.tar").read_bytes()
+    (root.parent / "whole.tar").write_bytes(whole)
     write_tar(root / "b.tar", {"x": b"y"}, "w:gz")
     assert refused(root) == "ROOT/b.tar: not a shard; expected a whole tar archive, not compressed, got ReadError"
-    (root / "b.tar").write_bytes(whole[: len(whole) // 2])
-    assert refused(root) == "ROOT/b.tar: not a shard; expected a whole tar archive, not compressed, got ReadError"
+    with tarfile.open(root.parent / "whole.tar") as tar:
+        last = tar.getmembers()[-1]
+    for cut in (len(whole) // 2, last.offset_data + 1, last.offset_data + last.size - 1):
+        (root / "b.tar").write_bytes(whole[:cut])
+        assert refused(root) == "ROOT/b.tar: not a shard; expected a whole tar archive, not compressed, got ReadError"
     (root / "b.tar").write_bytes(whole)
     assert len(load(root).names) == 7
 
 
 def test_links_in_shards_are_no_images(tmp_path: Path) -> None:
-    import tarfile
-
     root = tmp_path / "set"
     LAYOUTS["shards"](root, items(PEOPLE))
     with tarfile.open(root / "a.tar", "a") as tar:
