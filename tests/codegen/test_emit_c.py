@@ -117,7 +117,9 @@ def test_zig_without_a_string_h_has_no_warning(tmp_path):
 @needs_host
 @pytest.mark.parametrize("compiler", HOST_COMPILERS)
 def test_presets_equal_the_oracle_on_every_stage(tmp_path, compiler):
-    people = [person(net(spec, seed), "p", 1) for seed, spec in enumerate((preset("nano"), OTHER, TINY), 1)]
+    people = [
+        person(net(spec, seed), "p", 1) for seed, spec in enumerate((preset("nano"), preset("large"), OTHER, TINY), 1)
+    ]
     images = [image(p) for p in people]
     for p, x, said in zip(people, images, answers(tmp_path, people, images, "-O2", compiler=(compiler,)), strict=True):
         expected = oracle.run(p.qnet, x)

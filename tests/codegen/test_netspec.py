@@ -191,6 +191,16 @@ def test_paper_keeps_its_budgets():
     assert (preset("paper").input_bytes, preset("paper").stages[-1].out_shape[:2]) == (112 * 112 * 3, (7, 7))
 
 
+def test_large_is_papers_larger_f_and_no_narrower_than_paper():
+    """0.037 M parameters and 5.7 M multiply-accumulates (table II)."""
+    c, large, paper = cost(preset("large")), preset("large"), preset("paper")
+    assert (round(c.params / 1e6, 3), round(c.macs / 1e6, 1)) == (0.037, 5.7)
+    shapes = [s.out_shape for s in paper.stages]
+    assert [s.out_shape[:2] for s in large.stages] == [s[:2] for s in shapes]
+    assert all(s.out_shape[2] >= t[2] for s, t in zip(large.stages, shapes, strict=True))
+    assert (large.head, large.norm) == (paper.head, paper.norm)
+
+
 def test_cost_of_the_reference_list():
     """A net much like paper@1: 20,016 weights, 592 channels, 5.19 M multiply-accumulates."""
     c14 = (same(3, 64, 64, 16), same(1, 64, 64, 2))
@@ -220,4 +230,4 @@ def test_preset_without_version_is_the_newest():
 def test_unknown_preset_is_refused():
     with pytest.raises(UserError) as e:
         preset("giant")
-    assert str(e.value) == "netspec: no preset giant; expected paper@1 or nano@1, got giant"
+    assert str(e.value) == "netspec: no preset giant; expected paper@1 or large@1 or nano@1, got giant"

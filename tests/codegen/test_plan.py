@@ -7,14 +7,14 @@ from people import OTHER, TINY
 from played_plan import play
 
 from hyper_mcu.codegen.netspec import Add, Conv, Head, NetSpec, Shuffle
-from hyper_mcu.codegen.presets import preset
+from hyper_mcu.codegen.presets import PRESETS
 
 
 def chain(*layers):
     return NetSpec("x", layers, Head("dot", pool=True), height=16, width=16)
 
 
-@pytest.mark.parametrize("spec", [TINY, OTHER, preset("nano"), preset("paper")], ids=lambda s: s.id)
+@pytest.mark.parametrize("spec", [TINY, OTHER, *PRESETS.values()], ids=lambda s: s.id)
 def test_nobody_reads_what_another_wrote(spec):
     where = play(spec)
     assert where.bound <= where.total < where.bound + 8

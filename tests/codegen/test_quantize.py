@@ -187,8 +187,9 @@ def test_integers_stay_within_the_proven_distance_of_the_real_numbers(data):
         assert (np.abs(x - real.maps[stage.index]) <= bound).all()
 
 
-def test_paper_net_keeps_its_score_in_integers():
-    spec, rng = preset("paper"), np.random.default_rng(3)
+@pytest.mark.parametrize("name", ["paper", "large"])
+def test_net_keeps_its_score_in_integers(name):
+    spec, rng = preset(name), np.random.default_rng(3)
     theta = rng.normal(size=spec.params).astype(np.float32)
     for t in spec.tensors:  # He's initialisation, no biases
         gain = 0.0 if t.name.endswith("bias") else (2 * t.shape[0] / t.size) ** 0.5
