@@ -60,8 +60,9 @@ def _faces(
     side, rows, broken = sift(source, seen, root)
     report(broken, cache / f"broken-{name}.csv", progress)
     identity = source.identity[rows]
-    if len(people := np.unique(identity[identity != ""])) < 2:
-        raise UserError(root, "too few people", "images of at least two", people[0] if len(people) else "no identity")
+    labelled = identity[identity != ""]
+    if not (labelled != labelled[:1]).any():
+        raise UserError(root, "too few people", "images of at least two", labelled[0] if len(labelled) else "no name")
     hashes = np.frombuffer(seen["hash"][rows].tobytes(), np.uint8).reshape(-1, 16)
     crops: Crops = Decoded(source, rows, side)
     if np.prod(crops.shape) <= decoded * 1e9:

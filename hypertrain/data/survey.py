@@ -27,30 +27,44 @@ SAVE = 120.0  # seconds between saves of a long survey
 
 
 def survey(source: Source, memory: Path, progress: Progress = silent) -> NDArray[np.void]:
-    """What is known of each image, SEEN (N,); kept in the file `memory`."""
-    stamps, first, back = np.unique(source.stamps(), return_index=True, return_inverse=True)
-    seen, new = np.zeros(len(stamps), SEEN), np.ones(len(stamps), bool)
-    seen["stamp"] = stamps
-    old = _opened(memory)
-    _, at, known = np.intersect1d(old["stamp"], stamps, return_indices=True)
-    seen[known], new[known] = old[at], False
-    todo = np.flatnonzero(new)
-    todo = todo[np.argsort(first[todo])]  # in the order in which they lie in their files
+    """What is known of each image, SEEN (N,); kept in the file `memory`. What could not be read is tried again."""
+    seen, complete = _recalled(memory, source.stamps())
+    todo = np.flatnonzero((seen["hash"] == np.void(bytes(16))) & (source.length != 0))
+    _, first, back = np.unique(seen["stamp"][todo], return_index=True, return_inverse=True)  # one place, several names
+    once = np.sort(todo[first])
     saved = time.monotonic()
-    for i in range(0, len(todo), BLOCK):
-        progress(f"looking at images: {i} of {len(todo)}")
-        block = todo[i : i + BLOCK]
-        for k, found in zip(
-            block, pool().map(lambda k: _look(source, int(first[k])), block, chunksize=16), strict=True
-        ):
-            seen["hash"][k], seen["width"][k], seen["height"][k] = found
-        new[block] = False
+    for i in range(0, len(once), BLOCK):
+        progress(f"looking at images: {i} of {len(once)}")
+        block = once[i : i + BLOCK]
+        for row, found in zip(block, pool().map(lambda r: _look(source, int(r)), block, chunksize=16), strict=True):
+            seen["hash"][row], seen["width"][row], seen["height"][row] = found
         if time.monotonic() - saved > SAVE:
-            _save(memory, seen[~new])
+            _save(memory, seen)
             saved = time.monotonic()
-    if len(todo) or len(old) != len(seen):
+    seen[todo] = seen[todo[first]][back]
+    if len(todo) or not complete:
         _save(memory, seen)
-    return seen[back]
+    return seen
+
+
+def _recalled(memory: Path, stamps: NDArray[np.void]) -> tuple[NDArray[np.void], bool]:
+    """What is remembered of the images with these stamps, hash 0 where nothing; and whether it is of this very set."""
+    try:
+        old = np.load(memory)
+    except (OSError, ValueError, EOFError):  # not there, or damaged
+        old = np.empty(0, SEEN)
+    old = old if old.dtype == SEEN else np.empty(0, SEEN)
+    if np.array_equal(old["stamp"], stamps):
+        return old, True
+    seen = np.zeros(len(stamps), SEEN)
+    unique, back = np.unique(stamps, return_inverse=True)
+    _, at, known = np.intersect1d(old["stamp"], unique, return_indices=True)
+    place = np.full(len(unique), -1)
+    place[known] = at
+    there = place[back] >= 0
+    seen[there] = old[place[back][there]]
+    seen["stamp"] = stamps
+    return seen, False
 
 
 def sift(
@@ -107,14 +121,6 @@ def _defect(source: Source, row: int, seen: np.void) -> str:
     if source.length[row] == 0:
         return f"not in {source.files[source.which[row]]}"
     return f"{seen['width']}×{seen['height']} pixels" if seen["width"] else "damaged"
-
-
-def _opened(memory: Path) -> NDArray[np.void]:
-    try:
-        old = np.load(memory)
-    except (OSError, ValueError, EOFError):  # not there, or damaged
-        return np.empty(0, SEEN)
-    return old if old.dtype == SEEN else np.empty(0, SEEN)
 
 
 def _save(memory: Path, seen: NDArray[np.void]) -> None:

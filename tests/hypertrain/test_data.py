@@ -98,7 +98,7 @@ def test_sets_without_images_or_with_one_person_are_refused(tmp_path: Path) -> N
     data_sets.write_tar(tmp_path / "set" / "x.tar", {"a.txt": b"a"})
     assert refused(tmp_path / "set", kind="webdataset") == "ROOT: empty set; expected images, got none"
     write_shards(tmp_path / "other", items({"": 3}))
-    assert refused(tmp_path / "other").startswith("ROOT: too few people; expected images of at least two, got no ident")
+    assert refused(tmp_path / "other").startswith("ROOT: too few people; expected images of at least two, got no name")
 
 
 def test_unchanged_images_are_not_read_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,6 +112,16 @@ def test_unchanged_images_are_not_read_again(root: Path, monkeypatch: pytest.Mon
     os.utime(root / "bob" / "1.png", ns=(1, 1))
     load(root)
     assert read == ["bob/1.png"]
+
+
+def test_image_that_could_not_be_read_is_tried_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_reading(self: Source, i: int) -> bytes:
+        raise OSError("stale file handle")
+
+    with monkeypatch.context() as m:
+        m.setattr(Source, "read", no_reading)
+        assert refused(root).startswith("ROOT ann/0.png: no crop, as 7 of 7 images; ")
+    assert len(load(root).names) == 7
 
 
 def test_rows_that_name_nothing_or_the_same_image_are_no_trouble(
