@@ -16,7 +16,7 @@ from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.netspec import Head
 from hyper_mcu.codegen.presets import preset
 from hyper_mcu.hypertrain import net
-from hyper_mcu.hypertrain.hgen import HGen, Shape, parameters_of
+from hyper_mcu.hypertrain.hgen import HGen, Reader, Shape, parameters_of
 from hyper_mcu.hypertrain.net import split
 
 RESIDUAL, PLAIN = ([s for s in VARIANTS if s.residual == form] for form in (True, False))
@@ -89,6 +89,14 @@ def test_strength_of_further_layers_does_not_count_but_what_they_say_does() -> N
     with torch.no_grad():
         assert torch.allclose(hgen.raw(e), hgen.raw(louder), atol=1e-5)
         assert not torch.allclose(hgen.raw(e), hgen.raw(other), atol=1e-3)
+
+
+def test_further_layers_start_as_unit_vectors_beside_the_embedding() -> None:
+    reader, e = Reader(Shape(16 + 10 + 40, 24, 3, layers=(10, 40))), unit(3, 66)
+    with torch.no_grad():
+        read = reader(e)
+    assert torch.equal(read[:, :16], e[:, :16])
+    assert all(torch.allclose(part.norm(dim=1), torch.ones(3), atol=0.02) for part in (read[:, 16:26], read[:, 26:]))
 
 
 def test_tokens_start_as_the_first_one_and_all_count_once_trained() -> None:

@@ -21,7 +21,7 @@ from hyper_mcu.codegen import oracle
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.netspec import Add, Conv, Head, NetSpec
 from hyper_mcu.codegen.presets import preset, same
-from hyper_mcu.codegen.quantize import quantize
+from hyper_mcu.codegen.quantize import INPUT_SCALE, quantize
 from hyper_mcu.hypertrain.net import he_init, pad_same, shuffle, split
 from hyper_mcu.hypertrain.qat import Quantiser
 
@@ -81,6 +81,27 @@ def test_fake_quantised_nets_have_the_bytes_of_the_integers(data: st.DataObject)
         assert float(score) == pytest.approx(qnet.score(want.logit), rel=1e-6)
     elif want.logit != -(2**31) and qnet.head.norm2:
         assert abs(float(score) ** 2 - qnet.score(want.logit) ** 2) <= 1.01 * float(qnet.unit)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_fake_quantised_weights_are_the_integers_times_their_steps(data: st.DataObject) -> None:
+    spec = data.draw(net_specs())
+    theta, s_in = data.draw(thetas(spec)), np.float64(INPUT_SCALE)
+    scales = np.full(len(spec.stages), 10.0 ** data.draw(st.integers(-12, 6)), np.float32)
+    quantiser = Quantiser(spec, scales)
+    qnet, s_out = quantize(spec, theta, quantiser.scales()), np.float64(quantiser.scales()[0])
+    want = list[NDArray[np.float64]]()
+    for stage, q in qnet.convs:
+        s_in = s_out if stage.index else s_in
+        real, shift = q.multiplier * 2.0 ** (-31.0 - q.shift), q.shift.astype(np.float64)
+        twice = np.where((shift > 0) & stage.layer.relu, 2.0 ** (-shift - 1), 0)
+        want += [q.weight * (real / s_in)[:, None, None, None] * s_out, (q.bias * real + twice) * s_out]
+    head = np.float64(qnet.head.weight_scale)
+    want += [qnet.head.weight * head, np.array([qnet.head.bias * head * s_out])][: 1 + (spec.head.kind == "dot")]
+    got = split(spec, quantiser.theta(torch.from_numpy(theta).double()[None])[0].detach())
+    for t, w in zip(spec.tensors, want, strict=True):
+        assert np.allclose(got[t.name].numpy(), w, rtol=1e-9, atol=0), t.name
 
 
 def he(spec: NetSpec, seed: int) -> NDArray[np.float32]:
