@@ -55,7 +55,7 @@ class _Graph:
     def half(self, name: str, value: torch.Tensor) -> str:
         """A float32 value whose stored initialiser is float16."""
         if name not in self.halves:
-            stored = self.constant(name, value.detach().numpy().astype(np.float16))
+            stored = self.constant(name, value.detach().cpu().numpy().astype(np.float16))
             self.halves[name] = self.op("Cast", stored, to=TensorProto.FLOAT)
         return self.halves[name]
 
@@ -195,7 +195,8 @@ def _folded(g: _Graph, hgen: HGen, t: Tensor, v: str) -> str:
         return _standardised(g, t, v) if what == "weight" and t.size > t.shape[0] else v
     key = where.removeprefix("stage")
     mean, var = hgen.stats.of(int(key))
-    g.constant(f"stats.mean{key}", mean.numpy()), g.constant(f"stats.var{key}", var.numpy())
+    g.constant(f"stats.mean{key}", mean.cpu().numpy())
+    g.constant(f"stats.var{key}", var.cpu().numpy())
     inverse = g.op("Reciprocal", g.op("Sqrt", g.op("Add", f"stats.var{key}", g.number(EPS))))
     if what == "weight":
         return _by_channel(g, t, v, "Mul", inverse)

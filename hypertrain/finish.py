@@ -21,7 +21,7 @@ def weights_of(hgen: HGen) -> Callable[[NDArray[np.float32]], NDArray[np.float32
 
     @torch.no_grad()
     def weights(e: NDArray[np.float32]) -> NDArray[np.float32]:
-        theta: NDArray[np.float32] = hgen(torch.from_numpy(np.ascontiguousarray(e))).numpy()
+        theta: NDArray[np.float32] = hgen(torch.from_numpy(np.ascontiguousarray(e)).to(hgen.theta0)).cpu().numpy()
         return theta
 
     return weights
