@@ -3,7 +3,8 @@
 It expects dlib's own chip, 150×150, which shows more of the chin and less of the brow than the 112×112 crop. Both
 templates are known, so one box of the crop is the chip: fitting dlib's mean face (eyes, tip of the nose, corners of
 the mouth) to ARCFACE_TEMPLATE gives a scale of 1.45 and a turn of 0.3°, dlib's own 68 landmarks on 40 CFP photos 1.47
-and none. The box ends 11 pixels below the crop, where the crop's last row stands for what it does not show.
+and none. The box ends 11 pixels below the crop, where the crop's last row stands for what it does not show. On
+600 pairs of CFP-FF it is right 98.3 % of the time so, at the best threshold; mbf-w600k 99.7 %, sface 99.8 %.
 """
 
 from __future__ import annotations
