@@ -22,6 +22,8 @@ from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.netspec import Add, Conv, Head, NetSpec
 from hyper_mcu.codegen.presets import preset, same
 from hyper_mcu.codegen.quantize import INPUT_SCALE, quantize
+from hyper_mcu.hypertrain import batched
+from hyper_mcu.hypertrain.hgen import HGen, Shape
 from hyper_mcu.hypertrain.net import he_init, pad_same, shuffle, split
 from hyper_mcu.hypertrain.qat import Quantiser
 
@@ -228,3 +230,30 @@ def test_many_nets_are_quantised_as_each_alone() -> None:
     theta = torch.from_numpy(np.stack([he(NANO, i) * (i + 1) for i in range(3)]))
     together = quantiser.theta(theta)
     assert all(torch.equal(together[i], quantiser.theta(theta[i : i + 1])[0]) for i in range(3))
+
+
+def test_generated_nets_in_one_batch_score_as_their_integers_and_teach_their_generator() -> None:
+    torch.manual_seed(0)
+    hgen = HGen(NANO, Shape(16, 24, 4))
+    with torch.no_grad():
+        hgen.theta0.copy_(torch.from_numpy(he(NANO, 0)))
+        hgen.linear.normal_()
+        for p in hgen.up.parameters():
+            p.normal_(std=0.02)
+    shots = np.stack([oracle.known_image(NANO, seed) for seed in range(1, 5)])
+    theta = hgen(torch.nn.functional.normalize(torch.randn(3, 16), dim=1))
+    scales = fitting_scales(NANO, oracle.run_float(NANO, theta[0].detach().numpy(), shots[0]).maps)
+    quantiser = hgen.quantiser = Quantiser(NANO, scales)
+    shift = quantiser.shifts(theta)[:, :, None, None]
+    x = (torch.from_numpy(shots).permute(0, 3, 1, 2).float() - 128) / 128
+    found = batched.scores(
+        NANO, quantiser.theta(theta), x, activation=lambda stage, y: quantiser.activation(stage, y, shift)
+    )
+    nets = [quantize(NANO, t, quantiser.scales()) for t in theta.detach().numpy()]
+    want = [[q.score(oracle.run(q, shot).logit) for shot in shots] for q in nets]
+    assert float((found.detach() - torch.tensor(want)).abs().max()) < 2e-3
+    found.square().sum().backward()
+    for name, p in hgen.named_parameters():
+        assert p.grad is not None, name
+        assert bool(p.grad.isfinite().all()), name
+    assert bool((quantiser.log_scale.grad != 0).all())
