@@ -1,0 +1,122 @@
+"""Raw photos to crops, by the product's own detector and aligner: in parallel, and once.
+
+What was found in a photo is kept under the hash of its bytes and the identity of what looked: the detector's weights
+and the sources of `hyper_mcu.faces` that turn a photo into a crop.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hyper_mcu import faces, inference
+from hyper_mcu.codegen import files
+from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.progress import Progress, silent
+from hyper_mcu.faces.align import SIDE
+from hyper_mcu.faces.crops import face_crops
+from hyper_mcu.faces.select import Purpose
+from hyper_mcu.faces.weights import sha256_of
+
+SOURCES = ("photo", "detect", "select", "quality", "align", "crops")
+FEW = 8  # photos for which no process is started
+Mistake = tuple[str, str, str, str]  # the arguments of a UserError, which does not travel between processes itself
+
+
+@dataclass(frozen=True)
+class Photo:
+    """What was found in a photo: the crop uint8 (112, 112, 3) of its largest face, or why there is none; and why the
+    product would refuse to enrol it, empty where it would not."""
+
+    pixels: NDArray[np.uint8] | None
+    no_face: str
+    no_enrolment: str
+
+
+def identity() -> str:
+    """Hash of everything that decides what is found in a photo."""
+    h = hashlib.sha256(sha256_of("scrfd-500m").encode())
+    for name in SOURCES:
+        h.update((Path(faces.__file__).parent / f"{name}.py").read_bytes())
+    return h.hexdigest()
+
+
+def acquire(paths: list[Path], cache: Path, progress: Progress = silent) -> list[Photo]:
+    """What is found in each photo. Raises UserError where a photo is missing or the detector cannot run; a photo that
+    cannot be read shows no face."""
+    folder = cache / f"photos-{identity()[:16]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = [folder / hashlib.sha256(_content(path)).hexdigest() for path in paths]
+    missing = [i for i, at in enumerate(kept) if not at.is_file()]
+    for k, (i, found) in enumerate(zip(missing, _each([paths[i] for i in missing]), strict=True)):
+        progress(f"looking for faces: {k + 1} of {len(missing)}")
+        if isinstance(found, tuple):
+            raise UserError(*found)
+        files.write(kept[i], _packed(found))
+    return [_unpacked(at.read_bytes()) for at in kept]
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as e:
+        raise UserError(path, "photo cannot be read", "a readable file", (e.strerror or str(e)).lower()) from e
+
+
+def _each(paths: list[Path]) -> Iterator[Photo | Mistake]:
+    """What `look` finds in each photo, in their order, by as many processes as there are cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if len(paths) <= FEW or cores < 2:
+        yield from map(look, paths)
+        return
+    pool = ProcessPoolExecutor(cores, multiprocessing.get_context("spawn"), _one_thread)
+    try:
+        yield from pool.map(look, paths, chunksize=4)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _one_thread() -> None:
+    """In each of the processes: they are as many as the cores already."""
+    inference.THREADS = 1
+
+
+def look(path: Path) -> Photo | Mistake:
+    """What is found in one photo; a mistake that is not the photo's is handed back as it is."""
+
+    def crop(purpose: Purpose) -> tuple[NDArray[np.uint8] | None, str]:
+        try:
+            return face_crops(path, "largest", purpose)[0].pixels, ""
+        except UserError as e:
+            if e.where != str(path):
+                raise
+            return None, str(e).removeprefix(f"{e.where}: ")
+
+    try:
+        pixels, no_enrolment = crop("enrol")
+        no_face = ""
+        if pixels is None:  # what cannot be enrolled may still be asked about
+            pixels, no_face = crop("probe")
+    except UserError as e:
+        return e.where, e.what, e.expected, e.got
+    return Photo(pixels, no_face, no_enrolment)
+
+
+def _packed(photo: Photo) -> bytes:
+    reasons = json.dumps([photo.no_face, photo.no_enrolment]).encode()
+    return reasons + b"\n" + (b"" if photo.pixels is None else photo.pixels.tobytes())
+
+
+def _unpacked(content: bytes) -> Photo:
+    reasons, _, pixels = content.partition(b"\n")
+    crop = np.frombuffer(pixels, np.uint8).reshape(SIDE, SIDE, 3) if pixels else None
+    return Photo(crop, *json.loads(reasons))
