@@ -189,7 +189,7 @@ def _head(spec: NetSpec, theta: Tensor, u: Tensor) -> Tensor:
 def _tile(spec: NetSpec, nets: int, images: int, first: int, x: Tensor, whole: bool = False) -> tuple[int, int]:
     """Images and nets of a tile; `whole`: all nets."""
     element = 2 if torch.is_autocast_enabled(x.device.type) else x.element_size()
-    largest = max((math.prod(s.out_shape) for s in spec.stages[first:]), default=1) * element
+    largest = max([1, *(math.prod(s.out_shape) for s in spec.stages[first:])]) * element
     pairs = TILE.get(x.device.type, TILE["cuda"]) // largest
     if whole:
         return max(1, pairs // nets), nets

@@ -77,7 +77,7 @@ def assert_equal(got: tuple[Tensor, ...], want: tuple[Tensor, ...], tolerance: f
         assert (g - w).abs().max() <= tolerance * w.abs().max().clamp(min=1)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=60)
 @given(net_specs(), st.sampled_from(NORMS), st.integers(0, 2**31))
 def test_any_net_scores_and_learns_as_one_at_a_time(spec: NetSpec, norm: str, seed: int) -> None:
     spec = replace(spec, norm=norm)
