@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.fixedpoint import REAL_MAX, REAL_MIN
-from hyper_mcu.codegen.netspec import Add, Conv, NetSpec, Stage
+from hyper_mcu.codegen.netspec import RUN_TIME_NORMS, Add, Conv, NetSpec, Stage
 from hyper_mcu.codegen.qnet import ACC_BOUND, HEAD_BOUND
 from hyper_mcu.codegen.quantize import INPUT_SCALE, MAX_SCALE, MIN_SCALE
 from hyper_mcu.hypertrain.net import split
@@ -31,7 +31,8 @@ class Quantiser(nn.Module):
     """Learned activation scales of one architecture, and fake quantisation by them.
 
     Trained: `log_scale`, one number a group of stages that share a scale (an Add and both its inputs). Move it by a
-    step that does not depend on the gradient's size (Adam): its gradient sums over every element of a map.
+    step that does not depend on the gradient's size (Adam), without weight decay: its gradient sums over every element
+    of a map, and 0 is a scale like any other. The passes of f in bfloat16 are too coarse for it.
     """
 
     group: Tensor
@@ -76,18 +77,18 @@ class Quantiser(nn.Module):
             quantised = torch.cat(parts, 1).to(folded.dtype)
         return _StraightThrough.apply(folded, quantised)
 
-    def activation(self, stage: Stage, y: Tensor, shift: Tensor | float = 0.0) -> Tensor:
+    def activation(self, stage: Stage, y: Tensor, shift: Tensor | None = None) -> Tensor:
         """What a stage stores of its sums y, of any shape: ReLU or the linear end's clamp, on the grid of its bytes.
 
         Called for every stage: a Conv's convolution by `theta`, an Add's sum. Output: u·scale with u whole, 0…255, or
         −128…127 of a linear end. shift: for a linear end the missing part of its two roundings, `shifts` laid out to be
-        added to y; without it about every 2^s-th value (s: the channel's right shift) is one step off.
+        added to y; without it about one value in 2^s (s: the channel's right shift) is one step off.
         """
         linear = isinstance(stage.layer, Conv) and not stage.layer.relu
         low, high = (-128.0, 127.0) if linear else (0.0, 255.0)
         scale = self.steps()[stage.index]
-        if linear:
-            y = y + torch.as_tensor(shift, dtype=y.dtype, device=y.device) * y.detach().sign()
+        if linear and shift is not None:
+            y = y + shift * y.detach().sign()
         return _Grid.apply(y, scale, low, high)
 
     @torch.no_grad()
@@ -206,6 +207,9 @@ def _float32_above(x: Tensor) -> Tensor:
 
 def _check(spec: NetSpec, group: list[int], scales: NDArray[np.float32]) -> None:
     where = f"netspec {spec.id}"
+    if spec.norm in RUN_TIME_NORMS:
+        folds = "one that folds into the weights (none, weight-standardised, train-statistics)"
+        raise UserError(where, "normalisation at run time has no integers", folds, spec.norm)
     if scales.shape != (len(spec.stages),) or scales.dtype != np.float32:
         raise UserError(where, "scales", f"float32 ({len(spec.stages)},)", f"{scales.dtype} {scales.shape}")
     for stage, scale in enumerate(scales):

@@ -36,11 +36,11 @@ def forward(quantiser: Quantiser, folded: Tensor, image: NDArray[np.uint8]) -> t
     theta = quantiser.theta(folded[None])[0]
     named, maps = split(spec, theta), list[Tensor]()
     for s in spec.stages:
-        shift: Tensor | float = 0.0
+        shift = None
         if isinstance(c := s.layer, Conv):
             w, b = named[f"stage{s.index}.weight"].permute(0, 3, 1, 2), named[f"stage{s.index}.bias"]
             x = F.conv2d(pad_same(x, s), w, b, c.stride, 0, 1, c.groups)
-            shift = 0.0 if c.relu else quantiser.shifts(folded[None])[0][:, None, None]
+            shift = None if c.relu else quantiser.shifts(folded[None])[0][:, None, None]
         else:
             x = x + maps[c.of]
         x = shuffle(quantiser.activation(s, x, shift), s.shuffle)
@@ -223,6 +223,13 @@ def test_scales_that_are_none_are_refused(bad: float) -> None:
     scales[1] = bad
     with pytest.raises(UserError, match=r"netspec nano@1: scale of stage 1; expected 1e-15…1e\+15, got "):
         Quantiser(NANO, scales)
+
+
+def test_normalisation_at_run_time_is_refused() -> None:
+    with pytest.raises(
+        UserError, match="netspec nano@1: normalisation at run time has no integers; expected one that "
+    ):
+        Quantiser(replace(NANO, norm="instance"), np.full(len(NANO.stages), 0.03, np.float32))
 
 
 def test_many_nets_are_quantised_as_each_alone() -> None:
