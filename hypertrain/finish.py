@@ -13,7 +13,7 @@ from hyper_mcu.hypertrain import evaluate, export
 from hyper_mcu.hypertrain.data import Faces
 from hyper_mcu.hypertrain.hgen import HGen
 from hyper_mcu.hypertrain.metrics import equal_error
-from hyper_mcu.hypertrain.protocol import val_pairs
+from hyper_mcu.hypertrain.protocols import val_pairs
 
 
 def weights_of(hgen: HGen) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:

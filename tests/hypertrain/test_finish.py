@@ -27,7 +27,7 @@ from hyper_mcu.hypertrain.data import MARGIN, Faces
 from hyper_mcu.hypertrain.distill import enrol_embeddings
 from hyper_mcu.hypertrain.hgen import HGen, Shape
 from hyper_mcu.hypertrain.metrics import equal_error, rates
-from hyper_mcu.hypertrain.protocol import Pairs, val_pairs
+from hyper_mcu.hypertrain.protocols import Pairs, val_pairs
 from hyper_mcu.hypertrain.qat import Quantiser
 
 NANO = preset("nano")
