@@ -45,7 +45,8 @@ def load(
     backbone: embeds the crops; default: that of the product. Sets without a split of their own get `held_out` people of
     split val. Sets of at most `decoded` GB of pixels are decoded once, larger ones when images are asked for. Broken
     images are left out and named in cache/broken-*.csv. Raises UserError where there is no set, a shard is missing,
-    images are no aligned crops of 112×112 or 128×128, and where a set is empty or shows one person only.
+    images are no aligned crops of 112×112 or 128×128, and where a set is empty or names one person only. A set
+    that names nobody is all unlabelled; check_people refuses it for training.
     """
     found, embedder = layout.find(root, kind), backbone or default_backbone()
     with alone(cache, progress):
@@ -61,8 +62,8 @@ def _faces(
     report(broken, cache / f"broken-{name}.csv", progress)
     identity = source.identity[rows]
     labelled = identity[identity != ""]
-    if not (labelled != labelled[:1]).any():
-        raise UserError(root, "too few people", "images of at least two", labelled[0] if len(labelled) else "no name")
+    if len(labelled) and (labelled == labelled[0]).all():
+        raise UserError(root, "too few people", "images of at least two", labelled[0])
     hashes = np.frombuffer(seen["hash"][rows].tobytes(), np.uint8).reshape(-1, 16)
     crops: Crops = Decoded(source, rows, side)
     if np.prod(crops.shape) <= decoded * 1e9:

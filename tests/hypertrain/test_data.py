@@ -97,8 +97,14 @@ def test_sets_without_images_or_with_one_person_are_refused(tmp_path: Path) -> N
     assert refused(tmp_path / "set") == "ROOT: too few people; expected images of at least two, got ann"
     data_sets.write_tar(tmp_path / "set" / "x.tar", {"a.txt": b"a"})
     assert refused(tmp_path / "set", kind="webdataset") == "ROOT: empty set; expected images, got none"
-    write_shards(tmp_path / "other", items({"": 3}))
-    assert refused(tmp_path / "other").startswith("ROOT: too few people; expected images of at least two, got no name")
+
+
+def test_set_that_names_nobody_is_unlabelled_and_not_for_training(tmp_path: Path) -> None:
+    write_shards(tmp_path / "set", items({"": 3}))
+    found = load(tmp_path / "set")
+    assert found.select("unlabelled").tolist() == [0, 1, 2]
+    with pytest.raises(UserError, match="too few in split val; .* got 0 people, 0 images at most"):
+        data.check_people(found)
 
 
 def test_unchanged_images_are_not_read_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
