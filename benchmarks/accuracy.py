@@ -1,8 +1,8 @@
 """Does the net know its owner? CFP's ten folds through the shipped generator, float and int8, as figures and a picture.
 
-int8 scores are those of the emitted C. backbone: the same pairs by the frozen backbone itself, the cosine of the
-enrolment embedding (mean over crop and mirror image) and the embedding of the probe's crop. The picture shows the int8
-scores of CFP-FF as cosines, and FNMR against FMR.
+int8 scores are those of the integer oracle's twin. backbone: the same pairs by the frozen backbone itself, the cosine
+of the enrolment embedding (mean over crop and mirror image) and the embedding of the probe's crop. The picture shows
+the int8 scores of CFP-FF as cosines, and FNMR against FMR.
 
     python benchmarks/accuracy.py --faces FACES --save benchmarks/results/accuracy.json --plot docs/accuracy.png
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,17 +20,17 @@ from numpy.typing import NDArray
 from record import about
 
 from hyper_mcu import generator
-from hyper_mcu.hypertrain import data, evaluate
-from hyper_mcu.hypertrain.distill import enrol_embeddings
-from hyper_mcu.hypertrain.metrics import rates
-from hyper_mcu.hypertrain.protocol import Pairs, cfp_pairs
+from hyper_mcu.faces.backbone import backbone
+from hyper_mcu.hypertrain import metrics, protocols, report
 
-Scored = dict[str, tuple[Pairs, dict[str, NDArray[np.float64]]]]
+Scored = dict[str, report.Scored]  # by protocol
 
 
-def backbone_scores(faces: data.Faces, pairs: Pairs) -> NDArray[np.float64]:
+def backbone_scores(chosen: protocols.EvalSet) -> NDArray[np.float64]:
     """Cosines (P,) of the backbone's embeddings: what f is distilled from, and cannot be expected to pass."""
-    enrolled, probed = enrol_embeddings(faces), faces.embeddings[:, 0].astype(np.float64)
+    faces, pairs = chosen.faces, chosen.pairs
+    enrolled = faces.enrolled()[:, : faces.dimension]
+    probed = faces.embeddings[:, 0, : faces.dimension].astype(np.float64)
     cosines: NDArray[np.float64] = (enrolled[pairs.enrol] * probed[pairs.probe]).sum(1)
     return cosines
 
@@ -42,18 +43,17 @@ def plot(scored: Scored, threshold: float, path: Path) -> None:
     import matplotlib.pyplot as plt
 
     fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), constrained_layout=True)
-    pairs, by = scored["FF"]
-    bins = np.linspace(by["int8"].min(), by["int8"].max(), 60)
-    left.hist(by["int8"][pairs.same], bins, alpha=0.7, label="same person")
-    left.hist(by["int8"][~pairs.same], bins, alpha=0.7, label="another person")
+    same, scores = scored["FF"].pairs.same, scored["FF"].scores["first"]["int8"]
+    bins = np.linspace(scores.min(), scores.max(), 60)
+    left.hist(scores[same], bins, alpha=0.7, label="same person")
+    left.hist(scores[~same], bins, alpha=0.7, label="another person")
     left.axvline(threshold, color="black", lw=1, ls="--", label="shipped threshold")
     left.set(xlabel="score of the int8 net (cosine)", ylabel="CFP-FF pairs")
     left.set_ylim(0, 1.45 * left.get_ylim()[1])
     left.legend(frameon=False, loc="upper left")
-    for name, (p, s) in scored.items():
+    for name, s in scored.items():
         for kind, style in (("float", ":"), ("int8", "-")):
-            t = np.quantile(s[kind], np.linspace(0, 1, 400))
-            fmr, fnmr = np.array([rates(s[kind][p.same], s[kind][~p.same], v) for v in t]).T
+            fmr, fnmr = s.curves()[f"{kind}, enrol first"]
             right.plot(100 * fmr, 100 * fnmr, style, label=f"CFP-{name} {kind}")
     right.set(xscale="log", yscale="log", xlim=(0.1, 100), ylim=(0.1, 100), xlabel="FMR, %", ylabel="FNMR, %")
     right.legend(frameon=False)
@@ -69,22 +69,22 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="write the picture as PNG")
     o = parser.parse_args()
     g = generator.load()
-    cfp = data.load(o.faces / "cfp", o.cache)
     scored: Scored = {}
     figures: dict[str, object] = {}
     for protocol in ("FF", "FP"):
-        pairs = cfp_pairs(o.faces / "cfp", cfp, protocol)
-        scores = evaluate.score_pairs(g.spec, g.weights, g.scales, cfp, pairs)
-        scored[protocol] = pairs, scores
-        rows = {**scores, "backbone": backbone_scores(cfp, pairs)}
-        found = {kind: asdict(evaluate.figures(s, pairs)) for kind, s in rows.items()}
-        at = rates(scores["int8"][pairs.same], scores["int8"][~pairs.same], g.threshold)
-        figures[protocol] = {
-            "pairs": len(pairs.same),
-            **found,
-            "at_shipped_threshold": dict(zip(("fmr", "fnmr"), at, strict=True)),
-        }
-        for kind, f in found.items():
+        chosen = protocols.load("cfp", o.faces / "cfp", o.cache, backbone(g.backbone), protocol=protocol)
+        start = time.perf_counter()
+        s = scored[protocol] = report.score(chosen, g)
+        seconds = time.perf_counter() - start
+        said = report.summary(chosen, g, s)
+        said["backbone"] = asdict(metrics.figures(backbone_scores(chosen), s.pairs.same, s.pairs.fold))
+        scores = s.scores["first"]["int8"]
+        at = metrics.rates(scores[s.pairs.same], scores[~s.pairs.same], g.threshold)
+        said["at_shipped_threshold"] = dict(zip(("fmr", "fnmr"), at, strict=True))
+        said["seconds_to_score"] = round(seconds, 1)
+        figures[protocol] = said
+        for kind in ("float", "int8", "backbone"):
+            f = said[kind]
             print(f"CFP-{protocol} {kind:8} {f['accuracy_mean']:.2%} ± {f['accuracy_sd']:.2%}   EER {f['eer']:.2%}")
         print(f"CFP-{protocol} int8 at the shipped threshold: FMR {at[0]:.1%}, FNMR {at[1]:.1%}", flush=True)
     if o.save:

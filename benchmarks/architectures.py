@@ -20,7 +20,7 @@ from record import about
 from hyper_mcu.codegen.netspec import Add, Conv, Head, NetSpec
 from hyper_mcu.codegen.presets import cost, preset, same
 from hyper_mcu.hypertrain import data, distill
-from hyper_mcu.hypertrain.protocol import cfp_pairs
+from hyper_mcu.hypertrain.protocols import cfp_pairs
 
 PAPER = preset("paper@1")
 

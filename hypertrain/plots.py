@@ -51,58 +51,84 @@ def det(curves: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]], p
 
 
 def table1(
-    rows: Sequence[Mapping[str, str]], ours: Sequence[Mapping[str, Any]], path: Path, on: str = "cfp_fp"
+    rows: Sequence[Mapping[str, str]],
+    ours: Sequence[Mapping[str, Any]],
+    path: Path,
+    on: str = "cfp_fp",
+    title: str = "",
 ) -> None:
     """Table I of the paper as two scatter plots in one PNG: accuracy on one set against parameters of the net that
-    infers, and against its multiply-accumulates, both in millions on logarithmic axes.
+    infers, and against its operations, both on logarithmic axes. Points are numbered, and the numbers named beside.
 
     rows: model, infer_params_m, mflops and a column a set (COLUMNS), "" where the paper has no figure; a model is left
-    out of a plot that it has no figure for. ours: name, params, macs, accuracy (%), sd (%) of nets by this program.
+    out of a plot that it has no figure for. The paper's own nets are named "Paper …". ours: name, params, macs,
+    accuracy (%), sd (%) of nets by this program.
     """
-    fig, axes = _figure(2, (11, 4.6))
+    fig, axes = _figure(3, (12, 4.8), (1, 1, 0.5))
+    measured = sorted((r for r in rows if r[on]), key=lambda r: -float(r[on]))
+    own = [r["model"].startswith("Paper ") for r in measured]
     for ax, column, label in (
         (axes[0], "infer_params_m", "parameters of the net that infers, millions"),
-        (axes[1], "mflops", "MFLOPs of one inference, as the paper counts them (ours: multiply-accumulates)"),
+        (axes[1], "mflops", "million operations of one inference (ours: multiply-accumulates)"),
     ):
-        unit = 1e6
-        others = [(r["model"], float(r[column]), float(r[on])) for r in rows if r[column] and r[on]]
-        for name, x, y in others:
-            own = name.startswith("Paper ")
-            ax.plot(x, y, "D" if own else "o", color="tab:red" if own else "0.45", ms=6 if own else 4)
+        points = [(float(r[column] or "nan"), float(r[on])) for r in measured]
+        for (x, y), papers in zip(points, own, strict=True):
+            ax.plot(x, y, "D" if papers else "o", color="tab:red" if papers else "0.45", ms=6 if papers else 4)
         for o in ours:
-            x = o["params" if column == "infer_params_m" else "macs"] / unit
+            x = o["params" if column == "infer_params_m" else "macs"] / 1e6
             ax.errorbar(x, o["accuracy"], o["sd"], fmt="*", ms=11, color="tab:blue", capsize=3, lw=1)
-            others.append((o["name"], x, o["accuracy"]))
+            points.append((x, o["accuracy"]))
         ax.set(xscale="log", xlabel=label, ylabel=f"{COLUMNS[on]}, accuracy, %")
         ax.grid(color="0.92")
-        ax.margins(0.12, 0.08)
-        _name(ax, others)
+        ax.margins(0.1, 0.06)
+        fig.canvas.draw()  # fixes the axes' limits, in which the numbers are placed
+        _number(ax, points)
+    names = [f"{n:2} {r['model']}: {float(r[on]):.1f}" for n, r in enumerate(measured, 1)]
+    names += [f"{n:2} {o['name']}: {o['accuracy']:.1f} ± {o['sd']:.1f}" for n, o in enumerate(ours, len(measured) + 1)]
+    axes[2].axis("off")
+    colours = ["tab:red" if papers else "0.25" for papers in own] + ["tab:blue"] * len(ours)
+    for n, (name, colour) in enumerate(zip(names, colours, strict=True)):
+        axes[2].text(0, 1 - (n + 1) / (len(names) + 1), name, fontsize=7.5, color=colour, family="monospace")
+    fig.suptitle(title, fontsize=9)
     _save(fig, path)
 
 
-def _name(ax: Axes, points: Sequence[tuple[str, float, float]]) -> None:
-    """Names beside points; points that lie close together are named in one column beside them, in their order."""
-    spans = [np.ptp(np.log10([p[1] for p in points])) or 1.0, np.ptp([p[2] for p in points]) or 1.0]
-    used: list[tuple[float, float]] = []
-    for name, x, y in sorted(points, key=lambda p: -p[2]):
-        at = y
-        while any(abs(np.log10(x) - u) < 0.22 * spans[0] and abs(at - v) < 0.034 * spans[1] for u, v in used):
-            at -= 0.034 * spans[1]
-        used.append((float(np.log10(x)), at))
-        line = {"arrowstyle": "-", "color": "0.75", "lw": 0.5} if at != y else None
-        left = np.log10(x) > np.log10(max(p[1] for p in points)) - 0.25 * spans[0]
-        offset = x / 10 ** (0.015 * spans[0]) if left else x * 10 ** (0.015 * spans[0])
-        side = "right" if left else "left"
-        ax.annotate(name, (x, y), (offset, at), fontsize=6.5, va="center", ha=side, arrowprops=line)
+def _number(ax: Axes, points: Sequence[tuple[float, float]]) -> None:
+    """The number of each point (1 for the first) beside it, at the free place that is nearest."""
+    across, down = 0.036, 0.032  # of the axes: the room of a number
+    at = [tuple(ax.transAxes.inverted().transform(ax.transData.transform(p))) for p in points]
+    used = [p for p in at if np.isfinite(p).all()]
+    moves = [(i * across / 2, j * down / 2) for i in range(-12, 13) for j in range(-12, 13)]
+    moves.sort(key=lambda m: (np.hypot(m[0] / across, m[1] / down), -m[0]))
+    for number, (x, y) in enumerate(at, 1):
+        if not np.isfinite([x, y]).all():
+            continue
+        free = (
+            (x + i, y + j)
+            for i, j in moves
+            if all(abs(x + i - u) >= across * 0.7 or abs(y + j - v) >= down for u, v in used)
+        )
+        place = next(free, (x, y))
+        used.append(place)
+        far = np.hypot(place[0] - x, place[1] - y) > 2 * down
+        line = {"arrowstyle": "-", "color": "0.7", "lw": 0.5, "shrinkB": 0} if far else None
+        ax.annotate(
+            str(number), (x, y), place, "axes fraction", "axes fraction", fontsize=7, ha="center", va="center",
+            arrowprops=line,
+        )  # fmt: skip
 
 
-def _figure(columns: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
+def _figure(
+    columns: int, size: tuple[float, float], widths: tuple[float, ...] | None = None
+) -> tuple[Figure, list[Axes]]:
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    fig, axes = plt.subplots(1, columns, figsize=size, constrained_layout=True, squeeze=False)
+    fig, axes = plt.subplots(
+        1, columns, figsize=size, constrained_layout=True, squeeze=False, gridspec_kw={"width_ratios": widths}
+    )
     return fig, list(axes[0])
 
 

@@ -96,7 +96,7 @@ def summary(chosen: EvalSet, g: Generator, scored: Scored) -> dict[str, Any]:
         "pairs_that_count_as_errors": int((~scored.made["first"]).sum()),
         "generator_sha256": g.sha256,
         "netspec": g.spec.id,
-        "backbone": g.backbone,
+        "backbone_name": g.backbone,
         "backbone_sha256": g.backbone_sha256,
         "pairs_sha256": chosen.pairs_sha256,
         "crops_sha256": chosen.crops_sha256,

@@ -120,8 +120,8 @@ def text(said: dict[str, Any]) -> str:
     lines = [
         f"{_title(said)}, {said['pairs']:,} pairs ({said['genuine']:,} of one person, {said['impostor']:,} of two), "
         f"{said['folds']} folds, generator {said['generator_sha256'][:16]}",
-        f"{'':22}{'accuracy':>16}{'EER':>9}   {'TAR at FMR':<10}"
-        + "".join(f"{k:<24}" for k in ("1e-2", "1e-3", "1e-4")),
+        f"{'':22}{'accuracy':>16}{'EER':>9}   "
+        + "".join(f"{f'TAR at FMR {k}':<24}" for k in said["int8"]["tar_at_fmr"]),
     ]
     parts = {
         "enrol first": said, "enrol second": said["enrolled_second"], "mean of both*": said["mean_of_both_directions"]
@@ -131,7 +131,7 @@ def text(said: dict[str, Any]) -> str:
             f = figures[kind]
             accuracy = f"{f['accuracy_mean']:.2%} ± {f['accuracy_sd']:.2%}"
             tar = "".join(f"{_tar(t):<24}" for t in f["tar_at_fmr"].values())
-            lines.append(f"{kind:6}{direction:16}{accuracy:>16}{f['eer']:>9.2%}   {'':<10}{tar}".rstrip())
+            lines.append(f"{kind:6}{direction:16}{accuracy:>16}{f['eer']:>9.2%}   {tar}".rstrip())
     lines.append("* takes two nets a pair, which no chip does")
     shown = [t for kind in KINDS for t in said[kind]["tar_at_fmr"].values()]
     if any(t["rough"] for t in shown):
