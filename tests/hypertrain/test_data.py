@@ -103,7 +103,7 @@ def test_set_that_names_nobody_is_unlabelled_and_not_for_training(tmp_path: Path
     write_shards(tmp_path / "set", items({"": 3}))
     found = load(tmp_path / "set")
     assert found.select("unlabelled").tolist() == [0, 1, 2]
-    with pytest.raises(UserError, match="too few in split val; .* got 0 people, 0 images at most"):
+    with pytest.raises(UserError, match=r"too few in split val; .* got 0 people, 0 images at most"):
         data.check_people(found)
 
 
