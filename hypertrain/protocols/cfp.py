@@ -63,10 +63,9 @@ def cfp_pairs(root: Path, faces: Faces, protocol: str) -> Pairs:
     """
     found = listed(root, protocol)
     at = places(faces)
-    for names in (found.first, found.second):
-        for name, where in zip(names, found.where, strict=True):
-            if name not in at:
-                raise UserError(where, f"no photo {name}", "every photo of the protocol", f"{len(at)} photos")
+    for name, where in found.images:
+        if name not in at:
+            raise UserError(where, f"no photo {name}", "every photo of the protocol", f"{len(at)} photos")
     enrol, probe = (np.array([at[n] for n in names]) for names in (found.first, found.second))
     return Pairs(enrol, probe, found.same, found.fold)
 

@@ -12,6 +12,7 @@ Fields are separated by tabs, commas or blanks.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,13 @@ class Listed:
     fold: NDArray[np.int64]
     where: list[str]
     sha256: str
+
+    @property
+    def images(self) -> Iterator[tuple[str, str]]:
+        """The name and the place of each image in the order of the list, again where it is named again."""
+        for first, second, where in zip(self.first, self.second, self.where, strict=True):
+            yield first, where
+            yield second, where
 
 
 @dataclass(frozen=True)

@@ -159,16 +159,15 @@ def _paths(listed: Listed, root: Path, spelt: Callable[[str], tuple[str, ...]]) 
                 there.setdefault(key, []).append(path)
                 bare.setdefault(key.rpartition("/")[2], []).append(path)
     found: dict[str, Path] = {}
-    for names in (listed.first, listed.second):
-        for name, where in zip(names, listed.where, strict=True):
-            if name in found:
-                continue
-            keys = spelt(name)
-            files = next((there[k] for k in keys if k in there), bare.get(keys[-1], []))
-            if len(files) != 1:
-                got = f"{len(files)}, {files[0]} among them" if files else "none"
-                raise UserError(where, f"image {name}", f"one picture of that name in {root}", got)
-            found[name] = files[0]
+    for name, where in listed.images:
+        if name in found:
+            continue
+        keys = spelt(name)
+        files = next((there[k] for k in keys if k in there), bare.get(keys[-1], []))
+        if len(files) != 1:
+            got = f"{len(files)}, {files[0]} among them" if files else "none"
+            raise UserError(where, f"image {name}", f"one picture of that name in {root}", got)
+        found[name] = files[0]
     return found
 
 
@@ -250,10 +249,9 @@ def _of_bin(path: Path, cache: Path, backbone: data.Embedder, progress: Progress
 def _assembled(listed: Listed, images: _Images, quality: bool) -> EvalSet:
     """The pairs of the list among the images; raises UserError for one that is neither there nor without a face."""
     at = images.at
-    for names in (listed.first, listed.second):
-        for name, where in zip(names, listed.where, strict=True):
-            if name not in at and name not in images.no_face:
-                raise UserError(where, f"no photo {name}", "every photo of the list", f"{len(at)} photos")
+    for name, where in listed.images:
+        if name not in at and name not in images.no_face:
+            raise UserError(where, f"no photo {name}", "every photo of the list", f"{len(at)} photos")
     enrol, probe = (np.array([at.get(n, -1) for n in names]) for names in (listed.first, listed.second))
     pairs = Pairs(enrol, probe, listed.same, listed.fold)
     refused = images.no_enrolment if quality else {}

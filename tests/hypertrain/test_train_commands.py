@@ -88,16 +88,6 @@ def test_training_goes_on_from_a_generator_that_fits_alone(refused, tmp_path_fac
         )
 
 
-def test_eval_of_a_missing_generator(refused) -> None:
-    said = refused("eval", "cfp", "--root", "cfp", "--generator", "g.onnx")
-    assert said == "g.onnx: no generator; expected an ONNX file written by hyper-mcu train, got no such file"
-
-
-def test_eval_of_a_folder_that_is_no_set(refused) -> None:
-    said = refused("eval", "cfp", "--root", "cfp")
-    assert said == "cfp/cfp.csv: not a data set; expected the table of a data set, got no such file"
-
-
 @pytest.mark.parametrize("command", ["train", "eval"])
 def test_missing_torch_is_named_with_its_install_line(refused, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     monkeypatch.delitem(sys.modules, "hyper_mcu.hypertrain.evaluate", raising=False)
