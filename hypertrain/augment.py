@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -11,14 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hyper_mcu.hypertrain.data import CROP, Crops
+from hyper_mcu.hypertrain.data import CROP, Crops, central
 
 SHIFT, TURN, SCALE = 3.0, 4.0, 0.05  # standard deviations: pixels, degrees, relative
 CONTRAST, BRIGHTNESS, COLOUR = 0.15, 20.0, 6.0  # standard deviations: relative, grey levels, grey levels a channel
+VIEW = 0x76696577  # keeps the random numbers of views apart from those of other draws of a step
 
 
-def view(crop: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A random view uint8 (112, 112, 3) of a crop (S, S, 3), S ≥ 112: rotated, scaled, shifted, half of them mirrored.
+def view(crop: NDArray[np.uint8], rng: np.random.Generator, side: int = CROP) -> NDArray[np.uint8]:
+    """A random view uint8 (side, side, 3) of a crop (S, S, 3), S ≥ 112: rotated, scaled, shifted, half of them
+    mirrored, then `fit`.
 
     Where it looks past the crop's edge, which a margin makes rare, the border is repeated.
     """
@@ -29,42 +32,82 @@ def view(crop: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]
         m[:, 0] *= -1
     centre = np.full(2, (crop.shape[0] - 1) / 2)
     m[:, 2] = (CROP - 1) / 2 - m[:, :2] @ centre + np.clip(SHIFT * rng.standard_normal(2), -8, 8)
-    return cv2.warpAffine(crop, m, (CROP, CROP), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[return-value]
+    seen = cv2.warpAffine(crop, m, (CROP, CROP), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return fit(seen, side)  # type: ignore[arg-type]  # OpenCV says less of its arrays
+
+
+def fit(crop: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """A crop (112, 112, 3) as a smaller net's input (side, side, 3), each pixel the mean of those that it covers."""
+    if side == crop.shape[0]:
+        return crop
+    return cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
+def images(crops: NDArray[np.uint8], side: int = CROP) -> NDArray[np.uint8]:
+    """What f sees of crops (M, S, S, 3) as they are: their central parts, `fit`, uint8 (M, side, side, 3)."""
+    middle = np.ascontiguousarray(central(crops))
+    return middle if side == CROP else np.stack([fit(c, side) for c in middle])
+
+
+def plain(crops: NDArray[np.uint8], side: int = CROP) -> Tensor:
+    """`images` as f's input, float32 (M, 3, side, side)."""
+    return to_input(images(crops, side))
 
 
 def to_input(images: NDArray[np.uint8]) -> Tensor:
-    """Crops uint8 (M, 112, 112, 3) as f's input, float32 (M, 3, 112, 112) channels-last: (x − 128)/128."""
+    """Images uint8 (M, H, W, 3) as f's input, float32 (M, 3, H, W) channels-last: (x − 128)/128."""
     x = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
     return (x.float() - 128.0) / 128.0
 
 
-def relight(images: NDArray[np.uint8], generator: torch.Generator) -> Tensor:
+def relight(images: NDArray[np.uint8], generator: torch.Generator, count: int = 0, part: slice = slice(None)) -> Tensor:
     """f's input of crops uint8 (M, H, W, 3) under random contrast, brightness and colour cast, clipped to the range of
-    bytes: bfloat16 (M, 3, H, W) channels-last."""
-    m = len(images)
-    gain = 1 + CONTRAST * torch.randn(m, 1, 1, 1, generator=generator)
-    lift = BRIGHTNESS * torch.randn(m, 1, 1, 1, generator=generator) + COLOUR * torch.randn(
-        m, 3, 1, 1, generator=generator
+    bytes: bfloat16 (M, 3, H, W) channels-last. `count`, `part`: the images are that part of so many."""
+    m = count or len(images)
+    gain = 1 + CONTRAST * torch.randn(m, 1, 1, 1, generator=generator)[part]
+    lift = BRIGHTNESS * torch.randn(m, 1, 1, 1, generator=generator)[part] + (
+        COLOUR * torch.randn(m, 3, 1, 1, generator=generator)[part]
     )
     x = torch.from_numpy(images).permute(0, 3, 1, 2).to(torch.bfloat16)
     return x.mul_((gain / 128).bfloat16()).add_((lift / 128 - gain).bfloat16()).clamp_(-1.0, 127 / 128)
 
 
 def batches(
-    crops: Crops, order: Iterator[NDArray[np.int64]], seed: int, ahead: int = 2
-) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
-    """(indices, augmented input) for each index array of `order`, prepared in a thread ahead of their use."""
+    crops: Crops,
+    rows: Callable[[int], NDArray[np.int64]],
+    steps: Iterable[int],
+    seed: int,
+    side: int = CROP,
+    part: Callable[[int], slice] = lambda count: slice(0, count),
+    ahead: int = 2,
+) -> Iterator[tuple[int, NDArray[np.int64], Tensor]]:
+    """(step, rows, augmented input) of every step, prepared in a thread ahead of their use.
 
-    def prepare(step: int, index: NDArray[np.int64]) -> tuple[NDArray[np.int64], Tensor]:
-        rng = np.random.default_rng((seed, step))
-        views = np.stack([view(c, rng) for c in crops[index]])
-        return index, relight(views, torch.Generator().manual_seed(seed * 1_000_003 + step))
+    rows: the images of a step; part: of so many images those that are prepared. What happens to an image depends on the
+    seed, the step and its place among the rows alone.
+    """
+
+    def prepare(step: int) -> tuple[int, NDArray[np.int64], Tensor]:
+        index = rows(step)
+        mine = part(len(index))
+        places = range(len(index))[mine]
+
+        def rng(place: int) -> np.random.Generator:
+            return np.random.default_rng((seed, step, place, VIEW))
+
+        images = [view(c, rng(k), side) for c, k in zip(crops[index[mine]], places, strict=True)]
+        light = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        return step, index, relight(np.stack(images), light, len(index), mine)
 
     with ThreadPoolExecutor(1) as pool:
-        waiting = []
-        for step, index in enumerate(order):
-            waiting.append(pool.submit(prepare, step, index))
-            if len(waiting) > ahead:
-                yield waiting.pop(0).result()
-        for w in waiting:
-            yield w.result()
+        waiting: deque[Future[tuple[int, NDArray[np.int64], Tensor]]] = deque()
+        try:
+            for step in steps:
+                waiting.append(pool.submit(prepare, step))
+                if len(waiting) > ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for w in waiting:
+                w.cancel()

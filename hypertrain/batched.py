@@ -53,12 +53,15 @@ def pair_scores(
     return _head(spec, theta, torch.cat(rows))
 
 
-def backward(theta: Tensor, chunk: int, loss_of: Callable[..., Tensor], x: Tensor | None = None) -> Tensor:
+def backward(
+    theta: Tensor, chunk: int, loss_of: Callable[..., Tensor], x: Tensor | None = None, beside: Tensor | None = None
+) -> Tensor:
     """Backward pass of Σ loss_of(slice, θ part) over chunks of that many nets, in the memory of one chunk; the sum.
 
     Gradients are cached: each chunk's loss goes back as far as θ (N, params), and what it leaves there goes on in one
     pass, through whatever made θ, once. x: what all chunks share and something trained has made; loss_of(slice, θ part,
-    x part) then gets it, and its producer its gradient, in the same way.
+    x part) then gets it, and its producer its gradient, in the same way. beside: a further loss, of what made θ, that
+    goes back in the same pass; the sum has it not.
     """
     total, gradient = theta.new_zeros(()), torch.zeros_like(theta)
     shared = None if x is None else x.detach().requires_grad_(x.requires_grad)
@@ -73,6 +76,8 @@ def backward(theta: Tensor, chunk: int, loss_of: Callable[..., Tensor], x: Tenso
     made = [(theta, gradient)]
     if x is not None and shared is not None and shared.grad is not None:
         made.append((x, shared.grad))
+    if beside is not None:
+        made.append((beside, torch.ones_like(beside)))
     torch.autograd.backward([t for t, _ in made], [g for _, g in made])
     return total
 

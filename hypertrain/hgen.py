@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.netspec import Conv, NetSpec
-from hyper_mcu.hypertrain.net import Statistics, fold, pad_same, shuffle, split
+from hyper_mcu.hypertrain.net import Statistics, fold, split
 from hyper_mcu.hypertrain.qat import Quantiser
 from hyper_mcu.hypertrain.settings import at_least
 
@@ -51,14 +51,14 @@ class Shape:
     layers: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        at_least("shape", self, dimension=1, width=1, rank=-1, first=0, depth=1, tokens=0, refine=1)
+        at_least("hgen", self, dimension=1, width=1, rank=-1, first=0, depth=1, tokens=0, refine=1)
         if not self.residual and self.rank == 0:
-            raise UserError("shape.rank", "changes of channels alone need θ0", "-1, 1 or more without residual", 0)
+            raise UserError("hgen.rank", "changes of channels alone need θ0", "-1, 1 or more without residual", 0)
         if self.layers and (self.tokens or min(self.layers) < 1 or sum(self.layers) >= self.dimension):
             room = f"positive sizes that leave room for the embedding in {self.dimension}, and no tokens"
-            raise UserError("shape.layers", "sizes of further layers", room, self.layers)
+            raise UserError("hgen.layers", "sizes of further layers", room, self.layers)
         if self.tokens and self.dimension % self.tokens:
-            raise UserError("shape.tokens", "tokens of one size", f"a divisor of {self.dimension}", self.tokens)
+            raise UserError("hgen.tokens", "tokens of one size", f"a divisor of {self.dimension}", self.tokens)
 
     @property
     def embedding(self) -> int:
@@ -240,30 +240,3 @@ def _normal(layer: nn.Linear, std: float) -> nn.Linear:
     """The layer with normal weights and no bias."""
     nn.init.normal_(_zero(layer).weight, std=std)
     return layer
-
-
-def tail(spec: NetSpec, theta: Tensor, x: Tensor, first: int) -> Tensor:
-    """What the heads of N nets read of M images, (N, M, n), through the stages from `first` on.
-
-    theta (N, params) folded; x (M, C, H, W): the input of stage `first`, shared by all nets. Maps are (N, C, M, H, W):
-    a dense 1×1 stage is then N matrix products (one with N·cout rows while the input is still shared), any other stage
-    one grouped convolution of N·groups groups. An Add must not reach back before `first`.
-    """
-    n, named, maps = len(theta), split(spec, theta), dict[int, Tensor]()
-    u = x.transpose(0, 1)[None]  # (1, C, M, H, W)
-    for s in spec.stages[first:]:
-        if isinstance(c := s.layer, Conv):
-            w, b = named[f"stage{s.index}.weight"], named[f"stage{s.index}.bias"]
-            if (c.k, c.stride, c.groups) == (1, 1, 1):
-                u = (w[:, :, 0, 0] @ u.flatten(2)).unflatten(2, u.shape[2:]) + b[:, :, None, None, None]
-            else:
-                kernels = w.permute(0, 1, 4, 2, 3).flatten(0, 1)
-                stacked = pad_same(u.expand(n, -1, -1, -1, -1).flatten(0, 1).transpose(0, 1), s)  # (M, N·C, H, W)
-                y = F.conv2d(stacked, kernels, b.flatten(), c.stride, 0, 1, n * c.groups)
-                u = y.transpose(0, 1).unflatten(0, (n, -1))
-            u = F.relu(u) if c.relu else u
-        else:
-            u = u + maps[c.of]
-        u = shuffle(u, s.shuffle)
-        maps[s.index] = u
-    return u.sum((3, 4)).transpose(1, 2) if spec.head.pool else u.permute(0, 2, 3, 4, 1).flatten(2)

@@ -1,29 +1,66 @@
-"""What a training run says while it goes on: one JSON object a line in its log, and a line for who watches."""
+"""What a stage of training says while it goes on: JSON lines, TensorBoard, and a line for who watches."""
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from hyper_mcu.codegen.progress import Progress
+from torch.utils.tensorboard import SummaryWriter
+
+Watch = Callable[[str, float], None]  # what is going on, and how much of it is done, 0…1
+
+
+def unwatched(text: str, done: float) -> None:
+    """For when nobody watches."""
 
 
 class Journal:
-    """log.jsonl of one stage of training: the settings first, then rows of numbers with the seconds since."""
+    """log.jsonl and tensorboard/ of one stage: the settings first, then rows of numbers with the seconds since.
 
-    def __init__(self, folder: Path, stage: str, steps: int, settings: dict[str, object], progress: Progress) -> None:
+    A stage that goes on from step `start` keeps the rows up to there and drops later ones, which will be made again.
+    """
+
+    def __init__(
+        self, folder: Path, stage: str, steps: int, settings: Mapping[str, object], watch: Watch, start: int = 0
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.path, self.stage, self.steps, self.progress = folder / "log.jsonl", stage, steps, progress
-        self._began, self._checked = time.monotonic(), ""
-        self.path.write_text(json.dumps(settings) + "\n")
+        self.path, self.stage, self.steps, self.watch = folder / "log.jsonl", stage, steps, watch
+        rows = [json.loads(line) for line in self._lines()] if start else []
+        kept = [r for r in rows[1:] if r["step"] <= start]
+        self._before = float(kept[-1]["seconds"]) if kept else 0.0
+        self._checked = next((f", EER {r['val_eer']:.2%}" for r in reversed(kept) if "val_eer" in r), "")
+        self._began, self._start, self._pairs = time.monotonic(), start, 0
+        self.path.write_text("".join(json.dumps(r) + "\n" for r in [settings, *kept]))
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1 if start else None)
 
-    def __call__(self, step: int, **numbers: float) -> None:
+    def _lines(self) -> list[str]:
+        return self.path.read_text().splitlines() if self.path.exists() else []
+
+    def count(self, pairs: int) -> None:
+        """One more step, of so many pairs of a net and an image."""
+        self._pairs += pairs
+
+    def row(self, step: int, **numbers: float) -> None:
         """One row; a `val_eer` among the numbers is shown until there is a newer one."""
         seconds = time.monotonic() - self._began
         if "val_eer" in numbers:
-            self._checked = f", EER on held-out people {numbers['val_eer']:.2%}"
-        left = seconds / step * (self.steps - step) / 60
-        self.progress(f"{self.stage}: step {step} of {self.steps}{self._checked}, {left:.0f} min left")
+            self._checked = f", EER {numbers['val_eer']:.2%}"
+        numbers["pairs_per_second"] = round(self._pairs / max(seconds, 1e-9), 1)
         with self.path.open("a") as log:
-            log.write(json.dumps({"step": step, **numbers, "seconds": round(seconds, 1)}) + "\n")
+            log.write(json.dumps({"step": step, **numbers, "seconds": round(self._before + seconds, 1)}) + "\n")
+        for name, value in numbers.items():
+            self._board.add_scalar(f"{self.stage}/{name}", value, step)
+        self._board.flush()
+        left = seconds / max(step - self._start, 1) * (self.steps - step)
+        parts = ", ".join(f"{k} {v:.3g}" for k, v in numbers.items() if k not in ("val_eer", "pairs_per_second"))
+        rate = f"{numbers['pairs_per_second']:,.0f} pairs/s"
+        self.watch(
+            f"{self.stage} {step:,}/{self.steps:,}: {parts}, {rate}{self._checked}, {left / 60:.0f} min left",
+            step / max(self.steps, 1),
+        )
+
+    def close(self) -> None:
+        """Nothing more will be said."""
+        self._board.close()

@@ -43,7 +43,7 @@ def weighted_bce(
     logits: Tensor,
     y: Tensor,
     beta: float,
-    share: Tensor | None = None,
+    share: Tensor,
     weight: Tensor | None = None,
     mask: Tensor | None = None,
     rows: float | None = None,
@@ -58,9 +58,6 @@ def weighted_bce(
     the same n. β scales that term as in equation 7. Clamped to 0…1, which `check_beta` makes needless where balanced.
     The share is that of the whole row, also where only some of its pairs are computed or counted.
     """
-    if share is None:  # train.py: the mean over pairs, B from the pairs themselves
-        lam = (1 - beta * y.sum().clamp(min=1) / y.numel()).clamp(0, 1)
-        return _bce(logits, lam * y, (1 - lam) * (1 - y)).mean()
     lam = (1 - beta * share.float()).clamp(0, 1)[:, None]
     pairs = _bce(logits, lam * y, (1 - lam) * (1 - y))
     if weight is not None:

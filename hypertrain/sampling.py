@@ -93,7 +93,7 @@ def cluster(means: NDArray[np.float32], clusters: int, seed: int, where: str = "
     names `where`, for more clusters than people.
     """
     from sklearn.cluster import KMeans
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # ships no types
+    from threadpoolctl import threadpool_limits
 
     if not 1 <= clusters <= len(means):
         raise UserError(where, "K-means clusters", f"1 to {len(means)}, the people to train on", clusters)

@@ -71,15 +71,16 @@ def refused_in_hyper_mcu(file: str, i: Import) -> bool:
     """No torch at all; hypertrain by three commands, late."""
     if under(i.name, "hyper_mcu.hypertrain"):
         return i.at_once or file not in ("cli/train.py", "cli/eval.py", "cli/ablate.py")
-    return outside(i.name, "hyper_mcu", "numpy", "onnxruntime", "PIL", "pillow_heif", "click", "rich")
+    late = i.at_once or not under(i.name, "dlib")
+    return late and outside(i.name, "hyper_mcu", "numpy", "onnxruntime", "PIL", "pillow_heif", "click", "rich")
 
 
 def refused_in_hypertrain(file: str, i: Import) -> bool:
     """Of the product: the net, the faces and the generator file; nothing of the command."""
-    ours = ("codegen", "faces", "generator", "hypertrain")
+    ours = ("codegen", "faces", "generator", "hypertrain", "inference")
     others = (
         "numpy", "torch", "onnx", "onnxruntime", "cv2", "PIL", "sklearn", "scipy", "safetensors", "pyarrow", "pooch",
-        "matplotlib", "rich", "tomli",
+        "matplotlib", "tensorboard", "threadpoolctl", "tomli",
     )  # fmt: skip
     return outside(i.name, *(f"hyper_mcu.{room}" for room in ours), *others)
 

@@ -9,6 +9,7 @@ import json
 import os
 import shlex
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TextIO, TypeVar
@@ -83,6 +84,42 @@ def group() -> None:
 def emit_json(value: dict[str, Any]) -> None:
     """One JSON object on stdout."""
     click.echo(json.dumps({"schema_version": 1, **value}, indent=2))
+
+
+@contextlib.contextmanager
+def bar(wanted: bool = True) -> Iterator[tuple[Callable[[str], None], Callable[[str, float], None]]]:
+    """A progress bar on stderr as two functions: say(text), while nobody knows how much there is to do, and
+    watch(text, done) with done of 0…1. Where stderr is no terminal, a line every half minute; nothing if not wanted."""
+    if not wanted:
+        yield lambda text: None, lambda text, done: None
+        return
+    if not sys.stderr.isatty():
+        yield lambda text: None, _now_and_then()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+    columns = (SpinnerColumn(), BarColumn(20), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("…", total=None)
+
+        def watch(text: str, done: float) -> None:
+            progress.update(task, description=text, completed=done, total=1.0)
+
+        yield lambda text: progress.update(task, description=text, total=None), watch
+
+
+def _now_and_then(seconds: float = 30.0) -> Callable[[str, float], None]:
+    """Says a text where it is the last one, or where so many seconds have gone since the last that was said."""
+    said = time.monotonic()
+
+    def watch(text: str, done: float) -> None:
+        nonlocal said
+        if done >= 1 or time.monotonic() - said >= seconds:
+            said = time.monotonic()
+            click.echo(text, err=True)
+
+    return watch
 
 
 @contextlib.contextmanager

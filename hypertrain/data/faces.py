@@ -71,10 +71,10 @@ class Faces:
         return e / np.linalg.norm(e, axis=1, keepdims=True)
 
 
-def central(crops: NDArray[np.uint8], size: int = CROP) -> NDArray[np.uint8]:
-    """The central size×size pixels of crops (…, S, S, 3): a view (…, size, size, 3). At 112: the ArcFace crop."""
-    m = (crops.shape[-2] - size) // 2
-    return crops[..., m : m + size, m : m + size, :]
+def central(crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The ArcFace crop, the central 112×112 pixels, of crops (…, S, S, 3): a view."""
+    m = (crops.shape[-2] - CROP) // 2
+    return crops[..., m : m + CROP, m : m + CROP, :]
 
 
 def check_people(faces: Faces) -> None:

@@ -78,18 +78,38 @@ def test_relit_images_stay_in_the_range_of_bytes_and_keep_their_pattern() -> Non
     assert float((flat[:, 0] - flat[:, 1]).abs().mean()) > 0.02, "channels are tinted apart"
 
 
+ORDER = [np.array([5, 0]), np.array([1, 1]), np.array([2, 3]), np.array([4, 0])]
+
+
+def prepared(steps: range, **settings: object) -> list[tuple[int, np.ndarray, torch.Tensor]]:
+    return list(augment.batches(crops(6), lambda step: ORDER[step], steps, 3, **settings))
+
+
 def test_batches_come_in_order_and_a_seed_repeats_them() -> None:
-    pictures = crops(6)
-    order = [np.array([5, 0]), np.array([1, 1]), np.array([2, 3]), np.array([4, 0])]
-    first, again = (list(augment.batches(pictures, iter(order), seed=3)) for _ in range(2))
-    assert [rows.tolist() for rows, _ in first] == [o.tolist() for o in order]
-    assert all(x.shape == (2, 3, 112, 112) for _, x in first)
-    assert all(torch.equal(a, b) for (_, a), (_, b) in zip(first, again, strict=True))
-    other = list(augment.batches(pictures, iter(order), seed=4))
-    assert not torch.equal(first[0][1], other[0][1])
-    assert not torch.equal(first[1][1][0], first[1][1][1]), "one image twice is two views"
+    first, again = prepared(range(4)), prepared(range(4))
+    assert [step for step, _, _ in first] == [0, 1, 2, 3]
+    assert all(np.array_equal(rows, want) for (_, rows, _), want in zip(first, ORDER, strict=True))
+    assert all(torch.equal(a, b) for (_, _, a), (_, _, b) in zip(first, again, strict=True))
+    assert not torch.equal(first[1][2][0], first[1][2][1])  # one image twice in a batch is seen in two ways
+
+
+def test_a_step_is_the_same_wherever_a_run_begins() -> None:
+    assert all(torch.equal(a[2], b[2]) for a, b in zip(prepared(range(4))[2:], prepared(range(2, 4)), strict=True))
+
+
+def test_a_part_of_a_batch_is_that_part_of_the_whole() -> None:
+    whole, part = prepared(range(2)), prepared(range(2), part=lambda count: slice(1, count))
+    assert all(torch.equal(a[2][1:], b[2]) for a, b in zip(whole, part, strict=True))
+    assert all(np.array_equal(a[1], b[1]) for a, b in zip(whole, part, strict=True))
+
+
+def test_smaller_nets_see_the_whole_crop() -> None:
+    big, small = prepared(range(1))[0][2], prepared(range(1), side=28)[0][2]
+    assert small.shape == (2, 3, 28, 28)
+    means = torch.nn.functional.avg_pool2d(big.float(), 4)
+    assert float((means - small.float()).abs().mean()) < 0.02
 
 
 def test_an_error_in_the_order_reaches_the_caller() -> None:
     with pytest.raises(IndexError):
-        list(augment.batches(crops(2), iter([np.array([0]), np.array([7])]), seed=0))
+        prepared(range(5))

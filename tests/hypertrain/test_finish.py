@@ -22,9 +22,8 @@ from hyper_mcu.codegen.netspec import Add
 from hyper_mcu.codegen.presets import preset
 from hyper_mcu.codegen.quantize import quantize
 from hyper_mcu.faces.weights import sha256_of
-from hyper_mcu.hypertrain import evaluate, export, finish, net
-from hyper_mcu.hypertrain.data import MARGIN, Faces
-from hyper_mcu.hypertrain.distill import enrol_embeddings
+from hyper_mcu.hypertrain import augment, evaluate, export, finish, net
+from hyper_mcu.hypertrain.data import Faces
 from hyper_mcu.hypertrain.hgen import HGen, Shape
 from hyper_mcu.hypertrain.metrics import equal_error, rates
 from hyper_mcu.hypertrain.protocols import Pairs, val_pairs
@@ -35,7 +34,7 @@ NANO = preset("nano")
 
 @pytest.fixture(scope="module")
 def people() -> Faces:
-    return faces({"train": 6, "val": 8}, photos=4, side=NANO.height)
+    return faces({"train": 6, "val": 8}, photos=4, side=112)
 
 
 def generator_of(seed: int) -> HGen:
@@ -56,9 +55,9 @@ def test_scores_come_back_in_the_order_of_the_pairs(people: Faces) -> None:
     enrol, probe = np.array([9, 2, 9, 0, 2]), np.array([1, 5, 0, 7, 2])
     pairs = Pairs(enrol, probe, np.zeros(5, bool), np.arange(5))
     found = evaluate.score_pairs(NANO, weights, scales, people, pairs, batch=2)
-    e = enrol_embeddings(people)
+    e = people.enrolled()
     for i, (a, b) in enumerate(zip(enrol, probe, strict=True)):
-        theta, image = weights(e[[a]])[0], people.crops[b, MARGIN:-MARGIN, MARGIN:-MARGIN]
+        theta, image = weights(e[[a]])[0], augment.images(people.crops[[b]], NANO.height)[0]
         assert found["float"][i] == pytest.approx(oracle.run_float(NANO, theta, image).score, abs=1e-4)
         qnet = quantize(NANO, theta, scales)
         logit = oracle.run(qnet, np.ascontiguousarray(image)).logit
@@ -82,8 +81,8 @@ def test_scales_hold_the_peaks_and_adds_share_theirs(people: Faces) -> None:
     for s in NANO.stages:
         if isinstance(s.layer, Add):
             assert scales[s.index] == scales[s.index - 1] == scales[s.layer.of]
-    theta = weights(enrol_embeddings(people)[people.select("train")[:1]])[0]
-    image = people.crops[people.select("train")[5], MARGIN:-MARGIN, MARGIN:-MARGIN]
+    theta = weights(people.enrolled()[people.select("train")[:1]])[0]
+    image = augment.images(people.crops[people.select("train")[[5]]], NANO.height)[0]
     for m, scale, s in zip(oracle.run_float(NANO, theta, image).maps, scales, NANO.stages, strict=True):
         top = 127 if s.index == len(NANO.stages) - 1 else 255
         assert 0.02 * top < np.abs(m).max() / scale < 3 * top, s.index
@@ -105,7 +104,7 @@ def test_finished_file_says_what_was_measured(people: Faces, tmp_path: Path, mon
     g = generator.load(path)
     assert (g.spec, g.backbone, g.threshold) == (NANO, "mbf-w600k", measured["threshold"])
     assert g.rates_on == "24 genuine and 48 impostor pairs of held-out people"
-    e = enrol_embeddings(people)
+    e = people.enrolled()
     assert np.abs(g.weights(e) - finish.weights_of(hgen)(e)).max() < 1e-4
     scores = evaluate.score_pairs(NANO, g.weights, g.scales, people, few)["int8"]
     fmr, fnmr = rates(scores[few.same], scores[~few.same], g.threshold)

@@ -137,7 +137,7 @@ def test_bias_of_a_dot_head_is_personal() -> None:
         assert bias[0] != bias[1]
 
 
-NO_LAYERS = "shape.layers: sizes of further layers; expected positive sizes that leave room for the embedding in 512, "
+NO_LAYERS = "hgen.layers: sizes of further layers; expected positive sizes that leave room for the embedding in 512, "
 
 
 @pytest.mark.parametrize(
@@ -145,11 +145,11 @@ NO_LAYERS = "shape.layers: sizes of further layers; expected positive sizes that
     [
         (
             {"rank": 0, "residual": False},
-            "shape.rank: changes of channels alone need θ0; expected -1, 1 or more without residual, got 0",
+            "hgen.rank: changes of channels alone need θ0; expected -1, 1 or more without residual, got 0",
         ),
-        ({"depth": 0}, "shape.depth: out of range; expected at least 1, got 0"),
-        ({"refine": 0}, "shape.refine: out of range; expected at least 1, got 0"),
-        ({"tokens": 5}, "shape.tokens: tokens of one size; expected a divisor of 512, got 5"),
+        ({"depth": 0}, "hgen.depth: out of range; expected at least 1, got 0"),
+        ({"refine": 0}, "hgen.refine: out of range; expected at least 1, got 0"),
+        ({"tokens": 5}, "hgen.tokens: tokens of one size; expected a divisor of 512, got 5"),
         ({"layers": (512,)}, NO_LAYERS + "and no tokens, got (512,)"),
         ({"layers": (8,), "tokens": 2}, NO_LAYERS + "and no tokens, got (8,)"),
     ],

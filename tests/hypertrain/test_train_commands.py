@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,18 +14,13 @@ pytest.importorskip("onnx", reason="needs hyper-mcu[train]: onnx")
 pytest.importorskip("cv2", reason="needs hyper-mcu[train]: opencv-python-headless")
 
 from hyper_mcu import cli, hypertrain
-from hyper_mcu.cli.train import override
 from hyper_mcu.codegen import install
-from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.presets import preset
 from hyper_mcu.faces.weights import sha256_of
 from hyper_mcu.generator import SHIPPED
-from hyper_mcu.hypertrain import export
+from hyper_mcu.hypertrain import config, export
 from hyper_mcu.hypertrain.data import BACKBONE
-from hyper_mcu.hypertrain.distill import Config
 from hyper_mcu.hypertrain.hgen import HGen, Shape
-
-KEYS = ", ".join(f"trunk.{k}" for k in vars(Config()))
 
 
 @pytest.fixture
@@ -47,45 +43,71 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (("--set", "tail.a=1"), "--set: unknown stage in tail.a=1; expected trunk.…, personal.… or shape.…, got tail"),
-        (("--set", "trunk.step=1"), f"--set: unknown key trunk.step; expected {KEYS}, got step"),
-        (("--set", "trunk"), f"--set: unknown key trunk; expected {KEYS}, got nothing"),
-        (("--set", "trunk.steps=1.5"), "--set: trunk.steps; expected int, got 1.5"),
-        (("--set", "personal.lr=fast"), "--set: personal.lr; expected float, got fast"),
-        (("--set", "personal.steps=-1"), "personal.steps: out of range; expected at least 0, got -1"),
-        (("--set", "trunk.partner=2"), "trunk.partner: out of range; expected a share of 0…1, got 2.0"),
-        (("--set", "shape.dimension=100"), "shape.dimension: not the backbone's; expected 512, got 100"),
-        (("--set", "trunk.lr=nan"), "trunk.lr: out of range; expected at least 0, got nan"),
-        (("--set", "shape.rank=-2"), "shape.rank: out of range; expected at least -1, got -2"),
+        (("--config", "mine"), "--config: no such settings; expected a TOML file or one of paper, product, got mine"),
+        (("--set", "hyper.lr=fast"), "--set: hyper.lr; expected float, got fast"),
+        (("--set", "hyper.steps=-1"), "hyper.steps: out of range; expected at least 0, got -1"),
+        (("--set", "hgen.rank=-2"), "hgen.rank: out of range; expected at least -1, got -2"),
+        (("--set", "hgen.first=11"), "hgen.first: first personal stage; expected at most 10, got 11"),
+        (("--device", "cuda"), "run.device: no such device here; expected cpu, got cuda"),
+        (("--from", "t", "--warm", "t"), "--from: leaves stage distill out; expected no --warm beside it, got t"),
+        (("--set", "net.preset=huge"), "netspec: no preset huge; expected paper@1 or large@1 or nano@1, got huge"),
         (
-            ("--from", "trunk.pt", "--set", "trunk.steps=9"),
-            "--from: leaves stage 1 out; expected neither --warm nor --set trunk.…, got one of them",
+            ("--set", "backbone.name=arc"),
+            "arc: unknown backbone; expected one of mbf-w600k, sface, dlib, or an ONNX file, got arc",
         ),
-        (("--netspec", "huge"), "netspec: no preset huge; expected paper@1 or nano@1, got huge"),
-        ((), "faces/train.csv: not a data set; expected the table of a data set, got no such file"),
+        ((), "faces: no data set; expected a folder, got no such folder"),
     ],
 )  # fmt: skip
 def test_mistakes_in_a_call_of_train(refused, words: tuple[str, ...], text: str) -> None:
     assert refused("train", "--data", "faces", "--out", "run", *words) == text
 
 
+def test_training_needs_a_set(refused) -> None:
+    said = refused("train", "--out", "run")
+    assert said == "hyper-mcu train: no training set; expected --data FOLDER or data.root, got nothing"
+
+
 def test_training_goes_on_from_a_generator_that_fits_alone(refused, tmp_path_factory) -> None:
     paper, nano = preset("paper"), preset("nano")
     start = ("train", "--data", "faces", "--out", "run", "--from", SHIPPED)
-    assert refused(*start, "--netspec", "nano") == (
+    assert refused(*start, "--set", "net.preset=nano", "--set", "hgen.first=0") == (
         f"{SHIPPED}: generator of another NetSpec; expected nano@1 {nano.sha256[:16]}, got paper@1 {paper.sha256[:16]}"
     )
     other = tmp_path_factory.mktemp("other") / "generator.onnx"
     shape = Shape(16, 16, 0, first=6)
     export.save(HGen(nano, shape), other, {"backbone_sha256": "ab" * 32})
-    assert refused(*start[:-1], other, "--netspec", "nano") == (
+    assert refused(*start[:-1], other, "--set", "net.preset=nano", "--set", "hgen.first=0") == (
         f"{other}: generator of another backbone; expected {sha256_of(BACKBONE)[:16]}, got {'ab' * 8}"
     )
     for setting, bad in (("width=64", {"width": 64}), ("first=9", {"first": 9})):
-        assert refused(*start, "--set", f"shape.{setting}") == (
-            f"--set: shape of a generator that is there already; expected {Shape(first=8)} or a lower first, "
+        assert refused(*start, "--set", f"hgen.{setting}") == (
+            f"hgen: shape of a generator that is there already; expected {Shape(first=8)} or a lower first, "
             f"got {replace(Shape(first=8), **bad)}"
         )
+
+
+def test_a_run_is_neither_overwritten_nor_changed_underway(
+    command, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    began = config.read(config.find("product"), ["data.root=faces"])
+    (tmp_path / "config.json").write_text(began.to_json())
+    start = ("train", "--data", "faces", "--out", tmp_path)
+    assert command(*start) == 2
+    assert (
+        capsys.readouterr().err
+        == f"{tmp_path}: holds a run already; expected --resume, or another folder, got config.json\n"
+    )
+    assert command(*start, "--resume", "--set", "hyper.beta=3") == 2
+    assert capsys.readouterr().err == "hyper.beta: not as the run began; expected 2.0, got 3.0\n"
+    assert command(*start, "--resume", "--set", "run.every=7") == 2
+    assert capsys.readouterr().err.startswith("faces: no data set")
+
+
+def test_settings_in_force_are_shown(command, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert command("train", "--out", tmp_path / "run", "--set", "hyper.beta=3", "--show") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["hyper"]["beta"], shown["hgen"]["first"]) == (3.0, 8)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("command", ["train", "eval"])
@@ -97,15 +119,3 @@ def test_missing_torch_is_named_with_its_install_line(refused, monkeypatch: pyte
     said = refused(command, *words)
     assert said.startswith(f"hyper-mcu {command}: needs torch")
     assert f"; expected {install.extra('train')}, got " in said
-
-
-def test_settings_of_one_stage_leave_the_others_alone() -> None:
-    settings = ("trunk.steps=7", "personal.steps=9", "trunk.lr=0.5", "trunk.steps=8")
-    assert override(Config(), "trunk", settings) == replace(Config(), steps=8, lr=0.5)
-    assert override(Config(), "shape", settings) == Config()
-
-
-def test_settings_keep_their_types() -> None:
-    assert type(override(Config(), "trunk", ("trunk.lr=1",)).lr) is float
-    with pytest.raises(UserError, match=r"^--set: trunk.batch; expected int, got 2e2$"):
-        override(Config(), "trunk", ("trunk.batch=2e2",))

@@ -29,13 +29,12 @@ from hyper_mcu.codegen.parse_header import parse
 from hyper_mcu.codegen.presets import preset
 from hyper_mcu.codegen.quantize import quantize
 from hyper_mcu.faces.weights import demo_photo, sha256_of
-from hyper_mcu.hypertrain import data, metrics, protocol
-from hyper_mcu.hypertrain.distill import enrol_embeddings
+from hyper_mcu.hypertrain import data, metrics, protocols
 
 SETTINGS = {
-    "trunk": {"steps": 2, "batch": 8},
-    "personal": {"steps": 2, "people": 2, "photos": 2, "nets": 2, "mixtures": 2},
-    "shape": {"width": 8, "rank": 2},
+    "distill": {"steps": 2, "batch": 8, "warmup": 1},
+    "hyper": {"steps": 2, "people": 2, "photos": 2, "nets": 2, "mixtures": 2, "warmup": 1},
+    "hgen": {"width": 8, "rank": 2, "first": 8},
 }
 
 
@@ -71,7 +70,7 @@ def cfp(root: Path) -> None:
     root.mkdir()
     shard(root / "cfp-00.tar", dict(zip(names, people.crops, strict=True)), "PNG")
     (root / "cfp.csv").write_text("\n".join(["shard,name", *(f"cfp-00.tar,{n}" for n in names)]) + "\n")
-    for k, fold in enumerate(protocol.FOLDS):
+    for k, fold in enumerate(protocols.cfp.FOLDS):
         a, b = k % 3, (k + 1) % 3
         for kind, each, other in (("FF", 10, 2), ("FP", 4, 1)):
             folder = root / "Protocol" / "Split" / kind / fold
@@ -102,9 +101,9 @@ def test_a_data_set_becomes_a_generator_a_header_and_figures(
     assert (told["generator"], told["threshold"]) == (str(made), g.threshold)
     assert (g.spec, g.backbone, g.backbone_sha256) == (preset("paper"), "mbf-w600k", sha256_of("mbf-w600k"))
     assert g.rates_on == "4 genuine and 6 impostor pairs of held-out people"
-    for stage in ("trunk", "personal"):
+    for stage in ("distill", "hyper"):
         settings, *rows = log(out / stage / "log.jsonl")
-        assert SETTINGS[stage].items() <= settings.items()
+        assert SETTINGS[stage].items() <= settings["config"][stage].items()
         assert rows[-1]["step"] == 2
         assert 0 <= rows[-1]["val_eer"] <= 1
 
@@ -127,10 +126,10 @@ def test_a_data_set_becomes_a_generator_a_header_and_figures(
 
 def accuracy_by_the_oracle(g: generator.Generator, root: Path, cache: Path, kind: str) -> float:
     """Ten-fold accuracy of the pairs' logits, each from a net of its own through the integer oracle."""
-    found = data.load(root, "cfp.csv", cache)
-    pairs = protocol.cfp_pairs(root, found, kind)
-    inner = found.crops[:, data.MARGIN : -data.MARGIN, data.MARGIN : -data.MARGIN]
-    nets = {i: quantize(g.spec, g.weights(enrol_embeddings(found)[[i]])[0], g.scales) for i in set(pairs.enrol)}
+    found = data.load(root, cache)
+    pairs = protocols.cfp_pairs(root, found, kind)
+    inner = data.central(np.asarray(found.crops))
+    nets = {i: quantize(g.spec, g.weights(found.enrolled()[[i]])[0], g.scales) for i in set(pairs.enrol)}
     pictures = zip(pairs.enrol, pairs.probe, strict=True)
     logits = [oracle.run(nets[i], np.ascontiguousarray(inner[k])).logit for i, k in pictures]
     units = [nets[i].head.norm2 << cosdot_bits(g.spec.head_size) for i in pairs.enrol]

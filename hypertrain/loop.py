@@ -1,0 +1,187 @@
+"""The training loop that every stage runs through: step, log, check, save, go on where it was stopped.
+
+A stage says which images a step sees, makes the gradients and checks itself on held-out people. Every random draw is a
+function of the seed and the step, so a run that goes on from a checkpoint makes the same weights as one that never
+stopped. Under torchrun each process works on its share and the gradients are averaged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.hypertrain import augment, checkpoint, processes, schedule
+from hyper_mcu.hypertrain.checkpoint import About
+from hyper_mcu.hypertrain.data import Faces
+from hyper_mcu.hypertrain.journal import Journal, Watch, unwatched
+from hyper_mcu.hypertrain.settings import at_least, one_of
+
+
+@dataclass(frozen=True)
+class Run:
+    """How it runs. every: steps between checks on the held-out people, each of which saves; log: steps between rows of
+    the log; device: cpu, cuda, mps or auto; amp: bfloat16 where it pays; threads: of torch, 0 leaves them."""
+
+    seed: int = 0
+    every: int = 250
+    log: int = 25
+    device: str = "auto"
+    amp: bool = True
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        at_least("run", self, seed=0, every=1, log=1, threads=0)
+        one_of("run", self, device=("auto", "cpu", "cuda", "mps"))
+
+    def on(self) -> torch.device:
+        """The device; raises UserError where this machine has none of that kind."""
+        there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+        name = next(k for k, v in there.items() if v) if self.device == "auto" else self.device
+        if not there[name]:
+            have = ", ".join(k for k, v in there.items() if v)
+            raise UserError("run.device", "no such device here", have, name)
+        return torch.device(name, processes.local_rank()) if name == "cuda" else torch.device(name)
+
+
+class Stage(Protocol):
+    """One stage of training. module: all that is trained and its buffers, which is what a checkpoint keeps."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def steps(self) -> int: ...
+
+    @property
+    def module(self) -> torch.nn.Module: ...
+
+    def optimiser(self) -> torch.optim.Optimizer:
+        """A new optimiser over the module's parameters."""
+
+    def rate(self, step: int) -> float:
+        """Learning rate of step 1…steps."""
+
+    def rows(self, step: int) -> NDArray[np.int64]:
+        """The images of a step."""
+
+    def part(self, count: int) -> slice:
+        """Those of so many images that this process looks at."""
+
+    def backward(self, step: int, rows: NDArray[np.int64], x: Tensor) -> tuple[dict[str, Tensor], int]:
+        """Puts the gradients of a step into the module, averaged over processes; the parts of the loss, and how many
+        pairs of a net and an image it took. x: the augmented input (M, 3, H, W) of this process's part of `rows`."""
+
+    def check(self) -> dict[str, float]:
+        """Figures on the held-out people, `val_eer` among them."""
+
+
+def train(
+    stage: Stage, faces: Faces, run: Run, about: About, out: Path, resume: bool = False, watch: Watch = unwatched
+) -> None:
+    """Runs a stage to its end; its module is then the state that was best on the held-out people.
+
+    Writes out/last.safetensors (to go on from), out/best.safetensors, out/log.jsonl and out/tensorboard/. resume: goes
+    on from out/last.safetensors where there is one. Raises UserError when stopped by a signal: the step is finished and
+    saved before.
+    """
+    last, best = out / "last.safetensors", out / "best.safetensors"
+    optimiser, start, least = stage.optimiser(), 0, 1.0
+    if resume and last.exists():
+        c = checkpoint.read(last)
+        checkpoint.fill(c, stage.module, about.spec, about.backbone_sha256)
+        checkpoint.fill_optimiser(c, optimiser)
+        start, least = c.about.step, c.about.best
+    first = processes.rank() == 0
+    journal = Journal(out, stage.name, stage.steps, _header(about), watch, start) if first else None
+
+    def save(path: Path, step: int, with_optimiser: bool) -> None:
+        if first:
+            now = replace(about, stage=stage.name, step=step, best=least)
+            checkpoint.save(path, stage.module, now, optimiser if with_optimiser else None)
+
+    if start == 0:
+        least = stage.check()["val_eer"]
+        if journal:
+            journal.row(0, val_eer=least)
+        save(best, 0, False)
+        kept = _copy(stage.module)
+    else:
+        kept = checkpoint.read(best).module
+    device, kind = run.on(), torch.bfloat16 if run.amp else torch.float32
+    steps = range(start + 1, stage.steps + 1)
+    with _signals() as stopped:
+        for step, rows, x in augment.batches(faces.crops, stage.rows, steps, run.seed, about.spec.height, stage.part):
+            schedule.set_lr(optimiser, stage.rate(step))
+            optimiser.zero_grad(set_to_none=True)
+            parts, pairs = stage.backward(step, rows, x.to(device, kind, non_blocking=True))
+            optimiser.step()
+            logged = step % run.log == 0 or step == stage.steps
+            numbers = _floats(parts) if logged else {}
+            if checked := step % run.every == 0 or step == stage.steps:
+                found = stage.check()
+                numbers |= found
+                if found["val_eer"] < least:
+                    least = found["val_eer"]
+                    save(best, step, False)
+                    kept = _copy(stage.module)
+            halt = processes.any(bool(stopped))
+            if checked or halt:
+                save(last, step, True)
+            if journal:
+                journal.count(pairs)
+                if numbers:
+                    journal.row(step, **numbers)
+            if halt and step < stage.steps:
+                raise UserError(stage.name, f"stopped at step {step}", "to go on with --resume", "a signal")
+    if journal:
+        journal.close()
+    stage.module.load_state_dict(kept)
+
+
+def _copy(module: torch.nn.Module) -> dict[str, Tensor]:
+    return {k: v.detach().clone() for k, v in module.state_dict().items()}
+
+
+def _header(about: About) -> dict[str, object]:
+    return {"spec": about.spec.id, "spec_sha256": about.spec.sha256, "config": json.loads(about.config)}
+
+
+def _floats(parts: dict[str, Tensor]) -> dict[str, float]:
+    numbers = {k: float(v.detach()) for k, v in parts.items()}
+    bad = [k for k, v in numbers.items() if not np.isfinite(v)]
+    if bad:
+        raise UserError("training", f"loss part {bad[0]}", "finite numbers; a lower learning rate", numbers[bad[0]])
+    return numbers
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collects SIGTERM and the first SIGINT instead of dying of them; a second SIGINT interrupts at once."""
+    got: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if number in got and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        got.append(number)
+
+    try:
+        before: dict[int, Any] = {s: signal.signal(s, note) for s in (signal.SIGTERM, signal.SIGINT)}
+    except ValueError:  # not the main thread: signals are somebody else's
+        before = {}
+    try:
+        yield got
+    finally:
+        for s, handler in before.items():
+            signal.signal(s, handler)

@@ -1,0 +1,175 @@
+"""A training run from its settings: the stages that have steps, one after the other, then the generator file.
+
+OUT/config.json, OUT/STAGE/{last,best}.safetensors, log.jsonl and tensorboard/, OUT/generator.onnx.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from hyper_mcu.codegen import files
+from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.netspec import RUN_TIME_NORMS, NetSpec
+from hyper_mcu.codegen.presets import preset
+from hyper_mcu.codegen.progress import Progress, silent
+from hyper_mcu.faces.backbone import Backbone
+from hyper_mcu.hypertrain import backbones, checkpoint, config, data, evaluate, export, finish, loop, processes, start
+from hyper_mcu.hypertrain.backbones.export import beside
+from hyper_mcu.hypertrain.checkpoint import About
+from hyper_mcu.hypertrain.config import Config
+from hyper_mcu.hypertrain.data import Faces
+from hyper_mcu.hypertrain.direct import Classifier, Direct
+from hyper_mcu.hypertrain.distill import Distill, Trunk
+from hyper_mcu.hypertrain.hgen import HGen, Shape
+from hyper_mcu.hypertrain.hyper import Hyper
+from hyper_mcu.hypertrain.journal import Watch, unwatched
+from hyper_mcu.hypertrain.personal import Personal, check
+from hyper_mcu.hypertrain.qat import Quantiser
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run made: the module, its figures on the held-out people, and the generator file if there is one."""
+
+    spec: NetSpec
+    faces: Faces
+    module: Personal | Classifier
+    measured: dict[str, float]
+    generator: Path | None = None
+
+
+@dataclass(frozen=True)
+class Begin:
+    """Files that a run begins from. trunk: a checkpoint of stage distill that the stage goes on from (warm) or that
+    takes its place; generator: a generator.onnx whose h_gen stage hyper goes on from."""
+
+    warm: Path | None = None
+    trunk: Path | None = None
+    generator: Path | None = None
+
+    def names(self) -> dict[str, str]:
+        """What there is, without its folder."""
+        return {k: v.name for k, v in vars(self).items() if v is not None}
+
+
+def spec_of(c: Config) -> NetSpec:
+    """The architecture of f that the settings name."""
+    spec = preset(c.net.preset)
+    return replace(spec, norm=c.net.norm) if c.net.norm else spec  # type: ignore[arg-type]  # checked by config.Net
+
+
+def backbone_of(c: config.Backbone) -> Backbone:
+    """The frozen backbone that the settings name; raises UserError where it has no weights."""
+    weights = Path(c.weights) if c.weights else None
+    return backbones.load(c.name, weights, (c.url, c.sha256) if c.url else None)
+
+
+def _checkpoint(c: config.Backbone) -> Path | None:
+    """The file of a backbone that no package ships."""
+    if c.weights or not c.url:
+        return Path(c.weights) if c.weights else None
+    return backbones.fetched(c.url, c.sha256)
+
+
+def check_out(c: Config, out: Path, resume: bool) -> None:
+    """Raises UserError where OUT holds a run that may not go on, or began with other settings."""
+    path = out / "config.json"
+    if path.exists() and not resume:
+        raise UserError(out, "holds a run already", "--resume, or another folder", "config.json")
+    if path.exists():
+        agree(c, config.from_json(path.read_text()))
+
+
+def agree(c: Config, before: Config) -> None:
+    """Raises UserError where two settings of one run differ; how it runs may change, but for its seed."""
+    for section in vars(c):
+        want, got = getattr(before, section), getattr(c, section)
+        for key in vars(want):
+            if getattr(want, key) != getattr(got, key) and (section != "run" or key == "seed"):
+                raise UserError(f"{section}.{key}", "not as the run began", getattr(want, key), getattr(got, key))
+
+
+def run(
+    c: Config,
+    out: Path,
+    cache: Path,
+    begin: Begin = Begin(),
+    resume: bool = False,
+    say: Progress = silent,
+    watch: Watch = unwatched,
+) -> Trained:
+    """Trains by the settings and, where h is trained and its nets can be shipped, writes OUT/generator.onnx.
+
+    Raises UserError for settings, data or files that do not fit, and when stopped by a signal.
+    """
+    if c.run.threads:
+        torch.set_num_threads(c.run.threads)
+    c.run.on()
+    spec, h_bb = spec_of(c), backbone_of(c.backbone)
+    further = h_bb.size - h_bb.dimension if not h_bb.tokens else 0
+    shape = replace(c.hgen, dimension=h_bb.size, tokens=h_bb.tokens, layers=(further,) if further else ())
+    start.check_shape(spec, shape)
+    check_out(c, out, resume)
+    hgen = _generator(begin.generator, spec, h_bb.sha256, shape, c.run.seed) if begin.generator else None
+    faces = data.load(Path(c.data.root), cache, h_bb, c.data.kind, c.data.held_out, c.data.decoded, say)
+    data.check_people(faces)
+    if processes.rank() == 0:
+        out.mkdir(parents=True, exist_ok=True)
+        files.write(out / "config.json", json.dumps(json.loads(c.to_json()), indent=2) + "\n")
+    about = About(spec, h_bb.sha256, "", config=c.to_json())
+
+    def trained(stage: loop.Stage) -> None:
+        loop.train(stage, faces, c.run, about, out / stage.name, resume, watch)
+
+    if c.direct.steps:
+        direct = Direct(spec, faces, c.direct, c.run)
+        trained(direct)
+        return Trained(spec, faces, direct.module, direct.check())
+    if hgen is None:
+        hgen = _from_trunk(c, spec, shape, faces, begin, trained)
+    if c.hyper.qat:
+        say("first activation scales")
+        hgen.quantiser = Quantiser(spec, evaluate.calibrate(spec, finish.weights_of(hgen), faces))
+    module = Personal(hgen)
+    if c.hyper.steps:
+        trained(Hyper(module, faces, c.hyper, c.run))
+    if spec.norm in RUN_TIME_NORMS:
+        return Trained(spec, faces, module, {"val_eer": check(module, faces, faces.select("val"))})
+    path, told = out / "generator.onnx", {"config": json.loads(c.to_json()), **begin.names()}
+    if processes.rank() > 0:
+        return Trained(spec, faces, module, {}, path)
+    say("scales and threshold")
+    measured = finish.finish(module.hgen, faces, (h_bb.name, h_bb.sha256), told, path)
+    beside(c.backbone.name, _checkpoint(c.backbone), out)
+    return Trained(spec, faces, module, measured, path)
+
+
+def _from_trunk(
+    c: Config, spec: NetSpec, shape: Shape, faces: Faces, begin: Begin, trained: Callable[[loop.Stage], None]
+) -> HGen:
+    """h_gen on a trunk: distilled now, read from a file, or untrained."""
+    trunk = Trunk(spec, faces.dimension, c.run.seed)
+    if path := begin.trunk or begin.warm:
+        checkpoint.fill(checkpoint.read(path), trunk, spec, faces.backbone_sha256)
+    if c.distill.steps and not begin.trunk:
+        trained(Distill(trunk, faces, c.distill, c.run))
+    elif not (begin.trunk or shape.residual):
+        return start.fresh(spec, shape, c.run.seed)
+    return start.from_trunk(trunk, shape, c.run.seed)
+
+
+def _generator(path: Path, spec: NetSpec, backbone_sha256: str, shape: Shape, seed: int) -> HGen:
+    """The h_gen of a generator file, with more personal stages where the settings say so."""
+    found, meta = export.restore(path)
+    if found.spec.sha256 != spec.sha256:
+        want, got = (f"{s.id} {s.sha256[:16]}" for s in (spec, found.spec))
+        raise UserError(path, "generator of another NetSpec", want, got)
+    if meta.get("backbone_sha256", "") != backbone_sha256:
+        want, got = (h[:16] for h in (backbone_sha256, meta.get("backbone_sha256", "")))
+        raise UserError(path, "generator of another backbone", want, got)
+    return start.grown(found, shape, seed)

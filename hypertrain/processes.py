@@ -1,0 +1,104 @@
+"""Many processes under torchrun: who this one is, and what all of them agree on. Alone, everything is trivial."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+
+@contextmanager
+def joined() -> Iterator[None]:
+    """Joins the processes that torchrun started, if it did: NCCL where there is CUDA, else gloo."""
+    if "RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield
+        return
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def rank() -> int:
+    """Number of this process, 0…size − 1."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def local_rank() -> int:
+    """Number of this process on its machine."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def size() -> int:
+    """How many processes there are."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def any(mine: bool) -> bool:
+    """Whether it is so in any process."""
+    if size() == 1:
+        return mine
+    flag = torch.tensor([float(mine)], device=_device())
+    dist.all_reduce(flag, dist.ReduceOp.MAX)
+    return bool(flag.item())
+
+
+def wait() -> None:
+    """Until all are here."""
+    if size() > 1:
+        dist.barrier()
+
+
+def share(count: int) -> slice:
+    """The part of `count` items that is this process's: parts of equal size, which `count` must allow."""
+    each = count // size()
+    return slice(rank() * each, (rank() + 1) * each)
+
+
+def gather(x: Tensor) -> Tensor:
+    """The tensors of all processes behind each other, (size·M, …), with gradients into each."""
+    if size() == 1:
+        return x
+    from torch.distributed.nn.functional import all_gather
+
+    return torch.cat(all_gather(x))
+
+
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Averages the gradients of parameters that DistributedDataParallel does not see."""
+    if size() == 1:
+        return
+    for p in parameters:
+        if p.grad is not None:
+            dist.all_reduce(p.grad)
+            p.grad /= size()
+
+
+def parallel(module: nn.Module, without: Sequence[str] = ()) -> nn.Module:
+    """The module itself, or DistributedDataParallel around it, but for the parameters named in `without`; its buffers
+    stay each process's own."""
+    if size() == 1:
+        return module
+    wrapper = nn.parallel.DistributedDataParallel
+    wrapper._set_params_and_buffers_to_ignore_for_model(module, list(without))
+    return wrapper(module, broadcast_buffers=False, find_unused_parameters=True)
+
+
+def agreed(x: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The first process's array, in all of them."""
+    if size() == 1:
+        return x
+    shared = torch.from_numpy(x).to(_device())
+    dist.broadcast(shared, 0)
+    return shared.cpu().numpy()
+
+
+def _device() -> torch.device:
+    return torch.device("cuda", local_rank()) if dist.get_backend() == "nccl" else torch.device("cpu")

@@ -1,0 +1,98 @@
+"""Settings: read, overridden, kept; every mistake is one line that names the key."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+pytest.importorskip("torch", reason="needs hyper-mcu[train]: torch")
+pytest.importorskip("cv2", reason="needs hyper-mcu[train]: opencv-python-headless")
+
+from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.netspec import Norm
+from hyper_mcu.hypertrain import config
+from hyper_mcu.hypertrain.config import Config
+
+
+def said(path: Path | None, *overrides: str) -> str:
+    with pytest.raises(UserError) as e:
+        config.read(path, overrides)
+    return str(e.value)
+
+
+def test_overrides_go_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text('[hyper]\nbeta = 3\nlr = 1e-3\ndouble_at = [0.25, 0.5]\n[backbone]\nweights = "x.pth"\n')
+    c = config.read(path, ["hyper.beta=4", "backbone.name=mbf-w600k:a,b", "data.root=some/folder", "run.amp=false"])
+    d = Config()
+    assert c.hyper == replace(d.hyper, beta=4.0, lr=1e-3, double_at=(0.25, 0.5))
+    assert (c.backbone.name, c.backbone.weights) == ("mbf-w600k:a,b", "x.pth")
+    assert (c.data.root, c.run.amp) == ("some/folder", False)
+    assert c.distill == d.distill
+    assert type(c.hyper.beta) is float
+
+
+def test_config_survives_json() -> None:
+    c = config.read(None, ["hyper.double_at=[0.5]", "hgen.layers=[64, 64]", "run.seed=7"])
+    assert config.from_json(c.to_json()) == c
+    assert config.from_json(c.to_json()) != Config()
+
+
+@pytest.mark.parametrize("name", ["product", "paper"])
+def test_shipped_settings_are_valid(name: str) -> None:
+    c = config.read(config.find(name))
+    assert c.net.preset == "paper"
+    assert c.hyper.steps > 0
+
+
+def test_the_papers_settings_are_the_papers() -> None:
+    h = config.read(config.find("paper")).hyper
+    assert (h.optimiser, h.lr, h.weight_decay, h.warmup) == ("sgd", 1e-3, 1e-4, 3000)
+    assert (h.clusters, h.cluster_start, h.beta, len(h.double_at)) == (150, 100_000, 2.0, 3)
+    assert (h.nets, h.mixtures, h.noise, h.teacher, h.bce, h.norm, h.own) == (0, 0, 0.0, 0.0, 1.0, "theta", True)
+
+
+@pytest.mark.parametrize(
+    ("override", "text"),
+    [
+        ("tail.a=1", f"--set: unknown section tail; expected {', '.join(vars(Config()))}, got tail"),
+        ("trunk", "--set: not a setting; expected section.key=value, got trunk"),
+        ("distill.steps=1.5", "--set: distill.steps; expected int, got 1.5"),
+        ("distill.batch=2e2", "--set: distill.batch; expected int, got 200.0"),
+        ("hyper.lr=fast", "--set: hyper.lr; expected float, got fast"),
+        ("run.amp=1", "--set: run.amp; expected bool, got 1"),
+        ("hyper.double_at=[0.5,\"x\"]", "--set: hyper.double_at; expected float, got x"),
+        ("distill.partner=2", "distill.partner: out of range; expected a share of 0…1, got 2.0"),
+        ("distill.lr=nan", "distill.lr: out of range; expected at least 0, got nan"),
+        ("hyper.optimiser=lamb", "hyper.optimiser: unknown; expected adamw, sgd, got lamb"),
+        ("net.norm=batch", f"net.norm: unknown; expected nothing, {', '.join(get_args(Norm))}, got batch"),
+        (
+            "direct.steps=5",
+            "direct.steps: f is trained directly or by h; expected distill.steps and hyper.steps 0, got both",
+        ),
+        ("hyper.hard=4", "hyper.random: random pairs of a net; expected at least 1, to stand for the rest, got 0"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_one_line(override: str, text: str) -> None:
+    assert said(None, override) == text
+
+
+def test_unknown_key_names_those_there_are() -> None:
+    text = said(None, "run.device_name=cpu")
+    assert text.startswith("--set: unknown key run.device_name; expected run.seed, run.every, ")
+
+
+def test_files_that_are_no_settings_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text("hyper.beta = [")
+    assert said(path).startswith(f"{path}: not TOML; expected [section] and key = value lines, got ")
+    path.write_text("hyper = 3")
+    assert said(path) == f"{path}: section hyper; expected keys and values, got 3"
+    path.write_bytes(b"\xff\xfe")
+    assert said(path) == f"{path}: no settings; expected a TOML file, got not UTF-8"
+    with pytest.raises(UserError) as e:
+        config.find("nonesuch")
+    assert str(e.value) == "--config: no such settings; expected a TOML file or one of paper, product, got nonesuch"

@@ -1,0 +1,174 @@
+"""The loop: stopped and gone on makes the same weights, two processes make those of one, and what it says is so."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="needs hyper-mcu[train]: torch")
+pytest.importorskip("cv2", reason="needs hyper-mcu[train]: opencv-python-headless")
+
+import torch
+from synthetic_faces import DIMENSION, TOY, faces
+
+from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.hypertrain import checkpoint, direct, distill, hyper, loop, start
+from hyper_mcu.hypertrain.checkpoint import About
+from hyper_mcu.hypertrain.data import Faces
+from hyper_mcu.hypertrain.hgen import Shape
+from hyper_mcu.hypertrain.personal import Personal
+
+RUN = loop.Run(every=3, log=1, device="cpu", amp=False)
+ABOUT = About(TOY, "ab" * 32, "")
+STEPS = 6
+STAGES = ("distill", "hyper", "direct")
+
+
+def stage(name: str, people: Faces, run: loop.Run = RUN) -> loop.Stage:
+    """A small stage of that name, the same every time."""
+    if name == "distill":
+        c = distill.Settings(steps=STEPS, batch=12, warmup=2)
+        return distill.Distill(distill.Trunk(TOY, DIMENSION, 0), people, c, run)
+    if name == "direct":
+        return direct.Direct(TOY, people, direct.Settings(steps=STEPS, batch=12, warmup=2, lr=0.02, scale=8.0), run)
+    settings = hyper.Settings(
+        steps=STEPS, people=2, photos=2, double_at=(0.5,), nets=4, mixtures=4, warmup=2, chunk=3, clusters=2,
+        cluster_start=2, lr=1e-3, hard=1, random=2, check_images=12,
+    )  # fmt: skip
+    hgen = start.from_trunk(distill.Trunk(TOY, DIMENSION, 0), Shape(DIMENSION, 16, 2, first=2))
+    return hyper.Hyper(Personal(hgen), people, settings, run)
+
+
+@pytest.fixture(scope="module")
+def people() -> Faces:
+    return faces({"train": 8, "unlabelled": 2, "val": 4}, photos=3, side=112)
+
+
+def last(out: Path) -> dict[str, torch.Tensor]:
+    c = checkpoint.read(out / "last.safetensors")
+    assert c.about.step == STEPS
+    return c.module | c.optimiser
+
+
+def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(v, b[k]) for k, v in a.items())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("name", STAGES)
+def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
+    name: str, number: int, people: Faces, tmp_path: Path
+) -> None:
+    whole = stage(name, people)
+    loop.train(whole, people, RUN, ABOUT, tmp_path / "whole")
+
+    def stop(text: str, done: float) -> None:
+        if text.startswith(f"{name} 4/"):
+            os.kill(os.getpid(), number)
+
+    parts = tmp_path / "parts"
+    with pytest.raises(
+        UserError, match=rf"^{name}: stopped at step [45]; expected to go on with --resume, got a signal$"
+    ):
+        loop.train(stage(name, people), people, RUN, ABOUT, parts, watch=stop)
+    assert checkpoint.read(parts / "last.safetensors").about.step in (4, 5)
+    again = stage(name, people)
+    loop.train(again, people, RUN, ABOUT, parts, resume=True)
+    assert equal(last(parts), last(tmp_path / "whole"))
+    assert equal(again.module.state_dict(), whole.module.state_dict())
+    numbers = [[json.loads(x) for x in (p / "log.jsonl").read_text().splitlines()] for p in (parts, tmp_path / "whole")]
+    rows = [[{k: v for k, v in r.items() if not k.endswith("second") and k != "seconds"} for r in n] for n in numbers]
+    assert rows[0] == rows[1]
+
+
+def test_another_seed_makes_other_weights(people: Faces, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        run = replace(RUN, seed=seed)
+        loop.train(stage("distill", people, run), people, run, ABOUT, tmp_path / str(seed))
+    assert not equal(last(tmp_path / "0"), last(tmp_path / "1"))
+
+
+def test_what_comes_back_is_the_best_of_the_checks(people: Faces, tmp_path: Path) -> None:
+    trained = stage("distill", people)
+    loop.train(trained, people, RUN, ABOUT, tmp_path)
+    rows = [json.loads(x) for x in (tmp_path / "log.jsonl").read_text().splitlines()][1:]
+    assert [r["step"] for r in rows] == list(range(STEPS + 1))
+    checked = {r["step"]: r["val_eer"] for r in rows if "val_eer" in r}
+    assert sorted(checked) == [0, 3, 6]
+    best = checkpoint.read(tmp_path / "best.safetensors")
+    assert best.about.best == min(checked.values()) == trained.check()["val_eer"]
+    assert checked[best.about.step] == best.about.best
+    assert equal(best.module, trained.module.state_dict())
+
+
+def test_tensorboard_has_the_numbers_of_the_log(people: Faces, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    loop.train(stage("distill", people), people, RUN, ABOUT, tmp_path)
+    rows = [json.loads(x) for x in (tmp_path / "log.jsonl").read_text().splitlines()][1:]
+    board = EventAccumulator(str(tmp_path / "tensorboard"))
+    board.Reload()
+    shown = {e.step: e.value for e in board.Scalars("distill/relation")}
+    assert shown == pytest.approx({r["step"]: r["relation"] for r in rows if "relation" in r}, rel=1e-5)
+    assert len(shown) == STEPS
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_state(people: Faces, tmp_path: Path) -> None:
+    wild = replace(distill.Settings(), steps=STEPS, batch=12, lr=1e30, warmup=0)
+    run = replace(RUN, every=1)
+    with pytest.raises(
+        UserError, match=r"^training: loss part \w+; expected finite numbers; a lower learning rate, got "
+    ):
+        loop.train(distill.Distill(distill.Trunk(TOY, DIMENSION, 0), people, wild, run), people, run, ABOUT, tmp_path)
+    kept = checkpoint.read(tmp_path / "best.safetensors").module
+    assert all(torch.isfinite(v).all() for v in kept.values())
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+sys.path[:0] = sys.argv[2:]
+import torch
+torch.set_num_threads(1)
+from synthetic_faces import faces
+import test_loop as t
+from hyper_mcu.hypertrain import loop, processes
+people = faces({"train": 8, "unlabelled": 2, "val": 4}, photos=3, side=112)
+with processes.joined():
+    for name in t.STAGES:
+        loop.train(t.stage(name, people), people, t.RUN, t.ABOUT, Path(sys.argv[1]) / name)
+"""
+
+
+def test_two_processes_make_the_weights_of_one(people: Faces, tmp_path: Path) -> None:
+    script = tmp_path / "two.py"
+    script.write_text(SCRIPT)
+    here = str(Path(__file__).parent)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    where = {**os.environ, "OMP_NUM_THREADS": "1"}
+    words = [*launch, str(script), str(tmp_path / "two"), here]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=where, timeout=300)
+    assert done.returncode == 0, done.stderr
+    for name in STAGES:
+        loop.train(stage(name, people), people, RUN, ABOUT, tmp_path / "one" / name)
+        one, two = last(tmp_path / "one" / name), last(tmp_path / "two" / name)
+        before = {k: v for k, v in stage(name, people).module.state_dict().items()}
+        for k, v in one.items():
+            torch.testing.assert_close(two[k], v, rtol=2e-3, atol=2e-5, msg=f"{name} {k}")
+        assert any(not torch.allclose(one[k], v, atol=1e-3) for k, v in before.items())
+
+
+def test_a_device_that_is_not_there_is_one_line() -> None:
+    if torch.cuda.is_available():
+        assert replace(RUN, device="cuda").on().type == "cuda"
+        return
+    with pytest.raises(UserError) as e:
+        replace(RUN, device="cuda").on()
+    assert str(e.value) == "run.device: no such device here; expected cpu, got cuda"
