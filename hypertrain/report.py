@@ -50,7 +50,7 @@ class Scored:
 def score(chosen: EvalSet, g: Generator, *, by_c: bool = False, progress: Progress = silent) -> Scored:
     """Scores of all pairs that can be compared, in both directions at once, so that what both need is made once.
 
-    Raises UserError where a kind of pair has none that can.
+    Raises UserError where a kind of pair has none that can, and where all are in one fold.
     """
     there, back = chosen.pairs, chosen.pairs.swapped
     made = {"first": chosen.made(there), "second": chosen.made(back)}
@@ -61,6 +61,8 @@ def score(chosen: EvalSet, g: Generator, *, by_c: bool = False, progress: Progre
                 raise UserError(
                     "pairs", f"none of {word} to compare, enrolling the {direction}", "some with faces", got
                 )
+    if (folds := len(np.unique(there.fold))) < 2:
+        raise UserError("pairs", "too few for a threshold from other folds", "two folds", folds)
     both = _chosen(there, made["first"]), _chosen(back, made["second"])
     asked = Pairs(*(np.concatenate([getattr(p, k) for p in both]) for k in ("enrol", "probe", "same", "fold")))
     found = evaluate.score_pairs(g.spec, g.weights, g.scales, chosen.faces, asked, progress=progress, by_c=by_c)

@@ -107,6 +107,24 @@ def test_figures_are_those_of_the_oracle_one_pair_at_a_time(ask, lfw: Path) -> N
     )  # embeddings are kept in half precision
 
 
+def test_second_direction_is_the_first_of_the_list_turned_round(ask, lfw: Path, tmp_path: Path) -> None:
+    ways = {}
+    for way in (1, -1):
+        lines = []
+        for line in LIST.splitlines():
+            w = line.split()
+            names = [f"{w[0]}_{int(w[1]):04d}.png", f"{w[0] if len(w) == 3 else w[2]}_{int(w[-1]):04d}.png"]
+            lines.append(" ".join([*names[::way], str(int(len(w) == 3))]))
+        (tmp_path / "list.txt").write_text("\n".join(lines))
+        ways[way] = json.loads(ask("pairs", "--root", lfw, "--pairs", tmp_path / "list.txt", "--aligned", "--json")[1])
+    for kind in ("float", "int8"):
+        for figure in ("accuracy_mean", "eer", "threshold"):
+            assert ways[1]["enrolled_second"][kind][figure] == pytest.approx(ways[-1][kind][figure], abs=1e-5)
+        assert ways[1][kind]["threshold"] != ways[1]["enrolled_second"][kind]["threshold"]
+        both = "mean_of_both_directions"
+        assert ways[1][both][kind]["threshold"] == pytest.approx(ways[-1][both][kind]["threshold"], abs=1e-5)
+
+
 def test_report_for_people_marks_what_cannot_be_told(ask, lfw: Path) -> None:
     code, out, _ = ask("lfw", "--root", lfw, "--aligned")
     lines = out.splitlines()
@@ -207,6 +225,32 @@ def test_pairs_of_one_kind_without_any_face_are_one_line(ask, lfw: Path, tmp_pat
         "pairs: none of different people to compare, enrolling the first; "
         "expected some with faces, got no face in any of 1\n"
     )
+
+
+def test_too_few_pairs_for_folds_are_one_line(ask, lfw: Path, tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs.txt"
+    pairs.write_text("P0 1 2\nP0 1 P1 1\n")
+    code, out, err = ask("lfw", "--root", lfw, "--pairs", pairs, "--aligned")
+    assert (code, out, err) == (2, "", "pairs: too few for a threshold from other folds; expected two folds, got 1\n")
+
+
+def test_progress_on_a_terminal_is_a_bar_on_stderr(lfw: Path, tmp_path: Path) -> None:
+    import pty
+    import subprocess
+    import sys
+
+    main, side = pty.openpty()
+    words = ["eval", "lfw", "--root", lfw, "--aligned", "--json", "--cache", lfw.parent / "cache"]
+    program = [sys.executable, "-c", "from hyper_mcu.cli import main; main()", *map(str, words)]
+    run = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=side)
+    os.close(side)
+    out, _ = run.communicate()
+    shown = os.read(main, 1 << 16).decode(errors="replace")
+    os.close(main)
+    assert run.returncode == 0
+    assert json.loads(out)["pairs"] == 16
+    assert "scoring pairs" in shown
+    assert "━" in shown
 
 
 def test_raw_research_photos_are_told_apart(ask, research_faces: Path, tmp_path: Path) -> None:

@@ -31,14 +31,15 @@ def people() -> Faces:
     return faces({"val": 6}, photos=3, side=NANO.height)
 
 
-def weights_of(spec: NetSpec, first: int, apart: int = 10**9) -> Weights:
-    """Embeddings to nets that have their stages before `first` in common; from the person `apart` on, all is personal.
-
-    Persons are told by the sums of their embeddings, in order of age of acquaintance.
-    """
+def weights_of(spec: NetSpec, first: int, apart: int = 10**9, later: int = 0) -> Weights:
+    """Embeddings to nets that have their stages before `first` in common; after `apart` people only those before
+    `later`. A person is told by the sum of the embedding."""
     rng, met = np.random.default_rng(0), dict[float, np.ndarray]()
     base = net.he_init(spec, torch.Generator().manual_seed(1)).numpy()
-    begin = next(t.offset for t in spec.tensors if t.name.startswith(("head", f"stage{first}."))) if first else 0
+
+    def begin(stage: int) -> int:
+        own = (t.offset for t in spec.tensors if t.name.startswith(("head", f"stage{stage}.")))
+        return next(own)
 
     def weights(e: np.ndarray) -> np.ndarray:
         out = []
@@ -46,7 +47,8 @@ def weights_of(spec: NetSpec, first: int, apart: int = 10**9) -> Weights:
             key = float(row.sum())
             if key not in met:
                 own = base + 0.05 * rng.standard_normal(spec.params).astype(np.float32)
-                met[key] = own if len(met) >= apart else np.concatenate([base[:begin], own[begin:]])
+                at = begin(first if len(met) < apart else later)
+                met[key] = np.concatenate([base[:at], own[at:]])
             out.append(met[key])
         return np.stack(out)
 
@@ -59,13 +61,15 @@ PAIRS = Pairs(
 
 
 @pytest.mark.parametrize("room", [1 << 30, 0], ids=["kept", "computed for each pair"])
-@pytest.mark.parametrize(("first", "apart"), [(0, 99), (3, 99), (3, 2), (len(NANO.stages), 99)])
+@pytest.mark.parametrize(
+    ("first", "apart", "later"), [(0, 99, 0), (3, 99, 0), (3, 2, 0), (3, 2, 1), (len(NANO.stages), 99, 0)]
+)
 def test_scores_are_those_of_one_net_at_a_time(
-    people: Faces, first: int, apart: int, room: int, monkeypatch: pytest.MonkeyPatch
+    people: Faces, first: int, apart: int, later: int, room: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluate, "ROOM", room)
     monkeypatch.setattr(evaluate, "LOOK", 3)
-    weights = weights_of(NANO, first, apart)
+    weights = weights_of(NANO, first, apart, later)
     found = evaluate.score_pairs(NANO, weights, SCALES, people, PAIRS, batch=3)
     e = people.enrolled()
     for i, (a, b) in enumerate(zip(PAIRS.enrol, PAIRS.probe, strict=True)):
