@@ -9,17 +9,22 @@ Work goes by tiles of nets and images whose maps stay in the cache. `scores_loop
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call, vmap
 
 from hyper_mcu.codegen.netspec import RUN_TIME_NORMS, Conv, NetSpec, Stage
-from hyper_mcu.hypertrain.net import EPS, Moments, Statistics, normalise, pad_same, shuffle, split, summed
+from hyper_mcu.hypertrain.module import Net
+from hyper_mcu.hypertrain.net import EPS, Moments, Statistics, normalise, split, summed
 
+A = TypeVar("A")
+B = TypeVar("B")
 Activation = Callable[[Stage, Tensor], Tensor]
 TILE = {"cpu": 8 << 20, "cuda": 1 << 30}  # bytes of the largest map of a tile, by what `benchmarks/throughput.py` shows
 
@@ -32,8 +37,9 @@ def inputs(spec: NetSpec, theta: Tensor, x: Tensor, first: int = 0, activation: 
     too: y (M', N, C, H, W) with the channels on axis 2, M' of the images, all nets; it gives a map of the same shape.
     """
     images, nets = _tile(spec, len(theta), len(x), first, x, whole=activation is not None)
-    run, parts = partial(_inputs, spec, first, activation, False), _turn(x).split(images)
-    return torch.cat([torch.cat([run(t, part) for part in parts], 1) for t in theta.split(nets)])
+    parts, rows = _turn(x).split(images), theta.split(nets)
+    tiles = [(t, part) for t in rows for part in parts]
+    return _joined(_run(spec, tiles, first, activation, False), len(rows), len(parts))
 
 
 def scores(spec: NetSpec, theta: Tensor, x: Tensor, first: int = 0, activation: Activation | None = None) -> Tensor:
@@ -46,15 +52,21 @@ def pair_scores(
 ) -> Tensor:
     """Scores (N, K) of net i on images columns[i] alone, int64 (N, K); else as `scores`."""
     images, nets = _tile(spec, len(theta), columns.shape[1], first, x, whole=activation is not None)
-    run, turned, rows = partial(_inputs, spec, first, activation, True), _turn(x), []
-    for t, mine in zip(theta.split(nets), columns.split(nets), strict=True):
-        u = [run(t, _side_by_side(turned, part)) for part in mine.split(images, 1)]
-        rows.append(torch.cat(u, 1))
-    return _head(spec, theta, torch.cat(rows))
+    turned, rows = _turn(x), theta.split(nets)
+    own = [part for mine in columns.split(nets) for part in mine.split(images, 1)]
+    width = len(own) // len(rows)
+    tiles = [(rows[i // width], _side_by_side(turned, part)) for i, part in enumerate(own)]
+    return _head(spec, theta, _joined(_run(spec, tiles, first, activation, True), len(rows), width))
 
 
 def backward(
-    theta: Tensor, chunk: int, loss_of: Callable[..., Tensor], x: Tensor | None = None, beside: Tensor | None = None
+    theta: Tensor,
+    chunk: int,
+    loss_of: Callable[..., Tensor],
+    x: Tensor | None = None,
+    beside: Tensor | None = None,
+    workers: int = 1,
+    loose: Sequence[Tensor] = (),
 ) -> Tensor:
     """Backward pass of Σ loss_of(slice, θ part) over chunks of that many nets, in the memory of one chunk; the sum.
 
@@ -62,24 +74,57 @@ def backward(
     pass, through whatever made θ, once. x: what all chunks share and something trained has made; loss_of(slice, θ part,
     x part) then gets it, and its producer its gradient, in the same way. beside: a further loss, of what made θ, that
     goes back in the same pass; the sum has it not.
+
+    workers: chunks at a time on the CPU, each in a thread of its own and in the memory of so many. Sums keep their
+    order, so that two runs give the same bits. Parameters that loss_of reaches by itself must then be named: `loose`.
     """
-    total, gradient = theta.new_zeros(()), torch.zeros_like(theta)
-    shared = None if x is None else x.detach().requires_grad_(x.requires_grad)
-    for start in range(0, len(theta), chunk):
-        rows = slice(start, min(start + chunk, len(theta)))
-        part = theta.detach()[rows].requires_grad_()
-        loss = loss_of(rows, part) if shared is None else loss_of(rows, part, shared)
+
+    def one(start: int) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+        part = theta.detach()[start : start + chunk].requires_grad_()
+        shared = () if x is None else (x.detach().requires_grad_(x.requires_grad),)
+        loss = loss_of(slice(start, start + len(part)), part, *shared)
+        sinks = [part, *(s for s in shared if s.requires_grad)]
+        if workers > 1:
+            return loss.detach(), torch.autograd.grad(loss, [*sinks, *loose], allow_unused=True)
         loss.backward()
-        total = total + loss.detach()
-        if part.grad is not None:
-            gradient[rows] = part.grad
-    made = [(theta, gradient)]
-    if x is not None and shared is not None and shared.grad is not None:
-        made.append((x, shared.grad))
+        return loss.detach(), tuple(s.grad for s in sinks)
+
+    made = [theta] if x is None or not x.requires_grad else [theta, x]
+    total, left = theta.new_zeros(()), [torch.zeros_like(t) for t in made]
+    starts = range(0, len(theta), chunk)
+    for start, (loss, found) in zip(starts, _concurrently(one, starts, workers), strict=True):
+        total = total + loss
+        for into, grad in zip((left[0][start : start + chunk], *left[1:]), found, strict=False):
+            if grad is not None:
+                into.add_(grad)
+        for parameter, grad in zip(loose, found[len(made) :], strict=False):
+            if grad is not None:
+                parameter.grad = grad if parameter.grad is None else parameter.grad.add_(grad)
     if beside is not None:
-        made.append((beside, torch.ones_like(beside)))
-    torch.autograd.backward([t for t, _ in made], [g for _, g in made])
+        made, left = [*made, beside], [*left, torch.ones_like(beside)]
+    torch.autograd.backward(made, left)
     return total
+
+
+def _concurrently(one: Callable[[A], B], jobs: Iterable[A], workers: int) -> Iterator[B]:
+    """Results in order; several workers share the cores by jobs: threads inside one operation would have to wait for
+    each other some hundred times a tile, and wait long where something else runs too."""
+    if workers == 1:
+        yield from map(one, jobs)
+        return
+    grad, autocast, dtype = torch.is_grad_enabled(), torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
+
+    def alike(job: A) -> B:  # these modes are a thread's own
+        with torch.set_grad_enabled(grad), torch.autocast("cpu", dtype, enabled=autocast):
+            return one(job)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # new threads take the number from here
+    try:
+        with ThreadPoolExecutor(workers) as pool:
+            yield from pool.map(alike, jobs)
+    finally:
+        torch.set_num_threads(before)
 
 
 @torch.no_grad()
@@ -133,54 +178,6 @@ def scores_vmap(spec: NetSpec, theta: Tensor, x: Tensor) -> Tensor:
     return vmap(one)(net.named(theta))
 
 
-class Net(nn.Module):
-    """f of one person as an ordinary module: real scores (M,) of images x (M, C, H, W). What it is made with means
-    nothing: its parameters are given at every call (`functional_call`) as `named` lays them out, folded."""
-
-    def __init__(self, spec: NetSpec, dtype: torch.dtype = torch.float32) -> None:
-        super().__init__()
-        self.spec, self.folds = spec, spec.norm not in RUN_TIME_NORMS
-        self.convs, self.shifts = nn.ModuleDict(), nn.ParameterDict()
-        for s in spec.stages:
-            if isinstance(c := s.layer, Conv):
-                conv = nn.Conv2d(c.cin, c.cout, c.k, c.stride, 0, 1, c.groups, self.folds, dtype=dtype)
-                self.convs[str(s.index)] = conv
-                if not self.folds:  # the bias comes behind the normalisation
-                    self.shifts[str(s.index)] = nn.Parameter(torch.zeros(c.cout, dtype=dtype))
-        self.head = nn.Linear(spec.head_size, 1, spec.head.kind == "dot", dtype=dtype)
-
-    def named(self, theta: Tensor) -> dict[str, Tensor]:
-        """θ (..., params) as the module's parameters."""
-        out = {}
-        for name, v in split(self.spec, theta).items():
-            where, what = name.split(".")
-            index = where.removeprefix("stage")
-            if where == "head":
-                out[name] = v.unsqueeze(-2) if what == "weight" else v
-            elif what == "weight":
-                out[f"convs.{index}.weight"] = v.movedim(-1, -3)
-            else:
-                out[f"convs.{index}.bias" if self.folds else f"shifts.{index}"] = v
-        return out
-
-    def forward(self, x: Tensor) -> Tensor:
-        maps = dict[int, Tensor]()
-        for s in self.spec.stages:
-            if isinstance(c := s.layer, Conv):
-                x = self.convs[str(s.index)](pad_same(x, s))
-                if not self.folds:
-                    x = normalise(self.spec, x) + self.shifts[str(s.index)][:, None, None]
-                x = F.relu(x) if c.relu else x
-            else:
-                x = x + maps[c.of]
-            maps[s.index] = x = shuffle(x, s.shuffle)
-        u = x.sum((2, 3)) if self.spec.head.pool else x.permute(0, 2, 3, 1).flatten(1)
-        if self.spec.head.kind == "dot":
-            scores: Tensor = self.head(u)[:, 0]
-            return scores
-        return F.linear(F.normalize(u, dim=1), F.normalize(self.head.weight, dim=1))[:, 0]
-
-
 def _head(spec: NetSpec, theta: Tensor, u: Tensor) -> Tensor:
     """Scores (N, M) of what the heads read, u (N, M, n), in its precision."""
     named = split(spec, theta)
@@ -209,6 +206,19 @@ def _turn(x: Tensor) -> Tensor:
 def _side_by_side(x: Tensor, columns: Tensor) -> Tensor:
     """Images (K, N·C, H, W): those of net i, columns[i] (N, K), in its channels; x (M, C, H, W) in channels-last."""
     return x.permute(0, 2, 3, 1)[columns.T].permute(0, 2, 3, 1, 4).flatten(3).permute(0, 3, 1, 2)
+
+
+def _run(
+    spec: NetSpec, tiles: list[tuple[Tensor, Tensor]], first: int, activation: Activation | None, own: bool
+) -> list[Tensor]:
+    """`_inputs` of every tile, (θ, x) each; by all threads at once where there is no gradient and no hook."""
+    free = tiles[0][1].device.type == "cpu" and activation is None and not torch.is_grad_enabled()
+    workers = min(torch.get_num_threads(), len(tiles)) if free else 1
+    return list(_concurrently(lambda tile: _inputs(spec, first, activation, own, *tile), tiles, workers))
+
+
+def _joined(tiles: list[Tensor], rows: int, columns: int) -> Tensor:
+    return torch.cat([torch.cat(tiles[i * columns : (i + 1) * columns], 1) for i in range(rows)])
 
 
 def _inputs(spec: NetSpec, first: int, activation: Activation | None, own: bool, theta: Tensor, x: Tensor) -> Tensor:

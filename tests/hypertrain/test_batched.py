@@ -20,6 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from hyper_mcu.codegen.netspec import Add, Conv, Head, NetSpec, Shuffle, Stage
 from hyper_mcu.codegen.presets import PRESETS, preset, same
 from hyper_mcu.hypertrain import batched, net
+from hyper_mcu.hypertrain.module import Net
 
 NORMS = ("none", "weight-standardised", "train-statistics", "instance", "pixel-channel")
 ALL_KINDS = NetSpec(
@@ -189,6 +190,50 @@ def test_cached_gradients_are_those_of_one_pass() -> None:
     assert_equal(found[0][1:], direct)
 
 
+def test_chunks_in_threads_give_the_same_and_give_the_threads_back() -> None:
+    theta, x, slope = nets(ALL_KINDS, 5).requires_grad_(), photos(ALL_KINDS).requires_grad_(), torch.tensor(2.0)
+    slope.requires_grad_()
+    torch.set_num_threads(2)
+
+    def loss(rows: slice, part: Tensor, images: Tensor) -> Tensor:
+        return (batched.scores(ALL_KINDS, part, images) * slope).square().sum()
+
+    found = []
+    for workers in (1, 3, 3):
+        theta.grad = x.grad = slope.grad = None
+        total = batched.backward(theta, 1, loss, x, workers=workers, loose=[slope])
+        assert theta.grad is not None
+        assert x.grad is not None
+        assert slope.grad is not None
+        found.append((total, theta.grad, x.grad, slope.grad))
+    assert_equal(found[1], found[0])
+    assert all(torch.equal(a, b) for a, b in zip(found[1], found[2], strict=True))
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(1)
+
+
+def test_tiles_without_gradient_are_shared_by_threads_and_keep_their_modes(monkeypatch) -> None:
+    monkeypatch.setitem(batched.TILE, "cpu", 1)
+    theta, x, columns = nets(ALL_KINDS).float(), photos(ALL_KINDS).float(), torch.tensor([[1, 2], [0, 0], [4, 3]])
+    with torch.autocast("cpu", torch.bfloat16):
+        want = batched.scores(ALL_KINDS, theta.requires_grad_(), x).detach()
+    torch.set_num_threads(3)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        got = batched.scores(ALL_KINDS, theta, x)
+        own = batched.pair_scores(ALL_KINDS, theta, x, columns)
+    torch.set_num_threads(1)
+    assert_equal((got, own), (want, want.gather(1, columns)), 1e-2)
+    assert not got.requires_grad
+
+
+def test_a_failure_in_a_thread_is_a_failure() -> None:
+    def broken(rows: slice, part: Tensor) -> Tensor:
+        raise ArithmeticError(rows.start)
+
+    with pytest.raises(ArithmeticError):
+        batched.backward(nets(ALL_KINDS), 1, broken, workers=2)
+
+
 def test_chunks_hold_the_maps_of_one_chunk_alone() -> None:
     """What autograd keeps between forward and backward pass, in bytes, is that of two nets and not of eight."""
     spec, held = preset("nano"), [0, 0]
@@ -252,7 +297,7 @@ def test_moments_are_none_where_nothing_is_shared() -> None:
 def test_multiply_accumulates_are_those_that_others_count(spec: NetSpec) -> None:
     """torch counts every operation, two for a product and its sum; thop counts modules, and a CosDot head is none."""
     thop = pytest.importorskip("thop", reason="needs hyper-mcu[test]: thop")
-    module, x = batched.Net(spec), photos(spec, 1).float()
+    module, x = Net(spec), photos(spec, 1).float()
     named = module.named(nets(spec, 1)[0].float())
     with FlopCounterMode(display=False) as counter:
         functional_call(module, named, (x,))
