@@ -1,13 +1,13 @@
 """Table II: what each part of the method is worth, by runs that leave one out, over several seeds.
 
-A row is a name and the settings by which it differs from the base. Every run has a folder of its own, ROW/SEED, with
-what was measured in result.json; a run that has one is not made again.
+A row is a title and the settings by which it differs from the base. Every run has a folder of its own, ROW/SEED, with
+what was measured in result.json; a run that has one is not made again, and one that was stopped goes on.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +15,15 @@ import numpy as np
 
 from hyper_mcu.codegen import files
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.hypertrain import pipeline
+from hyper_mcu.hypertrain import evaluate, finish, pipeline
 from hyper_mcu.hypertrain.config import Config, changed, from_json
+from hyper_mcu.hypertrain.direct import Classifier, embed
+from hyper_mcu.hypertrain.metrics import figures
+from hyper_mcu.hypertrain.protocols import EvalSet
 
-Measure = Callable[[Config, Path], dict[str, float]]  # settings and a run's folder → figures, 0…1
+Figures = dict[str, float]  # by name, 0…1
+Found = dict[str, list[Figures]]  # by row, one a seed
+Measure = Callable[[Config, Path], Figures]  # what a run of some settings in a folder reaches
 
 
 @dataclass(frozen=True)
@@ -29,8 +34,8 @@ class Row:
     overrides: tuple[str, ...]
 
 
-def rows(base: Config, layers: tuple[str, ...]) -> dict[str, Row]:
-    """The rows of Table II for a base that has everything. layers: of the backbone, for the row that reads several.
+def rows(base: Config) -> dict[str, Row]:
+    """The rows of Table II, in its order, for a base that has everything.
 
     Raises UserError for a base that lacks what a row takes away.
     """
@@ -38,59 +43,67 @@ def rows(base: Config, layers: tuple[str, ...]) -> dict[str, Row]:
         if not there:
             raise UserError(key, "nothing to leave out", "above 0 in the base of ablations", there)
     steps = base.distill.steps + base.hyper.steps
+    plain = ("hyper.mixtures=0", "hyper.noise=0.0") if base.hyper.mixtures or base.hyper.noise else ()
     return {
         "direct": Row("Training f directly", ("distill.steps=0", "hyper.steps=0", f"direct.steps={steps}")),
-        "layers": Row("Multiple h_gen input layers", (f"backbone.layers={json.dumps(layers)}", *_plain(base))),
-        "no-kcs": Row("w/o KCS", ("hyper.clusters=0",)),
-        "no-norm": Row("w/o L_norm", ("hyper.alpha_from=0", "hyper.alpha_to=0")),
+        "layers": Row("Multiple h_gen input layers", (f"backbone.name={base.backbone.name}:stages", *plain)),
+        "no-kcs": Row("Ours w/o KCS", ("hyper.clusters=0",)),
+        "no-norm": Row("Ours w/o L_norm", ("hyper.alpha_from=0.0", "hyper.alpha_to=0.0")),
         "full": Row("Ours", ()),
-        "large": Row("Ours, larger f", ("net.preset=large",)),
+        "large": Row("Ours, larger model", ("net.preset=large",)),
     }
 
 
-def _plain(base: Config) -> tuple[str, ...]:
-    """Noise and mixtures are of plain embeddings alone."""
-    return ("hyper.mixtures=0", "hyper.noise=0") if base.hyper.mixtures or base.hyper.noise else ()
-
-
-def ablate(
-    base: Config, chosen: dict[str, Row], seeds: int, out: Path, measure: Measure
-) -> dict[str, dict[str, list[float]]]:
-    """Figures of every row, one value a seed: {row: {figure: [values]}}."""
-    found: dict[str, dict[str, list[float]]] = {}
-    for seed in range(seeds):  # seed by seed, so that an early end leaves whole tables
+def run(
+    base: Config, chosen: Mapping[str, Row], seeds: int, out: Path, measure: Callable[[Config, Path], Figures]
+) -> Found:
+    """Figures of every row and seed; seed by seed, so that an early end leaves whole tables."""
+    found: Found = {name: [] for name in chosen}
+    for seed in range(seeds):
         for name, row in chosen.items():
             c = changed(base, [*row.overrides, f"run.seed={seed}"])
-            folder = out / name / str(seed)
-            for figure, value in _once(c, folder, measure).items():
-                found.setdefault(name, {}).setdefault(figure, []).append(value)
+            found[name].append(_once(c, out / name / str(seed), measure))
     return found
 
 
-def _once(c: Config, folder: Path, measure: Measure) -> dict[str, float]:
-    """What a run measured: read where it is done, else made; one that was stopped goes on."""
+def _once(c: Config, folder: Path, measure: Measure) -> Figures:
     path = folder / "result.json"
     if path.exists():
         stored = json.loads(path.read_text())
         pipeline.agree(c, from_json(json.dumps(stored["config"])))
         return dict(stored["figures"])
-    figures = measure(c, folder)
-    files.write(path, json.dumps({"config": json.loads(c.to_json()), "figures": figures}, indent=2) + "\n")
-    return figures
+    reached = measure(c, folder)
+    files.write(path, json.dumps({"config": json.loads(c.to_json()), "figures": reached}, indent=2) + "\n")
+    return reached
 
 
-def table(chosen: dict[str, Row], found: dict[str, dict[str, list[float]]]) -> str:
+def accuracy(trained: pipeline.Trained, chosen: EvalSet) -> float:
+    """Ten-fold accuracy of float scores, the first photo of each pair enrolled; of f trained directly: cosines of its
+    embeddings of both photos."""
+    pairs, module = chosen.pairs, trained.module
+    made = chosen.made(pairs)
+    scores = np.full(len(made), np.nan)
+    if isinstance(module, Classifier):
+        u = embed(module, chosen.faces, np.arange(len(chosen.faces.crops)))
+        scores[made] = (u[pairs.enrol[made]] * u[pairs.probe[made]]).sum(1)
+    else:
+        weights = finish.weights_of(module.hgen)
+        asked = pairs.only(made)
+        scores[made] = evaluate.score_pairs(trained.spec, weights, None, chosen.faces, asked)["float"]
+    return figures(scores, pairs.same, pairs.fold, made).accuracy_mean
+
+
+def table(chosen: Mapping[str, Row], found: Found) -> str:
     """Mean ± SD over seeds in percent, a line a row."""
-    figures = list(next(iter(found.values())))
-    lines = [f"{'':30}" + "".join(f"{f:>20}" for f in figures)]
-    for name, values in found.items():
-        cells = (_mean(values.get(f, [])) for f in figures)
-        lines.append(f"{chosen[name].title:30}" + "".join(f"{c:>20}" for c in cells))
+    names = list(dict.fromkeys(k for values in found.values() for v in values for k in v))
+    lines = [f"{'':28}" + "".join(f"{name:>18}" for name in names)]
+    for key, values in found.items():
+        cells = (_cell([100 * v[name] for v in values if name in v]) for name in names)
+        lines.append(f"{chosen[key].title:28}" + "".join(f"{cell:>18}" for cell in cells))
     return "\n".join(lines)
 
 
-def _mean(values: list[float]) -> str:
+def _cell(values: list[float]) -> str:
     if not values:
         return "not run"
-    spread = f" ± {100 * np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
-    return f"{100 * np.mean(values):.2f}{spread} %"
+    return f"{np.mean(values):.2f}" + (f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else "")

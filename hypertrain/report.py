@@ -63,7 +63,7 @@ def score(chosen: EvalSet, g: Generator, *, by_c: bool = False, progress: Progre
                 )
     if (folds := len(np.unique(there.fold))) < 2:
         raise UserError("pairs", "too few for a threshold from other folds", "two folds", folds)
-    both = _chosen(there, made["first"]), _chosen(back, made["second"])
+    both = there.only(made["first"]), back.only(made["second"])
     asked = Pairs(*(np.concatenate([getattr(p, k) for p in both]) for k in ("enrol", "probe", "same", "fold")))
     found = evaluate.score_pairs(g.spec, g.weights, g.scales, chosen.faces, asked, progress=progress, by_c=by_c)
     scores: dict[str, evaluate.Scores] = {d: {} for d in DIRECTIONS}
@@ -74,10 +74,6 @@ def score(chosen: EvalSet, g: Generator, *, by_c: bool = False, progress: Progre
             scores[direction][kind][made[direction]] = part
         scores["mean"][kind] = (scores["first"][kind] + scores["second"][kind]) / 2
     return Scored(there, scores, {**made, "mean": made["first"] & made["second"]})
-
-
-def _chosen(pairs: Pairs, which: NDArray[np.bool_]) -> Pairs:
-    return Pairs(pairs.enrol[which], pairs.probe[which], pairs.same[which], pairs.fold[which])
 
 
 def summary(chosen: EvalSet, g: Generator, scored: Scored) -> dict[str, Any]:

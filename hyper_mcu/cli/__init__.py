@@ -27,8 +27,9 @@ COMMANDS = {
     "inspect": "What a model.h holds, layer by layer.",
     "demo": "Enrol a real photo and ask the emulated Cortex-M4 about two others.",
     "doctor": "What is installed, what is missing, and the line that installs it.",
-    "train": "Train the trunk and the personal part; write a generator file.",
+    "train": "Train a generator on a folder of faces.",
     "eval": "Ten folds of a face protocol, float and int8.",
+    "ablate": "The rows of the paper's Table II on a data set of one's own.",
 }
 
 

@@ -131,7 +131,7 @@ def text(said: dict[str, Any]) -> str:
             f = figures[kind]
             accuracy = f"{f['accuracy_mean']:.2%} ± {f['accuracy_sd']:.2%}"
             tar = "".join(f"{_tar(t):<24}" for t in f["tar_at_fmr"].values())
-            lines.append(f"{kind:6}{direction:16}{accuracy:>16}{f['eer']:>9.2%}   {tar}".rstrip())
+            lines.append(f"{kind:6}{direction:16}{accuracy:>16}{f['eer']:>9.2%}   {tar}")
     lines.append("* takes two nets a pair, which no chip does")
     shown = [t for kind in KINDS for t in said[kind]["tar_at_fmr"].values()]
     if any(t["rough"] for t in shown):
@@ -143,7 +143,7 @@ def text(said: dict[str, Any]) -> str:
         _failed("failure to acquire", said["failure_to_acquire"]),
     ]
     lines.append(f"pairs that count as errors, as a face was not found: {said['pairs_that_count_as_errors']:,}")
-    return "\n".join(lines)
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _title(said: dict[str, Any]) -> str:

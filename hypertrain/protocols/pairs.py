@@ -24,6 +24,10 @@ class Pairs:
         """The other direction: the second image of each pair is enrolled."""
         return Pairs(self.probe, self.enrol, self.same, self.fold)
 
+    def only(self, which: NDArray[np.bool_]) -> Pairs:
+        """Some of the pairs, bool (P,)."""
+        return Pairs(self.enrol[which], self.probe[which], self.same[which], self.fold[which])
+
 
 def tenths(same: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Folds 1…10 of a list that names none: the pairs of the same person, in their order, are cut into ten consecutive
