@@ -21,7 +21,7 @@ from hyper_mcu.codegen.netspec import RUN_TIME_NORMS, Conv, NetSpec
 from hyper_mcu.codegen.progress import Progress, silent
 from hyper_mcu.codegen.quantize import quantize, scales_of
 from hyper_mcu.hypertrain import augment, batched, oracle
-from hyper_mcu.hypertrain.data import Faces, central
+from hyper_mcu.hypertrain.data import Faces
 from hyper_mcu.hypertrain.metrics import Figures
 from hyper_mcu.hypertrain.metrics import figures as figures_of
 from hyper_mcu.hypertrain.net import normalise, pad_same, shuffle, split
@@ -134,7 +134,7 @@ def score_pairs(
     rows, column = np.unique(pairs.probe, return_inverse=True)
 
     def crops(at: NDArray[np.int64]) -> NDArray[np.uint8]:
-        return np.ascontiguousarray(central(faces.crops[rows[at]], spec.height))
+        return augment.images(faces.crops[rows[at]], spec.height)
 
     out: dict[str, list[Future[NDArray[np.float64]]]] = {"float": [], "int8": []}
     order = np.argsort(pairs.enrol, kind="stable")
@@ -223,7 +223,7 @@ def calibrate(
     tops: list[list[float]] = [[] for _ in spec.stages]
     for i in range(0, count, 32):
         theta = torch.from_numpy(weights(faces.enrolled(people[i : i + 32])))
-        x = augment.to_input(central(faces.crops[np.sort(probes[i : i + 32])], spec.height))
+        x = augment.plain(faces.crops[np.sort(probes[i : i + 32])], spec.height)
         for top, m in zip(tops, float_maps(spec, theta, x), strict=True):
             top.append(float(np.quantile(m.abs().numpy(), quantile)))
     return scales_of(spec, np.array([np.mean(t) for t in tops]))
