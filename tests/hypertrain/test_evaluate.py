@@ -17,8 +17,8 @@ from hyper_mcu.codegen import oracle
 from hyper_mcu.codegen.netspec import NetSpec
 from hyper_mcu.codegen.presets import preset
 from hyper_mcu.codegen.quantize import quantize
-from hyper_mcu.hypertrain import batched, evaluate, metrics, net
-from hyper_mcu.hypertrain.data import Faces, central
+from hyper_mcu.hypertrain import augment, batched, evaluate, metrics, net
+from hyper_mcu.hypertrain.data import Faces
 from hyper_mcu.hypertrain.evaluate import Weights
 from hyper_mcu.hypertrain.protocols import Pairs
 
@@ -73,7 +73,7 @@ def test_scores_are_those_of_one_net_at_a_time(
     found = evaluate.score_pairs(NANO, weights, SCALES, people, PAIRS, batch=3)
     e = people.enrolled()
     for i, (a, b) in enumerate(zip(PAIRS.enrol, PAIRS.probe, strict=True)):
-        theta, image = weights(e[[a]])[0], np.ascontiguousarray(central(people.crops[b], NANO.height))
+        theta, image = weights(e[[a]])[0], augment.images(people.crops[[b]], NANO.height)[0]
         assert found["float"][i] == pytest.approx(oracle.run_float(NANO, theta, image).score, abs=1e-4)
         qnet = quantize(NANO, theta, SCALES)
         assert found["int8"][i] == qnet.score(oracle.run(qnet, image).logit)
@@ -104,7 +104,7 @@ def test_normalisation_at_run_time_is_computed_in_shared_stages_too(people: Face
     weights = weights_of(spec, 3)
     found = evaluate.score_pairs(spec, weights, None, people, PAIRS)["float"]
     theta = torch.from_numpy(weights(people.enrolled(PAIRS.enrol)))
-    x = evaluate.augment.to_input(central(people.crops[PAIRS.probe], spec.height))
+    x = augment.plain(people.crops[PAIRS.probe], spec.height)
     want = batched.scores_loop(spec, theta, x).diagonal()
     assert np.abs(found - want.numpy()).max() < 1e-4
 
