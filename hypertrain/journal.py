@@ -31,23 +31,26 @@ class Journal:
         kept = [r for r in rows[1:] if r["step"] <= start]
         self._before = float(kept[-1]["seconds"]) if kept else 0.0
         self._checked = next((f", EER {r['val_eer']:.2%}" for r in reversed(kept) if "val_eer" in r), "")
-        self._began, self._start, self._pairs = time.monotonic(), start, 0
+        self._began, self._start = time.monotonic(), start
+        self._pairs, self._busy = 0, 0.0
         self.path.write_text("".join(json.dumps(r) + "\n" for r in [settings, *kept]))
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1 if start else None)
 
     def _lines(self) -> list[str]:
         return self.path.read_text().splitlines() if self.path.exists() else []
 
-    def count(self, pairs: int) -> None:
+    def count(self, pairs: int, seconds: float) -> None:
         """One more step, of so many pairs of a net and an image."""
-        self._pairs += pairs
+        self._pairs, self._busy = self._pairs + pairs, self._busy + seconds
 
     def row(self, step: int, **numbers: float) -> None:
         """One row; a `val_eer` among the numbers is shown until there is a newer one."""
         seconds = time.monotonic() - self._began
         if "val_eer" in numbers:
             self._checked = f", EER {numbers['val_eer']:.2%}"
-        numbers["pairs_per_second"] = round(self._pairs / max(seconds, 1e-9), 1)
+        if self._pairs:  # of the steps since the row before, without checks
+            numbers["pairs_per_second"] = round(self._pairs / self._busy, 1)
+            self._pairs, self._busy = 0, 0.0
         with self.path.open("a") as log:
             log.write(json.dumps({"step": step, **numbers, "seconds": round(self._before + seconds, 1)}) + "\n")
         for name, value in numbers.items():
@@ -55,9 +58,10 @@ class Journal:
         self._board.flush()
         left = seconds / max(step - self._start, 1) * (self.steps - step)
         parts = ", ".join(f"{k} {v:.3g}" for k, v in numbers.items() if k not in ("val_eer", "pairs_per_second"))
-        rate = f"{numbers['pairs_per_second']:,.0f} pairs/s"
+        rate = f"{numbers['pairs_per_second']:,.0f} pairs/s" if "pairs_per_second" in numbers else "first check"
+        said = ", ".join(part for part in (parts, rate) if part)
         self.watch(
-            f"{self.stage} {step:,}/{self.steps:,}: {parts}, {rate}{self._checked}, {left / 60:.0f} min left",
+            f"{self.stage} {step:,}/{self.steps:,}: {said}{self._checked}, {left / 60:.0f} min left",
             step / max(self.steps, 1),
         )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -120,13 +121,15 @@ def train(
     else:
         kept = checkpoint.read(best).module
     device, kind = run.on(), torch.bfloat16 if run.amp else torch.float32
-    steps = range(start + 1, stage.steps + 1)
+    steps, mark = range(start + 1, stage.steps + 1), time.monotonic()
     with _signals() as stopped:
         for step, rows, x in augment.batches(faces.crops, stage.rows, steps, run.seed, about.spec.height, stage.part):
             schedule.set_lr(optimiser, stage.rate(step))
             optimiser.zero_grad(set_to_none=True)
             parts, pairs = stage.backward(step, rows, x.to(device, kind, non_blocking=True))
             optimiser.step()
+            if journal:
+                journal.count(pairs, time.monotonic() - mark)
             logged = step % run.log == 0 or step == stage.steps
             numbers = _floats(parts) if logged else {}
             if checked := step % run.every == 0 or step == stage.steps:
@@ -139,12 +142,11 @@ def train(
             halt = processes.any(bool(stopped))
             if checked or halt:
                 save(last, step, True)
-            if journal:
-                journal.count(pairs)
-                if numbers:
-                    journal.row(step, **numbers)
+            if journal and numbers:
+                journal.row(step, **numbers)
             if halt and step < stage.steps:
                 raise UserError(stage.name, f"stopped at step {step}", "to go on with --resume", "a signal")
+            mark = time.monotonic()
     if journal:
         journal.close()
     stage.module.load_state_dict(kept)
