@@ -139,7 +139,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--compile", action="store_true", help="also our path under torch.compile")
-    parser.add_argument("--save", type=Path, help="write the figures as JSON; those of the other device stay")
+    parser.add_argument("--save", type=Path, help="write the figures as JSON; those of other devices and threads stay")
     parser.add_argument("--memory-of", choices=NAMES, help=argparse.SUPPRESS)
     o = parser.parse_args()
     torch.set_num_threads(o.threads)
@@ -164,8 +164,9 @@ def main() -> None:
     else:
         print(f"{o.device}: {result}")
     if o.save:
-        before = json.loads(o.save.read_text()) if o.save.exists() else {"cpu": "not run", "cuda": "not run: no GPU"}
-        o.save.write_text(json.dumps({**before, o.device: result}, indent=2, ensure_ascii=False) + "\n")
+        before = json.loads(o.save.read_text()) if o.save.exists() else {"cuda": "not run: no GPU"}
+        key = f"cpu, threads: {o.threads}" if o.device == "cpu" else o.device
+        o.save.write_text(json.dumps({**before, key: result}, indent=2, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":
