@@ -41,7 +41,7 @@ def quantize(spec: NetSpec, theta: Float32, scales: Float32) -> QNet:
         else:
             stages.append(None)
     head_bias = float(named["head.bias"][0]) if spec.head.kind == "dot" else 0.0
-    return QNet(spec, tuple(stages), _head(spec, named["head.weight"], head_bias, float(scales[-1])))
+    return QNet(spec, tuple(stages), quantize_head(spec, named["head.weight"], head_bias, float(scales[-1])))
 
 
 def quantize_conv(weight: Float64, bias: Float64, s_in: np.float32, s_out: np.float32) -> QConv:
@@ -101,7 +101,7 @@ def float32_above(x: Float64) -> Float32:
     return np.where(near < x, np.nextafter(near, np.float32(np.inf)), near)
 
 
-def _head(spec: NetSpec, weight: Float64, bias: float, s_u: float) -> QHead:
+def quantize_head(spec: NetSpec, weight: Float64, bias: float, s_u: float) -> QHead:
     """The head with one scale for all weights, max|w|/127, raised for a Dot whose int32 sum could overflow.
 
     A head of zeros stays zeros, with scale 1: CosDot then gives logit 0, or INT32_MIN where the map is all zero too;

@@ -7,8 +7,7 @@ people. With nets = 0, mixtures = 0, noise = 0, teacher = 0 it is the paper's ob
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,57 +23,58 @@ from hyper_mcu.hypertrain.data import Faces
 from hyper_mcu.hypertrain.loop import Run
 from hyper_mcu.hypertrain.personal import Personal, Raw, check
 from hyper_mcu.hypertrain.settings import at_least, one_of, share
+from hyper_mcu.hypertrain.work import Work
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Hyper-parameters of the stage; 0 steps leave it out.
+    """Hyper-parameters of the stage."""
 
-    Batch: `people` B and `photos` n at first, doubled at the shares `double_at` of the run; `unbalanced` takes the
-    photos that a person has; `nets` of the images are enrolled (0: all of them), and so are `mixtures` random
-    embeddings; `noise` is the norm of what is added to every enrolled embedding. KCS: `clusters` K (0: none) after
-    `cluster_start` steps. Loss: `bce` times equation 6 with β `beta`; α_norm times equation 8, over θ or, with `norm` =
-    change, over θ − θ0; `teacher` times the squared difference of similarities; `own`: a net is taught its own
-    enrolment photo too. Pairs: `hard` and `random` negatives a net beside all positives (0 and 0: every pair). `chunk`
-    nets at a time (0: all) bound the memory. `statistics`: momentum by which the channel statistics follow the
-    generated nets. `qat`: nets are quantised in training, and the activation scales learned. Checks enrol `check_nets`
-    held-out images and probe `check_images` (0: all).
-    """
-
-    steps: int = 1500
-    people: int = 48
-    photos: int = 4
-    unbalanced: bool = False
-    double_at: tuple[float, ...] = ()
-    nets: int = 32
-    mixtures: int = 32
-    noise: float = 0.2
-    clusters: int = 0
-    cluster_start: int = 0
-    optimiser: str = "adamw"
-    lr: float = 5e-5
-    weight_decay: float = 1e-2
-    warmup: int = 100
+    steps: int = 1500  # 0 leaves the stage out
+    # the batch: B people × n photos, of which some are enrolled
+    people: int = 48  # B, at first
+    photos: int = 4  # n
+    double_at: tuple[float, ...] = ()  # shares of the run at which B doubles
+    unbalanced: bool = False  # a person gives what photos there are, n^i, instead of some twice
+    unlabelled: int = 0  # images of nobody known that are probed too, for what the teacher says of them
+    nets: int = 32  # images that are enrolled; 0: all of them, the paper's nB × nB
+    mixtures: int = 32  # random mixtures of embeddings that are enrolled too
+    noise: float = 0.2  # norm of what is added to every enrolled embedding
+    clusters: int = 0  # K of K-means centred sampling; 0: none
+    cluster_start: int = 0  # steps before it
+    # the pairs: every net with every image, or all positives and
+    hard: int = 0  # hardest negatives of a net
+    random: int = 0  # random other pairs of a net; 0: all pairs
+    # the loss: bce · equation 6 + α_norm · equation 8 + what the teacher says
     bce: float = 0.005
-    beta: float = 2.0
-    alpha_from: float = 1e-5
-    alpha_to: float = 1e-5
+    beta: float = 2.0  # β of equation 7
+    own: bool = False  # whether a net is taught its own enrolment photo
+    alpha_from: float = 1e-5  # α_norm at step 1
+    alpha_to: float = 1e-5  # and once the share alpha_until of the run is over
     alpha_until: float = 0.5
-    alpha_shape: str = "linear"
-    norm: str = "change"
-    teacher: float = 20.0
-    own: bool = False
-    hard: int = 0
-    random: int = 0
-    chunk: int = 0
-    statistics: float = 0.0
-    qat: bool = False
-    check_nets: int = 96
-    check_images: int = 0
+    alpha_shape: str = "linear"  # or cosine
+    norm: str = "change"  # equation 8 over θ − θ0, or over "theta"
+    teacher: float = 20.0  # times the squared difference of the net's and the teacher's cosines
+    soft: float = 0.0  # times the BCE with the soft target σ((C − soft_zero)/soft_width), C the teacher's cosine
+    soft_zero: float = 0.3
+    soft_width: float = 0.1
+    # the optimiser
+    optimiser: str = "adamw"  # or sgd
+    lr: float = 5e-5  # peak, after
+    warmup: int = 100  # steps
+    weight_decay: float = 1e-2
+    # the nets
+    chunk: int = 0  # nets at a time, which bound the memory; 0: all
+    statistics: float = 0.0  # momentum by which the channel statistics follow the generated nets
+    qat: bool = False  # nets are quantised in training, and the activation scales are learned
+    # the checks
+    check_nets: int = 96  # held-out images that are enrolled
+    check_images: int = 0  # and that are probed; 0: all
 
     def __post_init__(self) -> None:
         at_least("hyper", self, people=2, photos=1, nets=0, mixtures=0, noise=0, clusters=0, weight_decay=0, bce=0)
-        at_least("hyper", self, teacher=0, hard=0, random=0, chunk=0, check_nets=1, check_images=0)
+        at_least("hyper", self, teacher=0, soft=0, soft_width=1e-3, hard=0, random=0, chunk=0, unlabelled=0)
+        at_least("hyper", self, check_nets=1, check_images=0)
         share("hyper", self, "statistics")
         one_of("hyper", self, optimiser=schedule.OPTIMISERS, norm=("theta", "change"))
         if self.hard or self.random:
@@ -91,38 +91,6 @@ class Settings:
         )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Work:
-    """What the nets of a step are taught, row by row. enrolled (N, D); same, counted, teacher (N, M) or (N, K):
-    equation 3, whether the pair has a BCE term, the teacher's cosine; share (N,): see loss.shares; columns, weight
-    (N, K): the chosen pairs, None for all."""
-
-    enrolled: Tensor
-    same: Tensor
-    counted: Tensor
-    teacher: Tensor
-    share: Tensor
-    columns: Tensor | None
-    weight: Tensor | None
-
-    def only(self, subset: pairs.Subset) -> Work:
-        """The chosen pairs of each net."""
-        columns = torch.from_numpy(subset.columns)
-        picked = {k: getattr(self, k).gather(1, columns) for k in ("same", "counted", "teacher")}
-        return replace(self, **picked, columns=columns, weight=torch.from_numpy(subset.weights))
-
-    def rows(self, index: Tensor) -> Work:
-        """Some of the nets."""
-        return self._each(lambda v: v[index])
-
-    def to(self, device: torch.device) -> Work:
-        """The same on a device."""
-        return self._each(lambda v: v.to(device))
-
-    def _each(self, change: Callable[[Tensor], Tensor]) -> Work:
-        return replace(self, **{k: change(v) for k, v in vars(self).items() if v is not None})
-
-
 def _check(c: Settings, faces: Faces, spec: NetSpec) -> None:
     if faces.embeddings.shape[2] != faces.dimension and (c.mixtures or c.noise):
         raise UserError("hyper.mixtures", "only of plain embeddings", "mixtures 0 and noise 0", c.mixtures)
@@ -131,6 +99,8 @@ def _check(c: Settings, faces: Faces, spec: NetSpec) -> None:
     for name, count in (("nets", c.nets or c.people * c.photos), ("mixtures", c.mixtures)):
         if count % processes.size():
             raise UserError(f"hyper.{name}", "not shared evenly", f"a multiple of {processes.size()}", count)
+    if c.unlabelled and not faces.select("unlabelled").size:
+        raise UserError("hyper.unlabelled", "no such images", "a set with images of nobody known, or 0", c.unlabelled)
     if c.nets > c.people * c.photos:
         raise UserError("hyper.nets", "more than images", f"at most {c.people * c.photos}", c.nets)
 
@@ -160,7 +130,7 @@ class Hyper:
         self._loose = [self.module.logit, *(quantiser.parameters() if quantiser else ())]
         convs = sum(isinstance(s.layer, Conv) for s in spec.stages[: module.hgen.shape.first])
         self._frozen = spec.tensors[2 * convs].offset  # of θ0: what belongs to shared stages stays
-        self._val = faces.select("val")
+        self._val, self._nobody = faces.select("val"), faces.select("unlabelled")
         self._enrolled, self._teacher = torch.from_numpy(faces.enrolled()), torch.from_numpy(faces.teacher())
         code = {name: i for i, name in enumerate(np.unique(faces.identity[train]).tolist())}
         self._labels = torch.tensor([code.get(n, -1) for n in faces.identity.tolist()])
@@ -178,7 +148,11 @@ class Hyper:
         return self._schedule.at(step).lr
 
     def rows(self, step: int) -> NDArray[np.int64]:
-        return self._sampler.rows(step, self._schedule.at(step).people)
+        rows = self._sampler.rows(step, self._schedule.at(step).people)
+        if not self.c.unlabelled:
+            return rows
+        rng = sampling.rng(self.run.seed, step, "unlabelled")
+        return np.concatenate([rows, rng.choice(self._nobody, self.c.unlabelled)])
 
     def part(self, count: int) -> slice:
         return slice(0, count)  # nets are shared among processes, images are not
@@ -218,8 +192,8 @@ class Hyper:
     def _work(self, step: int, rows: Tensor) -> Work:
         """This process's share of the nets of a step, and what they are taught; the same draws in every process."""
         c, g = self.c, torch.Generator().manual_seed(self.run.seed * 1_000_003 + step)
-        plain = self._enrolled[rows]
-        own = torch.arange(len(rows)) if c.nets == 0 else torch.randperm(len(rows), generator=g)[: c.nets]
+        plain, people = self._enrolled[rows], len(rows) - c.unlabelled
+        own = torch.arange(people) if c.nets == 0 else torch.randperm(people, generator=g)[: c.nets]
         strength = torch.randn(c.mixtures, 3, generator=g).abs().unsqueeze(2)
         mixed = (strength * plain[torch.randint(len(plain), (c.mixtures, 3), generator=g)]).sum(1)
         enrolled = torch.cat([plain[own], F.normalize(mixed, dim=1)])
@@ -258,6 +232,9 @@ class Hyper:
         parts = {"bce": c.bce * bce}
         if c.teacher:
             parts["teacher"] = c.teacher * loss.similarity(scores, work.teacher[chunk], weight, n)
+        if c.soft:
+            logits, teacher = self.module.logits(scores), work.teacher[chunk]
+            parts["soft"] = c.soft * loss.soft_bce(logits, teacher, c.soft_zero, c.soft_width, weight, n)
         return parts
 
     def check(self) -> dict[str, float]:

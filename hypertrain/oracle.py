@@ -18,8 +18,7 @@ from torch import Tensor
 
 from hyper_mcu.codegen.netspec import Add, Conv, NetSpec, Stage, cosdot_bits
 from hyper_mcu.codegen.qnet import QNet
-from hyper_mcu.codegen.quantize import INPUT_SCALE, MAX_THETA, quantize, quantize_conv
-from hyper_mcu.codegen.quantize import _head as quantize_head
+from hyper_mcu.codegen.quantize import INPUT_SCALE, MAX_THETA, quantize, quantize_conv, quantize_head
 from hyper_mcu.hypertrain.net import pad_same, shuffle
 
 INT32_MIN = -(2**31)

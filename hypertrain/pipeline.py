@@ -45,8 +45,9 @@ class Trained:
 
 @dataclass(frozen=True)
 class Begin:
-    """Files that a run begins from. trunk: a checkpoint of stage distill that the stage goes on from (warm) or that
-    takes its place; generator: a generator.onnx whose h_gen stage hyper goes on from."""
+    """Files that a run begins from. A trunk, which is a checkpoint of stage distill or what a generator.onnx shares:
+    the stage goes on from it (warm) or is left out for it (trunk). generator: a generator.onnx that stage hyper goes on
+    from, its personal part too."""
 
     warm: Path | None = None
     trunk: Path | None = None
@@ -115,7 +116,9 @@ def run(
     shape = replace(c.hgen, dimension=h_bb.size, tokens=h_bb.tokens, layers=(further,) if further else ())
     start.check_shape(spec, shape)
     check_out(c, out, resume)
-    hgen = _generator(begin.generator, spec, h_bb.sha256, shape, c.run.seed) if begin.generator else None
+    hgen = None
+    if begin.generator:
+        hgen = start.grown(_generator(begin.generator, spec, h_bb.sha256), shape, c.run.seed)
     faces = data.load(Path(c.data.root), cache, h_bb, c.data.kind, c.data.held_out, c.data.decoded, say)
     data.check_people(faces)
     if processes.rank() == 0:
@@ -154,7 +157,10 @@ def _from_trunk(
 ) -> HGen:
     """h_gen on a trunk: distilled now, read from a file, or untrained."""
     trunk = Trunk(spec, faces.dimension, c.run.seed)
-    if path := begin.trunk or begin.warm:
+    path = begin.trunk or begin.warm
+    if path is not None and path.suffix == ".onnx":
+        start.to_trunk(_generator(path, spec, faces.backbone_sha256), trunk)
+    elif path is not None:
         checkpoint.fill(checkpoint.read(path), trunk, spec, faces.backbone_sha256)
     if c.distill.steps and not begin.trunk:
         trained(Distill(trunk, faces, c.distill, c.run))
@@ -163,8 +169,8 @@ def _from_trunk(
     return start.from_trunk(trunk, shape, c.run.seed)
 
 
-def _generator(path: Path, spec: NetSpec, backbone_sha256: str, shape: Shape, seed: int) -> HGen:
-    """The h_gen of a generator file, with more personal stages where the settings say so."""
+def _generator(path: Path, spec: NetSpec, backbone_sha256: str) -> HGen:
+    """The h_gen of a generator file; raises UserError where it belongs to something else."""
     found, meta = export.restore(path)
     if found.spec.sha256 != spec.sha256:
         want, got = (f"{s.id} {s.sha256[:16]}" for s in (spec, found.spec))
@@ -172,4 +178,4 @@ def _generator(path: Path, spec: NetSpec, backbone_sha256: str, shape: Shape, se
     if meta.get("backbone_sha256", "") != backbone_sha256:
         want, got = (h[:16] for h in (backbone_sha256, meta.get("backbone_sha256", "")))
         raise UserError(path, "generator of another backbone", want, got)
-    return start.grown(found, shape, seed)
+    return found

@@ -42,6 +42,16 @@ def from_trunk(trunk: Trunk, shape: Shape, seed: int = 0) -> HGen:
     return hgen
 
 
+def to_trunk(hgen: HGen, trunk: Trunk) -> None:
+    """Fills the trunk with what all nets of h_gen share, and its linear head; raises UserError where it has none."""
+    if hgen.linear is None:
+        raise UserError("--warm", "generator that shares nothing", "one in residual form", "θ from heads alone")
+    with torch.no_grad():
+        trunk.theta.copy_(hgen.theta0)
+        trunk.head.copy_(hgen.linear)
+    trunk.stats.load_state_dict(hgen.stats.state_dict())
+
+
 def grown(hgen: HGen, shape: Shape, seed: int = 0) -> HGen:
     """The same nets by an h_gen with more personal stages, which begin with Δ = 0.
 

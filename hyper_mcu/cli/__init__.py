@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import io
 import json
 import os
@@ -28,7 +29,7 @@ COMMANDS = {
     "demo": "Enrol a real photo and ask the emulated Cortex-M4 about two others.",
     "doctor": "What is installed, what is missing, and the line that installs it.",
     "train": "Train a generator on a folder of faces.",
-    "eval": "Ten folds of a face protocol, float and int8.",
+    "eval": "LFW, CALFW, CPLFW, CFP, AgeDB-30, VGG2-FP or any pair list, float and int8.",
     "ablate": "The rows of the paper's Table II on a data set of one's own.",
 }
 
@@ -150,12 +151,9 @@ def require_training(command: str) -> None:
     """Raises UserError, with the install line, where what training imports is missing."""
     from hyper_mcu.codegen import install
 
-    for module in ("torch", "onnx", "cv2"):
-        try:
-            importlib.import_module(module)
-        except ImportError:
-            line = install.extra("train")
-            raise UserError(f"hyper-mcu {command}", f"needs {module}", line, "no such package") from None
+    for module in ("torch", "onnx", "cv2", "sklearn", "scipy", "safetensors", "tensorboard", "matplotlib"):
+        if importlib.util.find_spec(module) is None:
+            raise UserError(f"hyper-mcu {command}", f"needs {module}", install.extra("train"), "no such package")
 
 
 def main() -> None:

@@ -22,9 +22,16 @@ import click
 )
 @click.option("--resume", is_flag=True, help="Go on with the run in OUT, or begin it where there is none.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), help="The same as run.device.")
-@click.option("--warm", type=click.Path(path_type=Path), help="A trunk's checkpoint that stage distill goes on from.")
 @click.option(
-    "--from", "begin", type=click.Path(path_type=Path), help="A trunk's checkpoint or a generator.onnx: no distill."
+    "--warm",
+    type=click.Path(path_type=Path),
+    help="What stage distill goes on from: a checkpoint of it, or a generator.",
+)
+@click.option(
+    "--from",
+    "begin",
+    type=click.Path(path_type=Path),
+    help="Instead of stage distill: a checkpoint of it, or a generator.onnx, whose personal part goes on too.",
 )
 @click.option(
     "--cache", default=Path(".cache/hypertrain"), type=click.Path(path_type=Path), help="Decoded crops and embeddings."

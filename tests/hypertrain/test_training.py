@@ -211,6 +211,19 @@ def test_quantised_training_learns_nets_and_scales(trunk: distill.Trunk, people:
     assert 1e-3 < moved.max() < 1
 
 
+def test_teachers_soft_targets_and_unlabelled_images_teach_without_names(
+    trunk: distill.Trunk, people: Faces, tmp_path: Path
+) -> None:
+    c = replace(SECOND, bce=0.0, teacher=0.0, soft=1.0, unlabelled=8)
+    stage = hyper.Hyper(Personal(start.from_trunk(trunk, SHAPE)), people, c, RUN)
+    rows = stage.rows(1)
+    assert (people.identity[rows] == "").tolist() == [False] * 36 + [True] * 8
+    personal(start.from_trunk(trunk, SHAPE), people, tmp_path, c)
+    found = log(tmp_path / "log.jsonl")[1:]
+    assert min(r["val_eer"] for r in found) < found[0]["val_eer"] - 0.05
+    assert found[-1]["bce"] == 0
+
+
 def test_settings_that_do_not_go_together_are_refused(trunk: distill.Trunk, people: Faces) -> None:
     def said(**keys: object) -> str:
         with pytest.raises(UserError) as e:

@@ -1,0 +1,139 @@
+"""Is one photo and one step enough? The enrolments of the paper's Discussion, by the shipped generator, int8.
+
+Held-out people with more than four photos are enrolled in each of the ways of hyper_mcu.hypertrain.enrolment, from their
+first photos; all are asked about the same later photos of theirs and about strangers. With --steps, h_gen is trained
+twice more from the same trunk, once writing θ in one step and once refining it in three, and both are measured.
+
+    python benchmarks/enrolment_variants.py --faces FACES --steps 300 --save benchmarks/results/enrolment_variants.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from record import about
+
+from hyper_mcu import generator
+from hyper_mcu.faces.backbone import Backbone, backbone
+from hyper_mcu.hypertrain import config, data, enrolment, evaluate, pipeline
+from hyper_mcu.hypertrain.data import Faces
+from hyper_mcu.hypertrain.protocols import Pairs
+
+PHOTOS = 4  # of each person, to enrol with
+STRANGERS = 24  # asked about a person
+VIEWS = 8
+Way = Callable[[Backbone, NDArray[np.uint8]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class People:
+    """Held-out people: their first photos int64 (P, PHOTOS), and whom each is asked about."""
+
+    first: NDArray[np.int64]
+    pairs: Pairs
+
+
+def people(faces: Faces, seed: int = 1) -> People:
+    """Those of split val with more than PHOTOS photos; their folds are of people."""
+    rng, first, rows = np.random.default_rng(seed), [], []
+    index = faces.select("val")
+    identity = faces.identity[index]
+    for name in np.unique(identity):
+        own, others = index[identity == name], index[identity != name]
+        if len(own) <= PHOTOS:
+            continue
+        fold = len(first) % 10 + 1
+        first.append(own[:PHOTOS])
+        rows += [(own[0], probe, True, fold) for probe in own[PHOTOS:]]
+        rows += [(own[0], probe, False, fold) for probe in rng.choice(others, STRANGERS, replace=False)]
+    enrol, probe, same, fold = (np.array(column) for column in zip(*rows, strict=True))
+    return People(np.array(first), Pairs(enrol, probe, same.astype(bool), fold))
+
+
+def ways() -> dict[str, Way]:
+    """Each way to enrol from the crops (PHOTOS, S, S, 3) of a person."""
+
+    def of(count: int) -> Way:
+        return lambda h_bb, crops: enrolment.photos(h_bb, list(crops[:count]))
+
+    return {
+        "one photo": lambda h_bb, crops: enrolment.one_photo(h_bb, crops[0]),
+        "one photo and its mirror image (enroll)": lambda h_bb, crops: enrolment.flipped(h_bb, crops[0]),
+        f"one photo, its mirror image, {VIEWS} views": lambda h_bb, crops: enrolment.augmented(
+            h_bb, crops[0], VIEWS, 0
+        ),
+        "two photos": of(2),
+        "three photos": of(3),
+        "four photos": of(4),
+    }
+
+
+def enrolled(faces: Faces, chosen: People, way: Way, h_bb: Backbone) -> Faces:
+    """The same faces, in which the first photo of each chosen person stands for the whole enrolment."""
+    embeddings = np.array(faces.embeddings)
+    for photos in chosen.first:
+        embeddings[photos[0], :, : faces.dimension] = way(h_bb, faces.crops[photos])
+    return replace(faces, embeddings=embeddings)
+
+
+def measured(g: generator.Generator, faces: Faces, chosen: People) -> dict[str, Any]:
+    """Accuracy (mean, SD over ten folds of people) and EER of both arithmetics."""
+    scores = evaluate.score_pairs(g.spec, g.weights, g.scales, faces, chosen.pairs)
+    return {kind: asdict(evaluate.figures(s, chosen.pairs)) for kind, s in scores.items()}
+
+
+def refined(faces: Path, cache: Path, steps: int, refine: int) -> generator.Generator:
+    """A generator whose h_gen was trained for so many steps on the shipped trunk, θ written in `refine` steps."""
+    settings = [
+        f"data.root={json.dumps(str(faces))}", f"hyper.steps={steps}", f"hgen.refine={refine}", f"run.every={steps}",
+    ]  # fmt: skip
+    c = config.read(config.find("product"), settings)
+    with TemporaryDirectory() as out:
+        trained = pipeline.run(c, Path(out), cache, pipeline.Begin(trunk=generator.SHIPPED))
+        assert trained.generator is not None
+        return generator.load(trained.generator)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Enrolment from more than one photo, or in more than one step.")
+    parser.add_argument("--faces", type=Path, required=True, help="folder with train.csv")
+    parser.add_argument("--steps", type=int, default=0, help="train this long for one step against three; 0: do not")
+    parser.add_argument("--cache", type=Path, default=Path(".cache/hypertrain"))
+    parser.add_argument("--save", type=Path, help="write the figures as JSON")
+    o = parser.parse_args()
+    g = generator.load()
+    h_bb = backbone(g.backbone)
+    faces = data.load(o.faces, o.cache, h_bb)
+    chosen = people(faces)
+    print(
+        f"{len(chosen.first)} people, {int(chosen.pairs.same.sum())} genuine, {int((~chosen.pairs.same).sum())} impostor"
+    )
+    rows: dict[str, Any] = {}
+    for name, way in ways().items():
+        rows[name] = measured(g, enrolled(faces, chosen, way, h_bb), chosen)
+        show(name, rows[name])
+    for refine in (1, 3) if o.steps else ():
+        name = f"trained {o.steps} steps, θ in {refine} step{'s' if refine > 1 else ''}"
+        rows[name] = measured(refined(o.faces, o.cache, o.steps, refine), faces, chosen)
+        show(name, rows[name])
+    if o.save:
+        said = {**about(o.faces), "generator_sha256": g.sha256, "people": len(chosen.first), "ways": rows}
+        o.save.write_text(json.dumps(said, indent=2, ensure_ascii=False) + "\n")
+
+
+def show(name: str, row: dict[str, Any]) -> None:
+    """A line of the table."""
+    r = row["int8"]
+    print(f"{name:42} accuracy {r['accuracy_mean']:.2%} ± {r['accuracy_sd']:.2%}   EER {r['eer']:.2%}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
