@@ -1,8 +1,8 @@
 """Is one photo and one step enough? The enrolments of the paper's Discussion, by the shipped generator, int8.
 
-Held-out people with more than four photos are enrolled in each of the ways of hyper_mcu.hypertrain.enrolment, from their
-first photos; all are asked about the same later photos of theirs and about strangers. With --steps, h_gen is trained
-twice more from the same trunk, once writing θ in one step and once refining it in three, and both are measured.
+Held-out people with more than four photos are enrolled in each of the ways of hyper_mcu.hypertrain.enrolment, from
+their first photos; all are asked about the same later photos of theirs and about strangers. With --steps, h_gen is
+trained twice more from the same trunk, once writing θ in one step and once refining it in three.
 
     python benchmarks/enrolment_variants.py --faces FACES --steps 300 --save benchmarks/results/enrolment_variants.json
 """
@@ -113,9 +113,8 @@ def main() -> None:
     h_bb = backbone(g.backbone)
     faces = data.load(o.faces, o.cache, h_bb)
     chosen = people(faces)
-    print(
-        f"{len(chosen.first)} people, {int(chosen.pairs.same.sum())} genuine, {int((~chosen.pairs.same).sum())} impostor"
-    )
+    genuine = int(chosen.pairs.same.sum())
+    print(f"{len(chosen.first)} people, {genuine} genuine, {len(chosen.pairs.same) - genuine} impostor pairs")
     rows: dict[str, Any] = {}
     for name, way in ways().items():
         rows[name] = measured(g, enrolled(faces, chosen, way, h_bb), chosen)

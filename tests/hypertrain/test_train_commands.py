@@ -43,7 +43,10 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (("--config", "mine"), "--config: no such settings; expected a TOML file or one of ablation, paper, product, got mine"),
+        (
+            ("--config", "mine"),
+            "--config: no such settings; expected a TOML file or one of ablation, paper, product, got mine",
+        ),
         (("--set", "hyper.lr=fast"), "--set: hyper.lr; expected float, got fast"),
         (("--set", "hyper.steps=-1"), "hyper.steps: out of range; expected at least 0, got -1"),
         (("--set", "hgen.rank=-2"), "hgen.rank: out of range; expected at least -1, got -2"),
