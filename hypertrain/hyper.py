@@ -64,7 +64,7 @@ class Settings:
     warmup: int = 100  # steps
     weight_decay: float = 1e-2
     # the nets
-    chunk: int = 0  # nets at a time, which bound the memory; 0: all
+    chunk: int = 0  # nets at a time, which bound the memory; 0: one a thread on the CPU, else 32
     statistics: float = 0.0  # momentum by which the channel statistics follow the generated nets
     qat: bool = False  # nets are quantised in training, and the activation scales are learned
     # the checks
@@ -116,6 +116,8 @@ class Hyper:
         _check(c, faces, spec)
         self.steps, self.c, self.run, self.faces = c.steps, c, run, faces
         self.device, self._schedule = run.on(), c.schedule
+        cpu = self.device.type == "cpu"
+        self._chunk, self._workers = c.chunk or (1 if cpu else 32), torch.get_num_threads() if cpu else 1
         people = sampling.album(faces.identity, train)
         clusters = None
         if c.clusters:
@@ -165,21 +167,20 @@ class Hyper:
                 m.hgen.stats.calibrate(m.hgen.spec, m.hgen.raw(work.enrolled[:1])[0], x.float())
         shared = m.shared(x, self.run.amp)
         raw = self._raw(work.enrolled)
-        parts: dict[str, Tensor] = {}
+        found: dict[int, dict[str, Tensor]] = {}  # the loss of each chunk, which come in any order
         exact = m.hgen.quantiser is not None  # bfloat16 has no room for the integers
 
         def loss_of(chunk: slice, theta: Tensor) -> Tensor:
             columns = None if work.columns is None else work.columns[chunk]
             with torch.autocast(x.device.type, torch.bfloat16, enabled=self.run.amp and not exact):
                 scores = m.scores(m.nets(theta), shared, columns)
-            found = self._parts(work, chunk, scores.float())
-            for name, value in found.items():
-                parts[name] = parts.get(name, 0) + value.detach()
-            return torch.stack([*found.values()]).sum()
+            parts = self._parts(work, chunk, scores.float())
+            found[chunk.start] = {name: value.detach() for name, value in parts.items()}
+            return torch.stack([*parts.values()]).sum()
 
         change = raw - m.hgen.base() if c.norm == "change" else raw
-        parts["norm"] = self._schedule.at(step).alpha_norm * loss.norm_penalty(change)
-        batched.backward(raw, c.chunk or len(raw), loss_of, beside=parts["norm"])
+        norm = self._schedule.at(step).alpha_norm * loss.norm_penalty(change)
+        batched.backward(raw, self._chunk, loss_of, beside=norm, workers=self._workers, loose=self._loose)
         processes.average_gradients(self._loose)
         if m.hgen.theta0.grad is not None:
             m.hgen.theta0.grad[: self._frozen] = 0
@@ -187,7 +188,8 @@ class Hyper:
             theta = m.hgen.fold(raw.detach())
             seen = batched.moments(m.hgen.spec, theta, m.hgen.stats, shared, m.hgen.shape.first, processes.size() > 1)
             m.hgen.stats.update(seen, c.statistics)
-        return parts, processes.size() * work.same.numel()
+        sums = {k: torch.stack([found[i][k] for i in sorted(found)]).sum() for k in found[0]}
+        return {**sums, "norm": norm}, processes.size() * work.same.numel()
 
     def _work(self, step: int, rows: Tensor) -> Work:
         """This process's share of the nets of a step, and what they are taught; the same draws in every process."""

@@ -5,9 +5,10 @@ OUT/config.json, OUT/STAGE/{last,best}.safetensors, log.jsonl and tensorboard/, 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -77,6 +78,12 @@ def _checkpoint(c: config.Backbone) -> Path | None:
     return backbones.fetched(c.url, c.sha256)
 
 
+def trunk_key(c: Config) -> str:
+    """A name for what stage distill makes of the settings."""
+    depends = {k: v for k, v in asdict(c).items() if k in ("data", "net", "backbone", "distill")} | {"seed": c.run.seed}
+    return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def check_out(c: Config, out: Path, resume: bool) -> None:
     """Raises UserError where OUT holds a run that may not go on, or began with other settings."""
     path = out / "config.json"
@@ -103,8 +110,11 @@ def run(
     resume: bool = False,
     say: Progress = silent,
     watch: Watch = unwatched,
+    trunks: Path | None = None,
 ) -> Trained:
     """Trains by the settings and, where h is trained and its nets can be shipped, writes OUT/generator.onnx.
+
+    trunks: a folder in which stage distill runs instead, once for all runs that agree in what it depends on.
 
     Raises UserError for settings, data or files that do not fit, and when stopped by a signal.
     """
@@ -127,7 +137,9 @@ def run(
     about = About(spec, h_bb.sha256, "", config=c.to_json())
 
     def trained(stage: loop.Stage) -> None:
-        loop.train(stage, faces, c.run, about, out / stage.name, resume, watch)
+        shared = trunks is not None and stage.name == "distill"
+        folder = trunks / trunk_key(c) if shared and trunks else out / stage.name
+        loop.train(stage, faces, c.run, about, folder, resume or shared, watch)
 
     if c.direct.steps:
         direct = Direct(spec, faces, c.direct, c.run)

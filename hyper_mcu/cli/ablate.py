@@ -63,7 +63,7 @@ def command(
             def told(text: str, done: float) -> None:
                 watch(f"{folder.parent.name}, seed {folder.name}: {text}", done)
 
-            trained = pipeline.run(c, folder, cache, resume=True, say=say, watch=told)
+            trained = pipeline.run(c, folder, cache, resume=True, say=say, watch=told, trunks=out / "trunks")
             eer = trained.measured.get("val_eer", trained.measured.get("val_eer_float"))
             reached = {"val EER": float(eer if eer is not None else 1.0)}
             h_bb = pipeline.backbone_of(c.backbone)
