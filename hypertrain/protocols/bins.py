@@ -1,7 +1,8 @@
 """InsightFace's .bin files: a pickle of (encoded images, two a pair; whether each pair is of one person).
 
 A pickle may name any function of any module, to be called while it is read. Here the names that those files hold stand
-for functions of this module, which keep bytes and do nothing else; every other name is refused.
+for functions of this module, which keep bytes and do nothing else; every other name is refused. So is what builds
+dictionaries, sets or other objects, which those files do not hold: a key may take for ever to be hashed.
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ def _bytes(content: Any) -> bytes:
 
 
 def _text(value: Any) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+    if not isinstance(value, str | bytes):  # a tuple of tuples of tuples may be endless as text
+        raise pickle.UnpicklingError("another value for text")
+    return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
 def _dtype(kind: Any, *_: Any) -> _Type:
@@ -72,6 +75,11 @@ def _dtype(kind: Any, *_: Any) -> _Type:
 
 def _reconstruct(*_: Any) -> _Array:
     return _Array()
+
+
+def _ndarray(*_: Any) -> Any:
+    """Only named, as what `_reconstruct` is to make."""
+    raise pickle.UnpicklingError("a call of numpy.ndarray")
 
 
 def _scalar(kind: Any, content: Any) -> _Array:
@@ -96,7 +104,7 @@ _MULTIARRAY = {"_reconstruct": _reconstruct, "scalar": _scalar}
 KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
     **{(f"{p}.multiarray", name): f for p in ("numpy.core", "numpy._core") for name, f in _MULTIARRAY.items()},
     **{(f"{p}.numeric", "_frombuffer"): _frombuffer for p in ("numpy.core", "numpy._core")},
-    ("numpy", "ndarray"): _Array,
+    ("numpy", "ndarray"): _ndarray,
     ("numpy", "dtype"): _dtype,
     ("_codecs", "encode"): _encode,  # bytes, as Python 3 pickles them for Python 2
     ("__builtin__", "bytes"): _no_bytes,
@@ -104,23 +112,17 @@ KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
 }
 
 
-class _Known:
-    """A name that a pickle may hold: it can be called, and nothing about it can be changed."""
-
-    __slots__ = ("call",)
-
-    def __init__(self, call: Callable[..., Any]) -> None:
-        self.call = call
-
-    def __call__(self, *words: Any) -> Any:
-        return self.call(*words)
-
-    def __setstate__(self, state: Any) -> None:
-        raise pickle.UnpicklingError("a function that is to be changed")
+OPERATIONS = {  # of pickletools: what tuples and lists of the above take, in every protocol
+    "PROTO", "FRAME", "STOP", "MARK", "NONE", "NEWTRUE", "NEWFALSE", "INT", "BININT", "BININT1", "BININT2", "LONG",
+    "LONG1", "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8",
+    "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8", "LIST", "EMPTY_LIST", "APPEND", "APPENDS", "TUPLE",
+    "EMPTY_TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "PUT", "BINPUT",
+    "LONG_BINPUT", "MEMOIZE", "GET", "BINGET", "LONG_BINGET",
+}  # fmt: skip
 
 
 class _Reader(pickle.Unpickler):
-    """Builds tuples, lists, dictionaries, sets, numbers, text and bytes, and what stands for NumPy's arrays."""
+    """Builds tuples, lists, numbers, text and bytes, and what stands for NumPy's arrays."""
 
     def __init__(self, content: bytes) -> None:
         super().__init__(io.BytesIO(content), encoding="bytes")  # Python 2's strings are bytes
@@ -128,13 +130,16 @@ class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in KNOWN:
             raise pickle.UnpicklingError(f"{module}.{name}")
-        return _Known(KNOWN[module, name])
+        return KNOWN[module, name]
 
 
-def _check_memory(content: bytes) -> None:
-    """Refuses a pickle that numbers its values beyond its own length: the unpickler would make a table of that size."""
-    for code, value, _ in pickletools.genops(content):
-        if "PUT" in code.name and isinstance(value, int) and value > len(content):
+def _check_operations(content: bytes) -> None:
+    """Refuses a pickle that builds anything else, and one that numbers its values beyond their count: the unpickler
+    would make a table of that size."""
+    for count, (code, value, _) in enumerate(pickletools.genops(content)):
+        if code.name not in OPERATIONS:
+            raise pickle.UnpicklingError(f"a pickle with {code.name}")
+        if code.name in ("PUT", "BINPUT", "LONG_BINPUT") and value > count:
             raise pickle.UnpicklingError("values with numbers beyond all count")
 
 
@@ -145,7 +150,7 @@ def read(path: Path) -> tuple[list[bytes], NDArray[np.bool_]]:
     """
     try:
         content = path.read_bytes()
-        _check_memory(content)
+        _check_operations(content)
         images, same = _Reader(content).load()
         encoded = [_image(v) for v in images]
         flags = _flags(same)

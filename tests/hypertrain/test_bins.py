@@ -86,12 +86,30 @@ def test_every_other_function_is_refused(tmp_path: Path, call: tuple[object, ...
     assert refused(written(tmp_path, (IMAGES, Hostile(*call)))).endswith(call[0].__name__)
 
 
-def test_pickle_cannot_change_the_functions_that_stand_for_numpys(tmp_path: Path) -> None:
-    build = b"\x80\x02c_codecs\nencode\n}U\x01xU\x01yse0b."  # BUILD on a function: its attributes
-    changed = b"\x80\x02c_codecs\nencode\nN}U\x0c__defaults__Nss\x86b."
-    for content in (build, changed):
-        refused(written(tmp_path, content))
-    assert bins._encode("a") == b"a"
+@pytest.mark.parametrize("state", [b"N", b")", b"N)\x86", b"))\x86"], ids=["none", "empty", "slots", "both"])
+def test_pickle_cannot_change_the_functions_that_stand_for_numpys(tmp_path: Path, state: bytes) -> None:
+    before = dict(vars(bins._encode)), bins._encode.__defaults__
+    refused(written(tmp_path, b"\x80\x02c_codecs\nencode\n" + state + b"b."))  # BUILD: sets attributes
+    assert (dict(vars(bins._encode)), bins._encode.__defaults__) == before
+
+
+DOUBLED = b")" + b"".join(b"q%ch%c\x86" % (i, i) for i in range(1, 60))  # a tuple of 2^59 empty ones in 240 bytes
+
+
+@pytest.mark.parametrize(
+    ("content", "got"),
+    [
+        (b"}" + DOUBLED + b"K\x01s.", "a pickle with EMPTY_DICT"),
+        (b"(" + DOUBLED + b"K\x01d.", "a pickle with DICT"),
+        (b"\x8f(" + DOUBLED + b"\x90.", "a pickle with EMPTY_SET"),
+        (b"(" + DOUBLED + b"\x91.", "a pickle with FROZENSET"),
+        (b"cnumpy\ndtype\n" + DOUBLED + b"\x85R.", "another value for text"),
+        (b"c_codecs\nencode\nX\x01\x00\x00\x00a" + DOUBLED + b"\x86R.", "another value for text"),
+        (b"cnumpy\nndarray\n(X\x02\x00\x00\x00u1]tR.", "a call of numpy.ndarray"),
+    ],
+)
+def test_pickle_that_would_take_for_ever_or_makes_no_bytes_is_refused(tmp_path: Path, content: bytes, got: str) -> None:
+    assert refused(written(tmp_path, b"\x80\x02" + content)) == got
 
 
 def test_table_of_values_larger_than_memory_is_refused_before_it_is_made(tmp_path: Path) -> None:
@@ -109,7 +127,7 @@ def test_table_of_values_larger_than_memory_is_refused_before_it_is_made(tmp_pat
         (pickle.dumps(([1, 2], [True])), "an array without bytes"),
         (pickle.dumps((IMAGES, ["yes", "no"])), "labels other than true and false"),
         (pickle.dumps((IMAGES, np.array([1.0, 0.0]))), "an array of other values"),
-        (pickle.dumps((IMAGES, {})), "4 for 0"),
+        (pickle.dumps((IMAGES, [])), "4 for 0"),
     ],
 )
 def test_what_is_no_such_pickle_is_one_line(tmp_path: Path, content: bytes, got: str | None) -> None:
