@@ -54,13 +54,13 @@ def score(chosen: EvalSet, g: Generator, *, by_c: bool = False, progress: Progre
     """
     there, back = chosen.pairs, chosen.pairs.swapped
     made = {"first": chosen.made(there), "second": chosen.made(back)}
+    made["mean"] = made["first"] & made["second"]
     for direction, can in made.items():
         for which, word in ((there.same, "the same person"), (~there.same, "different people")):
             if not (can & which).any():
+                where = "in both directions" if direction == "mean" else f"enrolling the {direction}"
                 got = f"no face in any of {int(which.sum())}"
-                raise UserError(
-                    "pairs", f"none of {word} to compare, enrolling the {direction}", "some with faces", got
-                )
+                raise UserError("pairs", f"none of {word} to compare, {where}", "some with faces", got)
     if (folds := len(np.unique(there.fold))) < 2:
         raise UserError("pairs", "too few for a threshold from other folds", "two folds", folds)
     both = there.only(made["first"]), back.only(made["second"])
@@ -73,7 +73,7 @@ def score(chosen: EvalSet, g: Generator, *, by_c: bool = False, progress: Progre
             scores[direction][kind] = np.full(len(there.same), np.nan)
             scores[direction][kind][made[direction]] = part
         scores["mean"][kind] = (scores["first"][kind] + scores["second"][kind]) / 2
-    return Scored(there, scores, {**made, "mean": made["first"] & made["second"]})
+    return Scored(there, scores, made)
 
 
 def summary(chosen: EvalSet, g: Generator, scored: Scored) -> dict[str, Any]:

@@ -70,13 +70,18 @@ def command(
     """
     from hyper_mcu import cli
     from hyper_mcu.codegen import files
+    from hyper_mcu.codegen.errors import UserError
     from hyper_mcu.generator import SHIPPED, load
 
     cli.require_training("eval")
     name, root = _set(name, root, protocol)
     if plot is not None:
+        if plot.suffix.lower() != ".png":
+            raise UserError("--plot", "output", "a name ending in .png", repr(plot.name))
         files.check_place(plot)
-        files.check_other("--plot", plot, [p for p in (pairs, generator, root) if p is not None])
+        if plot.exists() and plot.resolve().is_relative_to(root.resolve()):
+            raise UserError("--plot", "would overwrite a file of the set", "another file", plot)
+        files.check_other("--plot", plot, [p for p in (pairs, generator) if p is not None])
     from hyper_mcu.faces.backbone import backbone
     from hyper_mcu.hypertrain import plots, protocols, report
 

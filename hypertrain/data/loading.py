@@ -1,8 +1,8 @@
 """A folder of images, of any layout, becomes Faces; what takes time is done once and kept in the cache folder.
 
-The cache holds the index of archives, what is known of each image, the decoded crops of small sets, embeddings by
-backbone and image, and broken-*.csv, which names the images that were left out. Any of it may be deleted; processes
-that share it take turns.
+The cache holds the index of archives, what is known of each image, the faces found in photos, the decoded crops of
+small sets, embeddings by backbone and image, and broken-*.csv, which names the images that were left out. Any of it may
+be deleted; processes that share it take turns.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from hyper_mcu.hypertrain.data.source import Source
 from hyper_mcu.hypertrain.data.survey import report, sift, survey
 
 # Half files of processes that were killed, as files.replacing names them: who has the lock is the only one to write.
-LEFT = (".images-*", ".index-*", ".parquet-*", ".broken-*", "embeddings/*/.*")
+LEFT = (".images-*", ".index-*", ".parquet-*", ".broken-*", "embeddings/*/.*", "photos-*/.*")
 
 
 def load(

@@ -139,7 +139,7 @@ def _check_operations(content: bytes) -> None:
     for count, (code, value, _) in enumerate(pickletools.genops(content)):
         if code.name not in OPERATIONS:
             raise pickle.UnpicklingError(f"a pickle with {code.name}")
-        if code.name in ("PUT", "BINPUT", "LONG_BINPUT") and value > count:
+        if code.name.endswith("PUT") and int(value or 0) > count:
             raise pickle.UnpicklingError("values with numbers beyond all count")
 
 

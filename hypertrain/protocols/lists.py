@@ -94,12 +94,13 @@ def read(path: Path) -> Listed:
 
 
 def _fields(line: str) -> list[str]:
+    line = line.strip()
     separator = "\t" if "\t" in line else "," if "," in line else None
     return [w.strip() for w in line.split(separator) if w.strip()]
 
 
 def _is_number(word: str) -> bool:
-    return word.isascii() and word.isdigit()
+    return word.isascii() and word.isdigit() and len(word) <= 18
 
 
 def _form(words: list[str]) -> str:

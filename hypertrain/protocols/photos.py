@@ -10,8 +10,10 @@ import hashlib
 import json
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from hyper_mcu.faces.align import SIDE
 from hyper_mcu.faces.crops import face_crops
 from hyper_mcu.faces.select import Purpose
 from hyper_mcu.faces.weights import sha256_of
+from hyper_mcu.hypertrain.data.loading import alone
 
 SOURCES = ("photo", "detect", "select", "quality", "align", "crops")
 FEW = 8  # photos for which no process is started
@@ -53,16 +56,19 @@ def identity() -> str:
 def acquire(paths: list[Path], cache: Path, progress: Progress = silent) -> list[Photo]:
     """What is found in each photo. Raises UserError where a photo is missing or the detector cannot run; a photo that
     cannot be read shows no face."""
-    folder = cache / f"photos-{identity()[:16]}"
-    folder.mkdir(parents=True, exist_ok=True)
-    kept = [folder / hashlib.sha256(_content(path)).hexdigest() for path in paths]
-    missing = [i for i, at in enumerate(kept) if not at.is_file()]
-    for k, (i, found) in enumerate(zip(missing, _each([paths[i] for i in missing]), strict=True)):
-        progress(f"looking for faces: {k + 1} of {len(missing)}")
-        if isinstance(found, tuple):
-            raise UserError(*found)
-        files.write(kept[i], _packed(found))
-    return [_unpacked(at.read_bytes()) for at in kept]
+    with alone(cache, progress):
+        folder = cache / f"photos-{identity()[:16]}"
+        folder.mkdir(exist_ok=True)
+        kept = [folder / hashlib.sha256(_content(path)).hexdigest() for path in paths]
+        seen = [_recalled(at) for at in kept]
+        missing = [i for i, photo in enumerate(seen) if photo is None]
+        for k, (i, found) in enumerate(zip(missing, _each([paths[i] for i in missing]), strict=True)):
+            progress(f"looking for faces: {k + 1} of {len(missing)}")
+            if isinstance(found, tuple):
+                raise UserError(*found)
+            files.write(kept[i], _packed(found))
+            seen[i] = found
+    return [photo for photo in seen if photo is not None]
 
 
 def _content(path: Path) -> bytes:
@@ -80,9 +86,24 @@ def _each(paths: list[Path]) -> Iterator[Photo | Mistake]:
         return
     pool = ProcessPoolExecutor(cores, multiprocessing.get_context("spawn"), _one_thread)
     try:
-        yield from pool.map(look, paths, chunksize=4)
+        with _deaf():
+            found = pool.map(look, paths, chunksize=4)
+        yield from found
+    except BrokenExecutor as e:
+        want = f"{cores} processes, of some hundred megabytes each"
+        raise UserError("looking for faces", "a process was killed", want, "fewer") from e
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes that are started in it do not hear Ctrl-C, which is for the one that started them: it ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _one_thread() -> None:
@@ -116,7 +137,12 @@ def _packed(photo: Photo) -> bytes:
     return reasons + b"\n" + (b"" if photo.pixels is None else photo.pixels.tobytes())
 
 
-def _unpacked(content: bytes) -> Photo:
-    reasons, _, pixels = content.partition(b"\n")
-    crop = np.frombuffer(pixels, np.uint8).reshape(SIDE, SIDE, 3) if pixels else None
-    return Photo(crop, *json.loads(reasons))
+def _recalled(path: Path) -> Photo | None:
+    """What the file says was found, or nothing where it is missing or damaged."""
+    try:
+        reasons, _, pixels = path.read_bytes().partition(b"\n")
+        no_face, no_enrolment = json.loads(reasons)
+        crop = np.frombuffer(pixels, np.uint8).reshape(SIDE, SIDE, 3) if pixels or not no_face else None
+    except (OSError, ValueError):
+        return None
+    return Photo(crop, no_face, no_enrolment)

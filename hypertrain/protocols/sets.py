@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,13 +99,17 @@ def load(
 
     protocol: of cfp, "FF" or "FP". pairs: the pair list; by default the one of the usual name beside the images.
     aligned: the images are crops of 112×112, or 128×128 with a margin; else photos that go through the product's
-    detector and aligner. quality: with the checks of enrolment on first images. Raises UserError, naming file and line,
-    for a list or an image that is missing or malformed.
+    detector and aligner. quality: with the checks of enrolment on first images, which are for photos. Raises UserError,
+    naming file and line, for a list or an image that is missing or malformed.
     """
     if not root.exists():
         raise UserError(root, "no evaluation set", "a folder or a .bin file", "no such path")
     packed = root / BINS.get(f"cfp {protocol}" if name == "cfp" else name, "none.bin")
-    if root.is_file() or (pairs is None and packed.is_file()):
+    in_bin = root.is_file() or (pairs is None and packed.is_file())
+    in_shards = name == "cfp" and not in_bin and table_of(root) is not None
+    if quality and (aligned or in_bin or in_shards):
+        raise UserError("--quality", "checks of enrolment on crops", "photos", "--aligned" if aligned else "crops")
+    if in_bin:
         if pairs is not None:
             raise UserError("--pairs", "a list for a .bin file, which has its own", "a folder, or no list", pairs)
         return _of_bin(root if root.is_file() else packed, cache, backbone, progress)
@@ -113,8 +117,8 @@ def load(
         listed, spelt = cfp.listed(root, protocol), _cfp_spellings
         if pairs is not None:
             raise UserError("--pairs", "a list for cfp, which has its Protocol folder", "no list", pairs)
-        if table_of(root) is not None:
-            return _assembled(listed, _of_shards(root, cache, backbone, progress), quality)
+        if in_shards:
+            return _assembled(listed, _of_shards(root, cache, backbone, progress), False)
     else:
         listed, spelt = lists.read(pairs or _usual_list(name, root)), _spellings
     progress("looking for the images of the list")
@@ -150,14 +154,10 @@ def _paths(listed: Listed, root: Path, spelt: Callable[[str], tuple[str, ...]]) 
     """The file of each image that the list names; raises UserError, with the line, where there is none or several."""
     there: dict[str, list[Path]] = {}
     bare: dict[str, list[Path]] = {}
-    for folder, folders, names in os.walk(root, followlinks=True):
-        folders.sort()
-        for file in sorted(names):
-            path = Path(folder, file)
-            if path.suffix.lower() in SUFFIXES:
-                key = path.relative_to(root).with_suffix("").as_posix()
-                there.setdefault(key, []).append(path)
-                bare.setdefault(key.rpartition("/")[2], []).append(path)
+    for path in _pictures(root):
+        key = path.relative_to(root).with_suffix("").as_posix()
+        there.setdefault(key, []).append(path)
+        bare.setdefault(key.rpartition("/")[2], []).append(path)
     found: dict[str, Path] = {}
     for name, where in listed.images:
         if name in found:
@@ -167,8 +167,23 @@ def _paths(listed: Listed, root: Path, spelt: Callable[[str], tuple[str, ...]]) 
         if len(files) != 1:
             got = f"{len(files)}, {files[0]} among them" if files else "none"
             raise UserError(where, f"image {name}", f"one picture of that name in {root}", got)
+        if not files[0].is_file():
+            raise UserError(where, f"image {name}", "a file", f"{files[0]}, which is none")
         found[name] = files[0]
     return found
+
+
+def _pictures(root: Path) -> Iterator[Path]:
+    """The pictures below a folder, by name; a folder that links lead to again is looked into once."""
+    seen = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        state = os.stat(folder)
+        if (state.st_dev, state.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((state.st_dev, state.st_ino))
+        folders.sort()
+        yield from (p for name in sorted(names) if (p := Path(folder, name)).suffix.lower() in SUFFIXES)
 
 
 def _of_photos(paths: dict[str, Path], cache: Path, backbone: data.Embedder, progress: Progress) -> _Images:

@@ -177,12 +177,21 @@ def test_photos_without_a_face_are_counted_and_named(ask, lfw: Path, tmp_path: P
          "hyper-mcu train, got no such file"),
         (("cfp", "--root", "x", "--plot", "no/det.png"), "no/det.png: cannot write; expected an existing folder no, "
          "got none"),
+        (("cfp", "--root", "x", "--plot", "det.csv"), "--plot: output; expected a name ending in .png, got 'det.csv'"),
     ],
 )  # fmt: skip
 def test_mistakes_are_one_line(ask, words: tuple[str, ...], said: str, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert ask(*words) == (2, "", said + "\n")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_plot_overwrites_nothing_of_the_set(ask, lfw: Path) -> None:
+    path = lfw / "P0" / "P0_0001.png"
+    before = path.read_bytes()
+    said = f"--plot: would overwrite a file of the set; expected another file, got {path}\n"
+    assert ask("lfw", "--root", lfw, "--aligned", "--plot", path) == (2, "", said)
+    assert path.read_bytes() == before
 
 
 def test_malformed_list_is_one_line_with_file_and_line(ask, lfw: Path, tmp_path: Path) -> None:

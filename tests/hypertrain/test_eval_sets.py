@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from hyper_mcu import generator
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.faces import face_crops
 from hyper_mcu.faces.backbone import backbone
 from hyper_mcu.faces.weights import demo_photo
-from hyper_mcu.hypertrain import protocols
+from hyper_mcu.hypertrain import protocols, report
 from hyper_mcu.hypertrain.data import central
 from hyper_mcu.hypertrain.protocols import EvalSet, photos
 
@@ -101,6 +106,42 @@ def test_image_of_the_list_that_is_missing_or_twice_there_is_named_with_the_line
     with pytest.raises(UserError) as e:
         load("lfw", lfw, aligned=True)
     assert str(e.value) == want + "none"
+
+
+def test_folder_that_links_lead_to_again_is_looked_into_once(lfw: Path, tmp_path: Path) -> None:
+    (lfw / "Ann" / "again").symlink_to(lfw)
+    (tmp_path / "bare.txt").write_text("Ann_0001.png Ann_0002.webp 1\nBo_0001.png Ann_0001.png 0\n")
+    assert shown(load("pairs", lfw, pairs=tmp_path / "bare.txt", aligned=True)) == [
+        WANT[0],
+        (corner(3), corner(1), False),
+    ]
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+def test_image_that_is_no_file_is_named_with_the_line(lfw: Path, aligned: bool) -> None:
+    path = lfw / "Bo" / "Bo_0012.png"
+    path.unlink()
+    path.symlink_to(lfw / "gone.png")
+    with pytest.raises(UserError) as e:
+        load("lfw", lfw, aligned=aligned)
+    want = f"{lfw / 'pairs.txt'} line 2: image Bo/Bo_0012; expected a file, got {path}, which is none"
+    assert str(e.value) == want
+
+
+def test_checks_of_enrolment_are_for_photos(lfw: Path, tmp_path: Path) -> None:
+    (tmp_path / "lfw.bin").write_bytes(b"")
+    for root, aligned, got in ((lfw, True, "--aligned"), (tmp_path / "lfw.bin", False, "crops")):
+        with pytest.raises(UserError) as e:
+            load("lfw", root, aligned=aligned, quality=True)
+        assert str(e.value) == f"--quality: checks of enrolment on crops; expected photos, got {got}"
+
+
+def test_pairs_that_can_be_compared_in_one_direction_alone_have_no_mean(lfw: Path) -> None:
+    chosen = replace(load("lfw", lfw, aligned=True), enrollable=np.array([True, True, False, False]))
+    with pytest.raises(UserError) as e:
+        report.score(chosen, generator.load())
+    want = "none of different people to compare, in both directions; expected some with faces, got no face in any of 2"
+    assert str(e.value) == f"pairs: {want}"
 
 
 def test_crop_of_another_size_is_refused_and_a_damaged_one_counts_as_without_a_face(lfw: Path) -> None:
@@ -231,6 +272,13 @@ def test_photos_are_looked_at_once(album: Path, monkeypatch: pytest.MonkeyPatch)
     again = load("lfw", album)
     assert again.crops_sha256 == first.crops_sha256
     assert again.to_enrol == first.to_enrol
+    for path in album.parent.glob("cache/photos-*/*"):
+        path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(AssertionError):
+        load("lfw", album)
+    monkeypatch.undo()
+    assert load("lfw", album).to_enrol == first.to_enrol, "what is damaged is looked for again"
+    monkeypatch.setattr(photos, "look", looked)
     monkeypatch.setattr(photos, "sha256_of", lambda name: "another detector")
     with pytest.raises(AssertionError):
         load("lfw", album)
@@ -250,6 +298,23 @@ def test_many_photos_are_looked_at_by_several_processes(tmp_path: Path, monkeypa
     for i in (0, photos.FEW):
         assert np.array_equal(found[i].pixels, photos.look(paths[i]).pixels)
     assert said[-1] == f"looking for faces: {len(paths)} of {len(paths)}"
+
+
+def test_process_that_is_killed_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photos.os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
+    monkeypatch.setattr(photos, "look", os._exit)
+    with pytest.raises(UserError, match="looking for faces: a process was killed; expected 2 processes"):
+        list(photos._each([1] * (photos.FEW + 1)))
+
+
+def test_processes_that_look_for_faces_do_not_hear_ctrl_c() -> None:
+    def heard() -> str:
+        asked = "import signal; print(signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+        return subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout.strip()
+
+    with photos._deaf():
+        assert heard() == "False"
+    assert heard() == "True"
 
 
 def test_detector_that_cannot_run_is_no_failure_of_a_photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

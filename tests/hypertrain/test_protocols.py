@@ -156,6 +156,8 @@ def test_lists_of_one_line_a_pair_may_have_the_label_at_either_end(tmp_path: Pat
         ("what is this line\n", " line 1: not a pair; expected NAME i j, or NAME i NAME j; or IMAGE IMAGE label; "
          "or IMAGE label, twice for a pair, got 'what is this line'"),
         ("A 1 2\nA 1 B\n", " line 2: not a pair; expected NAME i j, or NAME i NAME j, got 'A 1 B'"),
+        (f"A 1 2\nA 1 {9:018}1\n", " line 2: not a pair; expected NAME i j, or NAME i NAME j, got "
+         "'A 1 0000000000000000091'"),
         ("A 1 2\nA 1 A 2\n", " line 2: one person as two; expected two names, got A"),
         ("a.jpg b.jpg 1\na.jpg b.jpg 2\n", " line 2: not a pair; expected IMAGE IMAGE label, got 'a.jpg b.jpg 2'"),
         ("a.jpg 1\nb.jpg 1\nc.jpg 0\n", " line 3: half a pair; expected two lines a pair, got the last line alone"),
@@ -173,6 +175,13 @@ def test_malformed_list_is_one_line_that_names_the_place(tmp_path: Path, text: s
     with pytest.raises(UserError) as e:
         listed(tmp_path, text)
     assert str(e.value) == f"{tmp_path / 'pairs.txt'}{said}"
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\r", " \n", "\t\n", "\n\n"])
+def test_ends_of_lines_and_a_mark_of_the_encoding_mean_nothing(tmp_path: Path, end: str) -> None:
+    text = "A 1 2\nB 1 2\nA 1 B 1\n"
+    plain, other = listed(tmp_path, text), listed(tmp_path, "\ufeff" + text.replace("\n", end))
+    assert (other.first, other.second, other.same.tolist()) == (plain.first, plain.second, plain.same.tolist())
 
 
 def test_list_that_is_not_there_is_named(tmp_path: Path) -> None:
