@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import os
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from hyper_mcu.hypertrain.data.source import Source
 SIDES = (CROP, SIDE)  # of pictures that are aligned crops
 PICTURE_FORMATS = (*FORMATS, "BMP")  # Pillow knows others, whose decoders run programs or are little tried
 BATCH = 512
+warnings.filterwarnings("ignore", module="PIL")  # its remarks about size and metadata; what matters is checked here
 
 
 def picture(content: bytes) -> tuple[tuple[int, int], NDArray[np.uint8] | None]:

@@ -78,7 +78,7 @@ def central(crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def check_people(faces: Faces) -> None:
-    """Raises UserError where an image to train or to check on has no identity, or a person is on both sides."""
+    """Raises UserError where an image has no identity, people are too few, or one is both to train and to check on."""
     sides = []
     for split in ("train", "val"):
         people = faces.identity[faces.select(split)]
@@ -92,6 +92,8 @@ def check_people(faces: Faces) -> None:
     if len(names) < 2 or photos.max(initial=0) < 2:
         got = f"{len(names)} people, {photos.max(initial=0)} images at most"
         raise UserError(faces.source, "too few in split val", "two people, one of them with two images", got)
+    if len(sides[0]) < 2:
+        raise UserError(faces.source, "too few in split train", "two people", len(sides[0]))
     if both := sorted(sides[0] & sides[1]):
         raise UserError(
             faces.source, "people of split val in split train too", "people in one of them", ", ".join(both[:3])

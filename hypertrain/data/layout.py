@@ -48,10 +48,18 @@ def find(root: Path, kind: str = "auto") -> str:
 def table_of(root: Path) -> Path | None:
     """The table of tar shards in a folder: train.csv, or else the first CSV file with columns shard and name."""
     for path in sorted(root.glob("*.csv"), key=lambda p: (p.name != "train.csv", p.name)):
-        with path.open(newline="", encoding="utf-8-sig", errors="replace") as f:
-            if path.name == "train.csv" or {"shard", "name"} <= set(next(csv.reader(f), [])):
-                return path
+        if path.name == "train.csv" or {"shard", "name"} <= set(_first_row(path)):
+            return path
     return None
+
+
+def _first_row(path: Path) -> list[str]:
+    """The first row of a CSV file; none of what is no such file."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig", errors="replace") as f:
+            return next(csv.reader(f), [])
+    except (OSError, csv.Error):
+        return []
 
 
 def read(root: Path, kind: str, cache: Path, progress: Progress = silent) -> Source:
@@ -91,7 +99,7 @@ def _remembered(cache: Path, parts: list[Path], make: Callable[[], Source]) -> S
             found = Source(root, **{k: stored[k] for k in COLUMNS})
             if np.array_equal(stored["states"], found.states()):
                 return found
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         pass  # not there, or damaged
     found = make()
     with files.replacing(path) as part, part.open("wb") as f:

@@ -6,6 +6,7 @@ file are copied once into a file of the cache.
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,8 @@ def _unpacked(path: Path, cache: Path) -> tuple[Any, ...]:
     """Name of the file with the images in the cache, then offset, length, name, identity and split of each image."""
     key = f"{state(path):016x}"
     images, index = cache / f"parquet-{key}.bin", cache / f"parquet-{key}.npz"
-    if not (images.is_file() and index.is_file()):
+    found = _recalled(images, index)
+    if found is None:
         rows: list[tuple[int, str, str]] = []
         with files.replacing(images) as part, part.open("wb") as f:
             for content, label, split in _rows(path):
@@ -59,8 +61,20 @@ def _unpacked(path: Path, cache: Path) -> tuple[Any, ...]:
                 names=texts(f"{path.stem}/{k}" for k in range(len(rows))),
                 identity=texts(r[1] for r in rows), split=texts(r[2] for r in rows),
             )  # fmt: skip
-    with np.load(index) as stored:
-        return images.name, *(stored[k] for k in ("offset", "length", "names", "identity", "split"))
+        found = _recalled(images, index)
+        if found is None:
+            raise RuntimeError(f"{index} is not what was written")
+    return images.name, *found
+
+
+def _recalled(images: Path, index: Path) -> tuple[Any, ...] | None:
+    """What the index says of the images, or nothing where either is missing or damaged."""
+    try:
+        with np.load(index) as stored:
+            found = tuple(stored[k] for k in ("offset", "length", "names", "identity", "split"))
+        return found if images.stat().st_size == found[1].sum() else None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
 
 
 def _rows(path: Path) -> Iterator[tuple[bytes, str, str]]:
@@ -95,8 +109,15 @@ def _columns(path: Path, schema: Any) -> tuple[str, str, str]:
             return any(f.name == "bytes" and encoded(f.type) for f in kind)
         return bool(t.is_binary(kind) or t.is_large_binary(kind))
 
+    def scalar(kind: Any) -> bool:
+        kind = kind.value_type if t.is_dictionary(kind) else kind
+        return bool(t.is_integer(kind) or t.is_string(kind) or t.is_large_string(kind) or t.is_null(kind))
+
     pictures = [f.name for f in schema if encoded(f.type)]
     label = next((n for n in LABELS if n in schema.names), "")
     if not pictures:
         raise UserError(path, "no column of images", "one of bytes, or of bytes and path", ", ".join(schema.names))
+    for name in (label, "split"):
+        if name in schema.names and not scalar(kind := schema.field(name).type):
+            raise UserError(path, f"column {name}", "whole numbers or text", kind)
     return pictures[0], label, "split" if "split" in schema.names else ""

@@ -41,6 +41,8 @@ def read(recs: list[Path], progress: Progress = silent) -> Source:
         found = [_images(rec, keys[i : i + BLOCK], offsets[i : i + BLOCK]) for i in range(0, len(keys), BLOCK)]
         key, offset, length, label = (np.concatenate(column) for column in zip(*found, strict=True))
         below = _images_below(rec, keys, offsets)
+        if below and keys[-1] < below - 1 and not rec.with_suffix(".idx").is_file():
+            raise UserError(rec, "record file is cut", f"records up to {below - 1}, by the first one", keys[-1])
         keep = key < below if below else np.ones(len(key), bool)
         parts.append((np.full(keep.sum(), k, np.int32), offset[keep], length[keep], key[keep], label[keep]))
     file, offset, length, key, label = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -86,8 +88,8 @@ def _index(rec: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     if idx.is_file():
         try:
             table = np.array(idx.read_bytes().split(), np.int64).reshape(-1, 2)
-        except ValueError as e:
-            raise UserError(idx, "not an index", "lines of a record's number and offset", str(e)) from e
+        except (ValueError, OverflowError) as e:
+            raise UserError(idx, "not an index", "lines of a record's number and offset", str(e)[:80]) from e
     else:
         table = np.array([(k, offset) for k, offset in enumerate(_walk(rec))], np.int64).reshape(-1, 2)
     if len(table) == 0:
@@ -115,7 +117,7 @@ def _images(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Number, offset, length and label of those of the records that hold an image."""
     content = np.memmap(rec, np.uint8, "r") if rec.stat().st_size else np.empty(0, np.uint8)
-    if (offsets < 0).any() or (offsets + 8 > len(content)).any():
+    if (offsets < 0).any() or (offsets > len(content) - 8).any():
         raise UserError(rec, "record file is cut", f"the {offsets.max()} bytes of its index and more", len(content))
     where = np.minimum(offsets[:, None] + np.arange(START.itemsize), len(content) - 1)
     start = np.ascontiguousarray(content[where]).view(START)[:, 0]
@@ -130,14 +132,14 @@ def _images(
         for i in np.flatnonzero(split):
             try:
                 flags, first, _, _ = HEADER.unpack_from(whole := record(f, int(offsets[i])))
+                label[i] = struct.unpack_from("<f", whole, HEADER.size)[0] if flags else first
             except (ValueError, struct.error) as e:
                 raise UserError(rec, f"record {keys[i]}", "a whole one", str(e)) from e
-            label[i] = struct.unpack_from("<f", whole, HEADER.size)[0] if flags else first
     if (offsets + 8 + length > len(content)).any():
         raise UserError(rec, "record file is cut", "the end of its last record", f"{len(content)} bytes")
     there = size != 0
     there &= split | (size > 0)
-    if (bad := there & ((label != np.floor(label)) | (label < 0))).any():
+    if (bad := there & ~((label == np.floor(label)) & (label >= 0) & (label < EXACT))).any():
         raise UserError(rec, f"label of record {keys[bad][0]}", "the number of a person", label[bad][0])
     return keys[there], offset[there], size[there], label[there].astype(np.int64)
 

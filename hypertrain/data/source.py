@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,11 +57,13 @@ class Source:
 
 
 def state(path: Path) -> int:
-    """64 bits that change with the path, size or time of change of a file; raises UserError where it is missing."""
+    """64 bits that change with the path, size or time of change of a file; raises UserError where there is none."""
     try:
         s = path.stat()
     except OSError as e:
         raise UserError(path, "missing file of the set", "a file", (e.strerror or str(e)).lower()) from e
+    if not stat.S_ISREG(s.st_mode):
+        raise UserError(path, "missing file of the set", "a file", "a folder, device or pipe")
     text = f"{os.path.abspath(path)}\0{s.st_size}\0{s.st_mtime_ns}"
     return int.from_bytes(hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=8).digest(), "little")
 

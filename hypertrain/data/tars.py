@@ -20,6 +20,7 @@ from hyper_mcu.codegen.progress import Progress, silent
 from hyper_mcu.hypertrain.data.source import PICTURES, Source, check_numbering, state, texts
 
 LABELS = ("label", "identity")  # of a JSON object, in this order
+LONGEST = 1 << 20  # bytes of a file with a label
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
@@ -32,9 +33,8 @@ def read_table(path: Path) -> list[dict[str, str]]:
         except csv.Error as e:
             raise UserError(path, "not a data set", "a CSV file", str(e)) from e
     if not rows or not {"shard", "name"} <= set(rows[0]):
-        raise UserError(
-            path, "not a data set", "rows with the columns shard and name", ",".join(rows[0]) if rows else "no row"
-        )
+        got = ",".join(map(str, rows[0])) if rows else "no row"
+        raise UserError(path, "not a data set", "rows with the columns shard and name", got)
     for number, row in enumerate(rows, 2):
         if not (row["shard"] and row["name"]):
             raise UserError(f"{path} line {number}", "incomplete row", "a shard and a name", row["shard"] or "nothing")
@@ -76,12 +76,15 @@ def read_webdataset(shards: list[Path], progress: Progress = silent) -> Source:
 def members(path: Path) -> Iterator[tuple[str, int, int]]:
     """Name, offset and size of the files in a tar archive; raises UserError where it is missing, cut or compressed."""
     state(path)  # says that it is missing
+    end = path.stat().st_size
     try:
         with tarfile.open(path, "r:") as tar:
             for m in tar:
+                if not 0 <= m.size <= end - m.offset_data:  # tarfile would go back, or wait for the next one to say so
+                    raise tarfile.ReadError(m.size)
                 if m.isreg() and not m.issparse():
                     yield m.name, m.offset_data, m.size
-    except (OSError, tarfile.TarError) as e:
+    except Exception as e:  # it raises whatever the damage makes of the headers
         raise UserError(path, "not a shard", "a whole tar archive, not compressed", type(e).__name__) from e
 
 
@@ -97,6 +100,8 @@ def _samples(shard: Path) -> Iterator[tuple[str, int, int, str]]:
             if f".{kind}" in PICTURES:
                 pictures[key] = kind, offset, size
             elif kind in ("cls", "json"):
+                if size > LONGEST:
+                    raise UserError(f"{shard} {name}", "not a label", f"{LONGEST} bytes at most", size)
                 f.seek(offset)
                 label = _label(f"{shard} {name}", kind, f.read(size))
                 if label is not None:
@@ -112,7 +117,7 @@ def _label(where: str, kind: str, content: bytes) -> str | None:
         if kind == "json":
             value = json.loads(value)
             value = next((value[k] for k in LABELS if k in value), None) if isinstance(value, dict) else value
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise UserError(
             where, "label cannot be read", "UTF-8 text" if kind == "cls" else "JSON", type(e).__name__
         ) from e

@@ -264,8 +264,10 @@ def faces_of(identity: list[str], split: list[str]) -> data.Faces:
 @pytest.mark.parametrize(
     ("identity", "split", "said"),
     [
-        ("a b b c", "train val val val", ""),
-        ("a a a c", "train val val val",
+        ("a d b b c", "train train val val val", ""),
+        ("b b c", "val val val", "too few in split train; expected two people, got 0"),
+        ("a b b c", "train val val val", "too few in split train; expected two people, got 1"),
+        ("a d a a c", "train train val val val",
          "people of split val in split train too; expected people in one of them, got a"),
         ("a b  c", "train val val val",
          "image of split val without identity; expected a name, or split unlabelled, got 2.png"),

@@ -118,6 +118,23 @@ def test_shards_that_are_compressed_or_cut_are_refused(tmp_path: Path) -> None:
     assert len(load(root).names) == 7
 
 
+@pytest.mark.parametrize("size", [1 << 60, -512, -1536])
+@pytest.mark.parametrize("name", ["k.cls", "k.png"])
+def test_size_that_no_file_in_a_shard_can_have_is_refused(name: str, size: int, tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    root.mkdir()
+    write_tar(root / "x.tar", {"a.png": encoded(crop(0)), name: b""})
+    content = bytearray((root / "x.tar").read_bytes())
+    at = content.index(name.encode())
+    content[at + 124 : at + 136] = (
+        size.to_bytes(12, "big", signed=True) if size < 0 else bytes([128]) + size.to_bytes(11)
+    )
+    content[at + 148 : at + 156] = b" " * 8
+    content[at + 148 : at + 156] = b"%06o\0 " % sum(content[at : at + 512])
+    (root / "x.tar").write_bytes(content)
+    assert refused(root) == "ROOT/x.tar: not a shard; expected a whole tar archive, not compressed, got ReadError"
+
+
 def test_links_in_shards_are_no_images(tmp_path: Path) -> None:
     root = tmp_path / "set"
     LAYOUTS["shards"](root, items(PEOPLE))
@@ -141,10 +158,14 @@ def test_table_is_checked_line_by_line(tmp_path: Path) -> None:
     assert refused(root) == (
         "ROOT/train.csv: not a data set; expected rows with the columns shard and name, got file,name,identity"
     )
+    table.write_text("a,b\n1,2,3\n")
+    assert refused(root).endswith("expected rows with the columns shard and name, got a,b,None")
     table.write_text(text, encoding="utf-8-sig")
     assert len(load(root).names) == 7
     table.rename(root / "cfp.csv")
-    assert len(load(root).names) == 7, "a table of another name"
+    (root / "a.csv").write_text("x" * 200_000)
+    (root / "b.csv").mkdir()
+    assert len(load(root).names) == 7, "a table of another name, beside what is none"
 
 
 @pytest.mark.parametrize(
@@ -152,6 +173,8 @@ def test_table_is_checked_line_by_line(tmp_path: Path) -> None:
     [
         ("k.json", b"{", "label cannot be read; expected JSON, got JSONDecodeError"),
         ("k.cls", b"\xff", "label cannot be read; expected UTF-8 text, got UnicodeDecodeError"),
+        ("k.json", b"[" * 100_000, "label cannot be read; expected JSON, got RecursionError"),
+        ("k.cls", bytes(2 << 20), "not a label; expected 1048576 bytes at most, got 2097152"),
         ("k.json", b'{"label": [1]}', "not a label; expected a number or a name, got [1]"),
     ],
 )
@@ -183,6 +206,10 @@ def test_columns_of_parquet_that_are_missing(tmp_path: Path) -> None:
     assert refused(root) == (
         "ROOT/x.parquet: no column of images; expected one of bytes, or of bytes and path, got label, url"
     )
+    for name in ("label", "split"):
+        pq.write_table(pa.table({name: [["x"]], "image": [b"y"]}), root / "x.parquet")
+        said = f"column {name}; expected whole numbers or text, got list<element: string>"
+        assert refused(root) == f"ROOT/x.parquet: {said}"
     (root / "x.parquet").write_bytes(b"PAR1")
     assert refused(root).startswith("ROOT/x.parquet: not a parquet file; expected a whole one, got ")
 
@@ -221,6 +248,14 @@ def test_records_without_an_index_are_walked_through(tmp_path: Path) -> None:
     assert load(tmp_path / "set").identity.tolist() == ["0", "0", "0", "1", "1", "2", "2"]
 
 
+def test_records_without_an_index_that_end_early_are_refused(tmp_path: Path) -> None:
+    records = data_sets.insightface(items(PEOPLE))
+    write_records(tmp_path / "set" / "train.rec", records[:5], index=False)
+    assert refused(tmp_path / "set") == (
+        "ROOT/train.rec: record file is cut; expected records up to 7, by the first one, got 4"
+    )
+
+
 def test_records_behind_the_images_are_none(tmp_path: Path) -> None:
     records = data_sets.insightface(items(PEOPLE))
     number, _ = records[-1]
@@ -246,6 +281,10 @@ def test_record_files_that_are_cut_or_have_another_index_are_refused(tmp_path: P
     rec.write_bytes(whole)
     rec.with_suffix(".idx").write_text(index.replace("\t0\n", "\t4\n"))
     assert refused(root) == "ROOT/train.rec: no record at byte 4; expected what its index says, got something else"
+    rec.with_suffix(".idx").write_text(f"0\t{2**63 - 1}\n")
+    assert refused(root).startswith("ROOT/train.rec: record file is cut; expected the 9223372036854775807 bytes of ")
+    rec.with_suffix(".idx").write_text(f"0\t{10**30}\n")
+    assert refused(root).startswith("ROOT/train.idx: not an index; expected ")
     rec.with_suffix(".idx").write_text("0\n")
     assert refused(root).startswith(
         "ROOT/train.idx: not an index; expected lines of a record's number and offset, got "
@@ -257,7 +296,7 @@ def test_record_files_that_are_cut_or_have_another_index_are_refused(tmp_path: P
     )
 
 
-@pytest.mark.parametrize("label", [0.5, -1.0, float("nan")])
+@pytest.mark.parametrize("label", [0.5, -1.0, float("nan"), float("inf"), float(1 << 24)])
 def test_labels_of_records_that_number_nobody(label: float, tmp_path: Path) -> None:
     records = data_sets.insightface(items(PEOPLE))
     records[3] = 3, packed([label, 0.0], 3, encoded(crop(2)))
@@ -288,3 +327,25 @@ def test_archives_are_not_searched_again_until_they_change(tmp_path: Path, monke
     os.utime(root / "faces-000001.tar", ns=(1, 1))
     load(root)
     assert len(searched) == 6
+    for index in tmp_path.glob("cache/index-*"):
+        index.write_bytes(b"")
+    load(root)
+    assert len(searched) == 9
+
+
+@pytest.mark.parametrize("kind", [".npz", ".bin"])
+def test_images_of_parquet_are_copied_again_where_the_copy_is_damaged(kind: str, tmp_path: Path) -> None:
+    LAYOUTS["parquet"](tmp_path / "set", items(PEOPLE))
+    first = load(tmp_path / "set", decoded=0.0)
+    for path in tmp_path.glob(f"cache/parquet-*{kind}"):
+        path.write_bytes(path.read_bytes()[:-1])
+    again = load(tmp_path / "set", decoded=0.0)
+    assert np.array_equal(again.crops[:], first.crops[:])
+
+
+def test_picture_that_is_none_of_a_persons_files_is_named(tmp_path: Path) -> None:
+    LAYOUTS["folder"](tmp_path / "set", items(PEOPLE))
+    (tmp_path / "set" / "bob" / "x.png").mkdir()
+    assert refused(tmp_path / "set") == (
+        "ROOT/bob/x.png: missing file of the set; expected a file, got a folder, device or pipe"
+    )
