@@ -121,10 +121,15 @@ def sidecar(path: Path, of: str) -> Sidecar:
         unknown = [key for key in stored if key not in {f.name for f in fields(Sidecar)}]
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
         found = Sidecar(**{k: v for k, v in values.items() if k not in unknown})
-    except (ValueError, TypeError, AttributeError, OSError) as e:
+    except (ValueError, TypeError, AttributeError, RecursionError, OSError) as e:
         raise UserError(path, "not the settings of a backbone", "a JSON object", type(e).__name__) from e
     if unknown:
         raise UserError(path, "unknown key", ", ".join(f.name for f in fields(Sidecar)), unknown[0])
+    for key in ("licence", "name", "sha256", "of"):
+        if not isinstance(getattr(found, key), str):
+            raise UserError(path, key, "text", getattr(found, key))
+    if Path(found.name).name != found.name:
+        raise UserError(path, "name", "one without a folder", found.name)
     if found.order not in ("rgb", "bgr"):
         raise UserError(path, "order", "rgb or bgr", found.order)
     for key in ("mean", "scale"):
@@ -137,7 +142,7 @@ def sidecar(path: Path, of: str) -> Sidecar:
     if isinstance(found.tokens, bool) or not isinstance(found.tokens, int) or found.tokens < 0:
         raise UserError(path, "tokens", "a whole number", found.tokens)
     if (found.sha256 or found.name) and found.of != of:
-        raise UserError(path, "speaks of another ONNX file", f"of = {of[:16]}…", str(found.of)[:16] or "nothing")
+        raise UserError(path, "speaks of another ONNX file", f"of = {of[:16]}…", found.of[:16] or "nothing")
     return found
 
 
@@ -175,6 +180,8 @@ def _look(session: Callable[[], Any], said: Sidecar, layers: bool, batches: bool
         x = (seen.transpose(0, 3, 1, 2).astype(np.float32) - mean) / scale
         net = session()
         outputs = net.run(None, {net.get_inputs()[0].name: x})
+        if len(x) > 1 and outputs[0].shape[:1] != (len(x),):
+            raise UserError("backbone", "output of a batch", f"{len(x)} embeddings", f"shape {outputs[0].shape}")
         parts = [outputs[0].reshape(len(x), -1), *(_pooled(o) for o in outputs[1:] if layers)]
         return np.concatenate(parts, 1).astype(np.float32)
 

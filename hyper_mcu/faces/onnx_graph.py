@@ -16,6 +16,7 @@ EXTERNAL = 13  # of TensorProto: its data are in another file
 NAME, TYPE = 1, 2  # of ValueInfoProto
 TENSOR_TYPE, ELEMENT, SHAPE, DIMENSION, SIZE, SYMBOL = 1, 1, 2, 1, 1, 2
 FLOAT = 1
+ELEMENTS = {2: "uint8", 3: "int8", 6: "int32", 7: "int64", 10: "float16", 11: "float64", 16: "bfloat16"}
 BATCH = "N"  # name of the free first dimension
 
 
@@ -44,16 +45,17 @@ def rebuilt(data: bytes, layers: Sequence[str] = ()) -> bytes:
     shapes = [_shape(value) for value in pictures]
     if len(shapes) != 1 or not _is_picture(shapes[0]):
         raise ValueError(f"expected one input N×3×112×112, got {shapes or 'none'}")
+    if (kind := _element(pictures[0])) != FLOAT:
+        raise ValueError(f"expected an input of float32, got {ELEMENTS.get(kind, kind)}")
     unknown = [layer for layer in layers if layer.encode() not in written]
     if unknown:
         raise ValueError(f"expected names of tensors in the graph as layers, got {unknown[0]!r}")
-    own = [_name(value) for number, value, _ in graph if number == OUTPUT][:1]
-    outputs = [*own, *(layer.encode() for layer in layers)]
-    floats = _message(TYPE, _message(TENSOR_TYPE, _number(ELEMENT, FLOAT)))  # of whatever shape
+    own = [(_name(value), _element(value) or FLOAT) for number, value, _ in graph if number == OUTPUT][:1]
+    outputs = [*own, *((layer.encode(), FLOAT) for layer in layers)]
     kept: list[bytes | memoryview] = [
         *(raw for number, _, raw in graph if number not in (INPUT, OUTPUT)),
         _message(INPUT, _picture(_name(pictures[0]))),
-        *(_message(OUTPUT, _message(NAME, name) + floats) for name in outputs),
+        *(_message(OUTPUT, _message(NAME, name) + _of_any_shape(kind)) for name, kind in outputs),
     ]
     head = _encoded(GRAPH << 3 | 2) + _encoded(sum(len(raw) for raw in kept))
     return b"".join([*(raw for number, _, raw in model if number != GRAPH), head, *kept])
@@ -77,11 +79,27 @@ def _name(value: memoryview) -> bytes:
     return next((bytes(v) for number, v, _ in _fields(value) if number == NAME), b"")
 
 
+def _of_any_shape(kind: int) -> bytes:
+    """The type of a ValueInfoProto that says what the elements are alone."""
+    return _message(TYPE, _message(TENSOR_TYPE, _number(ELEMENT, kind)))
+
+
+def _within(value: memoryview, *path: int) -> memoryview:
+    """The field that a path of numbers leads to, the first one at each step; empty where there is none."""
+    for number in path:
+        value = next((v for n, v, _ in _fields(value) if n == number), memoryview(b""))
+    return value
+
+
+def _element(value: memoryview) -> int:
+    """What the elements of a ValueInfoProto are, 0 where it does not say."""
+    kind = _within(value, TYPE, TENSOR_TYPE, ELEMENT)
+    return _varint(kind, 0)[0] if kind else 0
+
+
 def _shape(value: memoryview) -> list[int]:
     """Sizes of a ValueInfoProto, 0 where one is free."""
-    for number in (TYPE, TENSOR_TYPE, SHAPE):
-        value = next((v for n, v, _ in _fields(value) if n == number), memoryview(b""))
-    sizes = [list(_fields(v)) for n, v, _ in _fields(value) if n == DIMENSION]
+    sizes = [list(_fields(v)) for n, v, _ in _fields(_within(value, TYPE, TENSOR_TYPE, SHAPE)) if n == DIMENSION]
     return [next((_varint(raw, 1)[0] for n, _, raw in size if n == SIZE), 0) for size in sizes]
 
 

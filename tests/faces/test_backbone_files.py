@@ -24,22 +24,35 @@ PROJECTION = RNG.normal(size=(8 * 49, 512)).astype(np.float32)
 CROPS = RNG.integers(0, 256, (5, 112, 112, 3), np.uint8)
 
 
-def model(batch: int | str = "N", flat: tuple[int, int] = (0, -1), old: bool = False, **inputs: Any) -> bytes:
-    """Patches → ReLU `maps` → 512 numbers; flat: the shape behind the maps; old: initialisers are inputs too."""
+FLOAT = TensorProto.FLOAT
+
+
+def model(
+    batch: int | str = "N",
+    flat: tuple[int, int] = (0, -1),
+    old: bool = False,
+    reads: int = FLOAT,
+    gives: int = FLOAT,
+    **inputs: Any,
+) -> bytes:
+    """Patches → ReLU `maps` → 512 numbers; flat: the shape behind the maps; old: initialisers are inputs too; reads,
+    gives: element types of input and output."""
     constants = [
         numpy_helper.from_array(v, n)
         for n, v in (("kernel", KERNEL), ("projection", PROJECTION), ("flat", np.array(flat, np.int64)))
     ]
     nodes = [
-        helper.make_node("Conv", ["pixels", "kernel"], ["patches"], strides=[16, 16]),
+        helper.make_node("Cast", ["pixels"], ["x"], to=FLOAT),
+        helper.make_node("Conv", ["x", "kernel"], ["patches"], strides=[16, 16]),
         helper.make_node("Relu", ["patches"], ["maps"]),
         helper.make_node("Reshape", ["maps", "flat"], ["row"]),
-        helper.make_node("MatMul", ["row", "projection"], ["embedding"]),
+        helper.make_node("MatMul", ["row", "projection"], ["e"]),
+        helper.make_node("Cast", ["e"], ["embedding"], to=gives),
     ]
     shape = inputs.get("shape", [batch, 3, 112, 112])
-    entries = [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, shape)]
+    entries = [helper.make_tensor_value_info("pixels", reads, shape)]
     entries += [helper.make_tensor_value_info(c.name, c.data_type, list(c.dims)) for c in constants if old]
-    out = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [batch, 512])
+    out = helper.make_tensor_value_info("embedding", gives, [batch, 512])
     graph = helper.make_graph(nodes, "net", entries, [out], constants)
     return helper.make_model(graph, ir_version=9, opset_imports=[helper.make_opsetid("", 17)]).SerializeToString()
 
@@ -93,6 +106,13 @@ def test_pixels_are_rgb_around_zero_by_default_and_every_batch_size_runs(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("gives", [TensorProto.FLOAT16, TensorProto.DOUBLE])
+def test_output_of_another_precision_is_taken(tmp_path: Path, gives: int) -> None:
+    e = loaded(written(tmp_path, model(gives=gives))).embed(CROPS)
+    assert e.dtype == np.float32
+    assert np.abs(e - reference((CROPS - 127.5) / 127.5)[0]).max() < 1e-3
+
+
 def test_what_it_reads_stands_beside_it(tmp_path: Path) -> None:
     plain = loaded(written(tmp_path, model()))
     mean, scale = (10.0, 20.0, 30.0), 50.0
@@ -132,13 +152,29 @@ def test_tokens_are_of_one_length_and_the_first_is_the_embedding(tmp_path: Path)
         (model()[:-100], "backbone; expected an ONNX model, got something else"),
         (model(shape=["N", 3, 224, 224]), "backbone; expected one input N×3×112×112, got [[0, 3, 224, 224]]"),
         (model(shape=["N", 112, 112, 3]), "backbone; expected one input N×3×112×112, got [[0, 112, 112, 3]]"),
+        (model(reads=TensorProto.UINT8), "backbone; expected an input of float32, got uint8"),
+        (model(reads=TensorProto.FLOAT16), "backbone; expected an input of float32, got float16"),
         (model(flat=(0, 49)), "backbone does not load; expected a graph that onnxruntime runs, got Fail"),
         (model(flat=(5, -1)), "backbone does not run; expected a crop in, numbers out, got Fail"),
     ],
-    ids=["empty", "a picture", "cut off", "larger", "channels last", "does not load", "does not run"],
+    ids=["empty", "a picture", "cut off", "larger", "channels last", "bytes", "half", "does not load", "does not run"],
 )
 def test_what_is_no_backbone_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
     assert refused(written(tmp_path, content)) == said
+
+
+def test_net_that_gives_as_many_numbers_for_any_batch_looks_at_one_crop_at_a_time(tmp_path: Path) -> None:
+    nodes = [helper.make_node("ReduceSum", ["pixels"], ["sum"], keepdims=0)]
+    nodes += [helper.make_node("Add", ["weights", "sum"], ["embedding"])]
+    weights = numpy_helper.from_array(np.arange(6, dtype=np.float32), "weights")
+    pixels = helper.make_tensor_value_info("pixels", FLOAT, ["N", 3, 112, 112])
+    graph = helper.make_graph(
+        nodes, "net", [pixels], [helper.make_tensor_value_info("embedding", FLOAT, [6])], [weights]
+    )
+    made = helper.make_model(graph, ir_version=9, opset_imports=[helper.make_opsetid("", 17)]).SerializeToString()
+    b = loaded(written(tmp_path, made))
+    assert b.size == 6
+    assert np.array_equal(b.embed(CROPS), np.concatenate([b.embed(c[None]) for c in CROPS]))
 
 
 def test_data_in_another_file_are_refused(tmp_path: Path) -> None:
@@ -162,6 +198,8 @@ def test_missing_file_and_missing_layer_are_named(tmp_path: Path) -> None:
         ({"mean": "1"}, "mean; expected one number or three, got 1"),
         ({"scale": 0}, "scale; expected no zero, got 0"),
         ({"tokens": -1}, "tokens; expected a whole number, got -1"),
+        ({"sha256": 5}, "sha256; expected text, got 5"),
+        ({"name": "../x"}, "name; expected one without a folder, got ../x"),
     ],
 )
 def test_settings_that_say_nothing_are_refused(tmp_path: Path, sidecar: dict[str, Any], said: str) -> None:
@@ -170,8 +208,9 @@ def test_settings_that_say_nothing_are_refused(tmp_path: Path, sidecar: dict[str
 
 def test_settings_that_are_no_object_are_refused(tmp_path: Path) -> None:
     path = written(tmp_path, model())
-    path.with_suffix(".json").write_text("[1")
-    assert refused(path) == "not the settings of a backbone; expected a JSON object, got JSONDecodeError"
+    for content, got in (("[1", "JSONDecodeError"), ("[" * 100_000, "RecursionError"), ("[1]", "AttributeError")):
+        path.with_suffix(".json").write_text(content)
+        assert refused(path) == f"not the settings of a backbone; expected a JSON object, got {got}"
 
 
 def test_claim_to_stand_for_a_checkpoint_holds_for_the_very_file_alone(tmp_path: Path) -> None:
