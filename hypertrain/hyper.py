@@ -21,6 +21,7 @@ from hyper_mcu.codegen.netspec import Conv, NetSpec
 from hyper_mcu.hypertrain import batched, loss, pairs, processes, sampling, schedule
 from hyper_mcu.hypertrain.data import Faces
 from hyper_mcu.hypertrain.loop import Run
+from hyper_mcu.hypertrain.net import Statistics
 from hyper_mcu.hypertrain.personal import Personal, Raw, check
 from hyper_mcu.hypertrain.settings import at_least, one_of, share
 from hyper_mcu.hypertrain.work import Work
@@ -79,7 +80,8 @@ class Settings:
         one_of("hyper", self, optimiser=schedule.OPTIMISERS, norm=("theta", "change"))
         if self.hard or self.random:
             pairs.check("hyper", self.hard, self.random)
-        loss.check_beta("hyper.beta", self.beta, self.people)
+        if self.bce:
+            loss.check_beta("hyper.beta", self.beta, self.people)
         assert self.schedule is not None  # its own checks
 
     @property
@@ -101,8 +103,16 @@ def _check(c: Settings, faces: Faces, spec: NetSpec) -> None:
             raise UserError(f"hyper.{name}", "not shared evenly", f"a multiple of {processes.size()}", count)
     if c.unlabelled and not faces.select("unlabelled").size:
         raise UserError("hyper.unlabelled", "no such images", "a set with images of nobody known, or 0", c.unlabelled)
+    if c.bce and not c.own and c.photos < 2:
+        expected = "2 or more, or hyper.own, or hyper.bce 0"
+        raise UserError("hyper.photos", "no net sees its person on another photo", expected, c.photos)
     if c.nets > c.people * c.photos:
         raise UserError("hyper.nets", "more than images", f"at most {c.people * c.photos}", c.nets)
+
+
+def _untouched(stats: Statistics) -> bool:
+    """Whether nothing has been seen yet."""
+    return all(bool((x == x.new_tensor(float(name.startswith("var")))).all()) for name, x in stats.named_buffers())
 
 
 class Hyper:
@@ -130,6 +140,7 @@ class Hyper:
         self._raw = processes.parallel(Raw(self.module.hgen), ["hgen.quantiser.log_scale"])
         quantiser = self.module.hgen.quantiser
         self._loose = [self.module.logit, *(quantiser.parameters() if quantiser else ())]
+        processes.alike(self._loose)
         convs = sum(isinstance(s.layer, Conv) for s in spec.stages[: module.hgen.shape.first])
         self._frozen = spec.tensors[2 * convs].offset  # of θ0: what belongs to shared stages stays
         self._val, self._nobody = faces.select("val"), faces.select("unlabelled")
@@ -162,9 +173,10 @@ class Hyper:
     def backward(self, step: int, rows: NDArray[np.int64], x: Tensor) -> tuple[dict[str, Tensor], int]:
         c, m = self.c, self.module
         work = self._work(step, torch.from_numpy(rows))
-        if step == 1 and c.statistics:
+        if step == 1 and c.statistics and _untouched(m.hgen.stats):
             with torch.no_grad():
                 m.hgen.stats.calibrate(m.hgen.spec, m.hgen.raw(work.enrolled[:1])[0], x.float())
+            processes.alike(m.hgen.stats.buffers())
         shared = m.shared(x, self.run.amp)
         raw = self._raw(work.enrolled)
         found: dict[int, dict[str, Tensor]] = {}  # the loss of each chunk, which come in any order
@@ -203,11 +215,11 @@ class Hyper:
             noise = torch.randn(enrolled.shape, generator=g) / enrolled.shape[1] ** 0.5
             enrolled = F.normalize(enrolled + c.noise * noise, dim=1)
         labels, nobody = self._labels[rows], torch.full((c.mixtures,), -1)
-        who, own = torch.cat([labels[own], nobody]), torch.cat([own, nobody])
+        who = torch.cat([labels[own], nobody])
         same = loss.targets(who, labels)
         counted = loss.known(who, labels)
-        if not c.own:
-            counted &= own[:, None] != torch.arange(len(rows))[None]
+        if not c.own:  # nor where a person with few photos shows it a second time
+            counted &= torch.cat([rows[own], nobody])[:, None] != rows[None]
         teacher = enrolled[:, : self.faces.dimension] @ self._teacher[rows].T
         work = Work(enrolled, same, counted, teacher, loss.shares(who, labels), None, None)
         if c.random:

@@ -34,9 +34,11 @@ def shares(enrolled: Tensor, probed: Tensor) -> Tensor:
 
 
 def check_beta(where: str, beta: float, people: int) -> None:
-    """Raises UserError where λ = 1 − β/B leaves 0…1 in a batch of B = `people` (the smallest of the run)."""
-    if not 0 <= beta <= people:
-        raise UserError(where, "λ = 1 − β/B out of range", f"0…{people}, the people of the smallest batch", beta)
+    """Raises UserError where λ = 1 − β/B leaves positives or negatives without weight in a batch of B = `people` (the
+    smallest of the run)."""
+    if not 0 < beta < people:
+        expected = f"above 0 and below {people}, the people of the smallest batch"
+        raise UserError(where, "λ = 1 − β/B not between 0 and 1", expected, beta)
 
 
 def weighted_bce(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 @contextmanager
 def joined() -> Iterator[None]:
-    """Joins the processes that torchrun started, if it did: NCCL where there is CUDA, else gloo."""
+    """Joins the processes that torchrun started, if it did: gloo on the CPU, NCCL on CUDA."""
     if "RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     try:
         yield
     finally:
@@ -45,7 +45,7 @@ def any(mine: bool) -> bool:
     """Whether it is so in any process."""
     if size() == 1:
         return mine
-    flag = torch.tensor([float(mine)], device=_device())
+    flag = torch.tensor([float(mine)])
     dist.all_reduce(flag, dist.ReduceOp.MAX)
     return bool(flag.item())
 
@@ -82,23 +82,36 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
 
 def parallel(module: nn.Module, without: Sequence[str] = ()) -> nn.Module:
-    """The module itself, or DistributedDataParallel around it, but for the parameters named in `without`; its buffers
-    stay each process's own."""
+    """The module itself, or DistributedDataParallel around it, but for the parameters named in `without`. All others
+    must take part in every forward pass; buffers are the first process's."""
     if size() == 1:
         return module
     wrapper = nn.parallel.DistributedDataParallel
     wrapper._set_params_and_buffers_to_ignore_for_model(module, list(without))
-    return wrapper(module, broadcast_buffers=False, find_unused_parameters=True)
+    return wrapper(module)
 
 
 def agreed(x: NDArray[np.int64]) -> NDArray[np.int64]:
     """The first process's array, in all of them."""
     if size() == 1:
         return x
-    shared = torch.from_numpy(x).to(_device())
+    shared = torch.from_numpy(x)
     dist.broadcast(shared, 0)
-    return shared.cpu().numpy()
+    return shared.numpy()
 
 
-def _device() -> torch.device:
-    return torch.device("cuda", local_rank()) if dist.get_backend() == "nccl" else torch.device("cpu")
+@torch.no_grad()
+def alike(tensors: Iterable[Tensor]) -> None:
+    """Gives the tensors of all processes the numbers of the first one's."""
+    if size() > 1:
+        for x in tensors:
+            dist.broadcast(x.detach(), 0)
+
+
+def mean(numbers: Mapping[str, float]) -> dict[str, float]:
+    """Means over all processes, which name the same numbers."""
+    if size() == 1:
+        return dict(numbers)
+    total = torch.tensor([*numbers.values()], dtype=torch.float64)
+    dist.all_reduce(total)
+    return dict(zip(numbers, (total / size()).tolist(), strict=True))

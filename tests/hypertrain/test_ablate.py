@@ -20,9 +20,9 @@ from hyper_mcu.hypertrain.config import Config
 
 SMALL = (
     "net.preset=nano", "hgen.first=0", "hgen.width=16", "hgen.rank=2", "distill.steps=4", "distill.batch=8",
-    "distill.warmup=1", "hyper.steps=3", "hyper.people=2", "hyper.photos=2", "hyper.nets=2", "hyper.mixtures=2",
-    "hyper.warmup=1", "hyper.clusters=2", "hyper.cluster_start=1", "hyper.double_at=[]", "direct.warmup=1",
-    "direct.batch=8",
+    "distill.warmup=1", "hyper.steps=3", "hyper.people=2", "hyper.beta=1.0", "hyper.photos=2", "hyper.nets=2",
+    "hyper.mixtures=2", "hyper.warmup=1", "hyper.clusters=2", "hyper.cluster_start=1", "hyper.double_at=[]",
+    "direct.warmup=1", "direct.batch=8",
 )  # fmt: skip
 
 
@@ -81,7 +81,7 @@ def test_rows_are_trained_measured_and_not_trained_again(
     assert json.loads(capsys.readouterr().out)["rows"] == told
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*.safetensors")} == made
     assert command("ablate", *words, "--seeds", "2", "--set", "hyper.beta=1.5") == 2
-    assert capsys.readouterr().err == "hyper.beta: not as the run began; expected 2.0, got 1.5\n"
+    assert capsys.readouterr().err == "hyper.beta: not as the run began; expected 1.0, got 1.5\n"
 
 
 @pytest.mark.parametrize(

@@ -156,8 +156,10 @@ def test_soft_bce_is_least_at_the_teachers_own_logit() -> None:
     assert float(loss.soft_bce(z.detach() + 0.5, cosine, 0.3, 0.2)) > float(least.detach()) + 0.01
 
 
-def test_beta_beyond_the_people_of_a_batch_is_refused() -> None:
-    loss.check_beta("hyper.beta", 4, 4)
-    for beta in (4.5, -1, math.nan):
-        with pytest.raises(UserError, match=r"^hyper.beta: λ = 1 − β/B out of range; expected 0…4.*, got "):
+def test_beta_that_leaves_positives_or_negatives_without_weight_is_refused() -> None:
+    loss.check_beta("hyper.beta", 3.5, 4)
+    for beta in (4, 4.5, 0, -1, math.nan):
+        with pytest.raises(
+            UserError, match=r"^hyper.beta: λ = 1 − β/B not between 0 and 1; expected .* below 4, .*, got "
+        ):
             loss.check_beta("hyper.beta", beta, 4)

@@ -30,7 +30,7 @@ from hyper_mcu.hypertrain import data, metrics, protocols
 
 SETTINGS = {
     "distill": {"steps": 2, "batch": 8, "warmup": 1},
-    "hyper": {"steps": 2, "people": 2, "photos": 2, "nets": 2, "mixtures": 2, "warmup": 1},
+    "hyper": {"steps": 2, "people": 2, "photos": 2, "beta": 1.0, "nets": 2, "mixtures": 2, "warmup": 1},
     "hgen": {"width": 8, "rank": 2, "first": 8},
 }
 

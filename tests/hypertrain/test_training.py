@@ -233,3 +233,30 @@ def test_settings_that_do_not_go_together_are_refused(trunk: distill.Trunk, peop
     assert said(people=40) == "hyper.people: people of the largest batch; expected at most the 20 there are, got 40"
     assert said(nets=37) == "hyper.nets: more than images; expected at most 36, got 37"
     assert said(clusters=21).startswith("hyper.clusters: K-means clusters; expected 1 to 20")
+    assert said(photos=1) == (
+        "hyper.photos: no net sees its person on another photo; expected 2 or more, or hyper.own, or hyper.bce 0, got 1"
+    )
+
+
+def test_no_net_is_taught_its_own_photo_however_often_it_is_shown(trunk: distill.Trunk, people: Faces) -> None:
+    few = np.flatnonzero(np.isin(people.identity, ["train-0", "train-1", "train-2"]))
+    two = np.concatenate([few[people.identity[few] == f"train-{i}"][:2] for i in range(3)])
+    index = np.concatenate([two, people.select("val")])  # two photos each, four are asked for
+    small = Faces(*(v[index] for v in (people.crops, people.embeddings, people.identity, people.split, people.names)))
+    c = replace(SECOND, people=3, photos=4, nets=0, mixtures=0, noise=0.0)
+    stage = hyper.Hyper(Personal(start.from_trunk(trunk, SHAPE)), small, c, RUN)
+    rows = stage.rows(1)
+    work = stage._work(1, torch.from_numpy(rows))
+    own = torch.from_numpy(rows[:, None] == rows[None])
+    assert own.sum() > len(rows)
+    assert torch.equal(work.counted, ~own)
+    assert (work.same.bool() & work.counted).any(1).all()
+
+
+def test_statistics_of_a_trunk_are_followed_and_not_begun_again(trunk: distill.Trunk, people: Faces) -> None:
+    c = replace(SECOND, statistics=1e-6)
+    stage = hyper.Hyper(Personal(start.from_trunk(trunk, SHAPE)), people, c, replace(RUN, amp=False))
+    rows = stage.rows(1)
+    stage.backward(1, rows, plain(people.crops[rows]))
+    for name, v in trunk.stats.named_buffers():
+        torch.testing.assert_close(stage.module.hgen.stats.get_buffer(name), v, rtol=1e-4, atol=1e-4)
