@@ -6,8 +6,11 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
+
+from hyper_mcu.codegen import files
 
 Watch = Callable[[str, float], None]  # what is going on, and how much of it is done, 0…1
 
@@ -27,17 +30,23 @@ class Journal:
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path, self.stage, self.steps, self.watch = folder / "log.jsonl", stage, steps, watch
-        rows = [json.loads(line) for line in self._lines()] if start else []
-        kept = [r for r in rows[1:] if r["step"] <= start]
+        kept = [r for r in self._rows()[1:] if r["step"] <= start] if start else []
         self._before = float(kept[-1]["seconds"]) if kept else 0.0
         self._checked = next((f", EER {r['val_eer']:.2%}" for r in reversed(kept) if "val_eer" in r), "")
         self._began, self._start = time.monotonic(), start
         self._pairs, self._busy = 0, 0.0
-        self.path.write_text("".join(json.dumps(r) + "\n" for r in [settings, *kept]))
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1 if start else None)
+        files.write(self.path, "".join(json.dumps(r) + "\n" for r in [settings, *kept]))
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1 if start else 0)
 
-    def _lines(self) -> list[str]:
-        return self.path.read_text().splitlines() if self.path.exists() else []
+    def _rows(self) -> list[dict[str, Any]]:
+        """What was logged, as far as it was written: a killed process may leave half a line."""
+        rows = []
+        for line in self.path.read_text().splitlines() if self.path.exists() else ():
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                break
+        return rows
 
     def count(self, pairs: int, seconds: float) -> None:
         """One more step, of so many pairs of a net and an image."""

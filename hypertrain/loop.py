@@ -103,26 +103,28 @@ def train(
         c = checkpoint.read(last)
         checkpoint.fill(c, stage.module, about.spec, about.backbone_sha256)
         checkpoint.fill_optimiser(c, optimiser)
-        start, least = c.about.step, c.about.best
+        start = c.about.step
     first = processes.rank() == 0
     journal = Journal(out, stage.name, stage.steps, _header(about), watch, start) if first else None
 
     def save(path: Path, step: int, with_optimiser: bool) -> None:
+        _finite({name: p.abs().max() for name, p in stage.module.named_parameters() if p.numel()})
         if first:
             now = replace(about, stage=stage.name, step=step, best=least)
             checkpoint.save(path, stage.module, now, optimiser if with_optimiser else None)
 
-    if start == 0:
-        least = stage.check()["val_eer"]
-        if journal:
-            journal.row(0, val_eer=least)
-        save(best, 0, False)
-        kept = _copy(stage.module)
-    else:
-        kept = checkpoint.read(best).module
     device, kind = run.on(), torch.bfloat16 if run.amp else torch.float32
-    steps, mark = range(start + 1, stage.steps + 1), time.monotonic()
     with _signals() as stopped:
+        if start == 0:
+            least = stage.check()["val_eer"]
+            if journal:
+                journal.row(0, val_eer=least)
+            save(best, 0, False)
+            kept = _copy(stage.module)
+        else:
+            c = checkpoint.read(best)  # later than `last` where the run was killed between the two
+            kept, least = c.module, c.about.best
+        steps, mark = range(start + 1, stage.steps + 1), time.monotonic()
         for step, rows, x in augment.batches(faces.crops, stage.rows, steps, run.seed, about.spec.height, stage.part):
             schedule.set_lr(optimiser, stage.rate(step))
             optimiser.zero_grad(set_to_none=True)
@@ -130,8 +132,9 @@ def train(
             optimiser.step()
             if journal:
                 journal.count(pairs, time.monotonic() - mark)
-            logged = step % run.log == 0 or step == stage.steps
-            numbers = _floats(parts) if logged else {}
+            numbers: dict[str, float] = {}
+            if step % run.log == 0 or step == stage.steps:
+                numbers |= _finite(parts)
             if checked := step % run.every == 0 or step == stage.steps:
                 found = stage.check()
                 numbers |= found
@@ -139,12 +142,12 @@ def train(
                     least = found["val_eer"]
                     save(best, step, False)
                     kept = _copy(stage.module)
+            if journal and numbers:
+                journal.row(step, **numbers)
             halt = processes.any(bool(stopped))
             if checked or halt:
                 save(last, step, True)
-            if journal and numbers:
-                journal.row(step, **numbers)
-            if halt and step < stage.steps:
+            if halt:
                 raise UserError(stage.name, f"stopped at step {step}", "to go on with --resume", "a signal")
             mark = time.monotonic()
     if journal:
@@ -160,11 +163,12 @@ def _header(about: About) -> dict[str, object]:
     return {"spec": about.spec.id, "spec_sha256": about.spec.sha256, "config": json.loads(about.config)}
 
 
-def _floats(parts: dict[str, Tensor]) -> dict[str, float]:
-    numbers = {k: float(v.detach()) for k, v in parts.items()}
+def _finite(parts: dict[str, Tensor]) -> dict[str, float]:
+    """The numbers, means over processes; raises UserError, in all of them, where one is none."""
+    numbers = processes.mean({k: float(v.detach()) for k, v in parts.items()})
     bad = [k for k, v in numbers.items() if not np.isfinite(v)]
     if bad:
-        raise UserError("training", f"loss part {bad[0]}", "finite numbers; a lower learning rate", numbers[bad[0]])
+        raise UserError("training", bad[0], "finite numbers; a lower learning rate", numbers[bad[0]])
     return numbers
 
 
