@@ -62,8 +62,7 @@ def pair_scores(
 def backward(
     theta: Tensor,
     chunk: int,
-    loss_of: Callable[..., Tensor],
-    x: Tensor | None = None,
+    loss_of: Callable[[slice, Tensor], Tensor],
     beside: Tensor | None = None,
     workers: int = 1,
     loose: Sequence[Tensor] = (),
@@ -71,38 +70,35 @@ def backward(
     """Backward pass of Σ loss_of(slice, θ part) over chunks of that many nets, in the memory of one chunk; the sum.
 
     Gradients are cached: each chunk's loss goes back as far as θ (N, params), and what it leaves there goes on in one
-    pass, through whatever made θ, once. x: what all chunks share and something trained has made; loss_of(slice, θ part,
-    x part) then gets it, and its producer its gradient, in the same way. beside: a further loss, of what made θ, that
-    goes back in the same pass; the sum has it not.
+    pass, through whatever made θ, once. beside: a further loss, of what made θ, that goes back in the same pass; the
+    sum has it not.
 
     workers: chunks at a time on the CPU, each in a thread of its own and in the memory of so many. Sums keep their
     order, so that two runs give the same bits. Parameters that loss_of reaches by itself must then be named: `loose`.
     """
 
-    def one(start: int) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+    def one(start: int) -> tuple[Tensor, Tensor | None, tuple[Tensor | None, ...]]:
         part = theta.detach()[start : start + chunk].requires_grad_()
-        shared = () if x is None else (x.detach().requires_grad_(x.requires_grad),)
-        loss = loss_of(slice(start, start + len(part)), part, *shared)
-        sinks = [part, *(s for s in shared if s.requires_grad)]
+        loss = loss_of(slice(start, start + len(part)), part)
         if workers > 1:
-            return loss.detach(), torch.autograd.grad(loss, [*sinks, *loose], allow_unused=True)
+            own, *others = torch.autograd.grad(loss, [part, *loose], allow_unused=True)
+            return loss.detach(), own, tuple(others)
         loss.backward()
-        return loss.detach(), tuple(s.grad for s in sinks)
+        return loss.detach(), part.grad, ()
 
-    made = [theta] if x is None or not x.requires_grad else [theta, x]
-    total, left = theta.new_zeros(()), [torch.zeros_like(t) for t in made]
+    total, left = theta.new_zeros(()), torch.zeros_like(theta)
     starts = range(0, len(theta), chunk)
-    for start, (loss, found) in zip(starts, _concurrently(one, starts, workers), strict=True):
+    for start, (loss, own, others) in zip(starts, _concurrently(one, starts, workers), strict=True):
         total = total + loss
-        for into, grad in zip((left[0][start : start + chunk], *left[1:]), found, strict=False):
-            if grad is not None:
-                into.add_(grad)
-        for parameter, grad in zip(loose, found[len(made) :], strict=False):
+        if own is not None:
+            left[start : start + chunk] = own
+        for parameter, grad in zip(loose if others else (), others, strict=True):
             if grad is not None:
                 parameter.grad = grad if parameter.grad is None else parameter.grad.add_(grad)
+    made, grads = [theta], [left]
     if beside is not None:
-        made, left = [*made, beside], [*left, torch.ones_like(beside)]
-    torch.autograd.backward(made, left)
+        made, grads = [theta, beside], [left, torch.ones_like(beside)]
+    torch.autograd.backward(made, grads)
     return total
 
 

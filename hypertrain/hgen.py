@@ -219,12 +219,6 @@ class HGen(nn.Module):
         return self.fold(self.raw(e))
 
 
-def parameters_of(spec: NetSpec, shape: Shape) -> int:
-    """Trainable parameters of an h_gen, nothing allocated."""
-    with torch.device("meta"):
-        return sum(p.numel() for p in HGen(spec, shape).parameters())
-
-
 Layer = TypeVar("Layer", nn.Linear, nn.Conv1d)
 
 

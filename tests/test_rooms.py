@@ -148,7 +148,7 @@ def test_room_imports_only_what_the_table_allows(room: str) -> None:
             "if TYPE_CHECKING:\n    from hyper_mcu.hypertrain import data\nelse:\n    import torch",
             ["hyper_mcu/cli/train.py:4: torch"],
         ),
-        ("hypertrain", "a.py", "import torch, cv2\nfrom hyper_mcu.faces.backbone import embed", []),
+        ("hypertrain", "a.py", "import torch, cv2\nfrom hyper_mcu.faces.backbone import backbone", []),
         ("hypertrain", "a.py", "from hyper_mcu import cli", ["hypertrain/a.py:1: hyper_mcu.cli"]),
         ("hypertrain", "a.py", "from hyper_mcu.enroll import person", ["hypertrain/a.py:1: hyper_mcu.enroll.person"]),
     ],

@@ -99,9 +99,3 @@ def split(name: str) -> tuple[str, tuple[str, ...]]:
     if not colon or not (plain in (*NAMES, *CHECKPOINTS) or plain.endswith(".onnx")):
         return name, ()
     return plain, tuple(behind.split(","))
-
-
-def embed(crops: NDArray[np.uint8], mirror: bool = False, name: str = DEFAULT) -> NDArray[np.float32]:
-    """Embeddings by the backbone of that name; mirror: as enrolment uses them."""
-    found = backbone(name)
-    return found.enrol(crops) if mirror else found.embed(crops)

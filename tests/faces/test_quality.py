@@ -4,7 +4,7 @@ import pytest
 
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.faces.align import ARCFACE_TEMPLATE, align
-from hyper_mcu.faces.backbone import embed
+from hyper_mcu.faces.backbone import backbone
 from hyper_mcu.faces.detect import Face, detect
 from hyper_mcu.faces.quality import ENROL_EYES, SHARP, check_sharp, check_size, sharpness, size
 
@@ -46,7 +46,7 @@ def test_sharp_crop_is_taken(crop):
 def test_useless_blur_is_refused(crop, sigma):
     blurred = cv2.GaussianBlur(crop, (0, 0), sigma)
     if sigma > 3:
-        assert (embed(crop[None]) * embed(blurred[None])).sum() < 0.5
+        assert (backbone().embed(crop[None]) * backbone().embed(blurred[None])).sum() < 0.5
     with pytest.raises(
         UserError, match=r"^a.jpg: face is blurred; expected a sharpness of at least 0.50, got 0.[012]\d$"
     ):

@@ -47,6 +47,12 @@ def trained_like(spec: NetSpec, shape: Shape, seed: int = 0) -> HGen:
     return hgen
 
 
+def parameters_of(spec: NetSpec, shape: Shape) -> int:
+    """Trainable parameters of an h_gen, nothing allocated."""
+    with torch.device("meta"):
+        return sum(p.numel() for p in HGen(spec, shape).parameters())
+
+
 def unit(count: int, d: int, seed: int = 1) -> torch.Tensor:
     """Embeddings (count, d) of length 1."""
     return torch.nn.functional.normalize(torch.randn(count, d, generator=torch.Generator().manual_seed(seed)), dim=1)

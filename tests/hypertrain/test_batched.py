@@ -166,46 +166,44 @@ def test_activation_sees_every_stage_of_all_nets(monkeypatch) -> None:
 
 
 def test_cached_gradients_are_those_of_one_pass() -> None:
-    """Through what made θ and what made the shared map, in chunks that do not divide the nets."""
-    spec, first = replace(ALL_KINDS, norm="train-statistics"), 3
-    maker = torch.nn.Linear(4, spec.params).double()
-    e, x = torch.randn(N, 4, dtype=torch.float64), photos(spec)
-    trunk = nets(spec, 1)[0].requires_grad_()
+    """Through what made θ, in chunks that do not divide the nets, and with a further loss of what made it."""
+    maker, x = torch.nn.Linear(4, ALL_KINDS.params).double(), photos(ALL_KINDS)
+    e = torch.randn(N, 4, dtype=torch.float64)
     weight = torch.linspace(-1, 2, N * M, dtype=torch.float64).view(N, M)
-    stats, found = net.Statistics(spec).double(), []
+    found = []
     for chunk in (N, 2):
-        shared = net.features(spec, trunk, stats, x, training=False, stop=first)
-        theta = maker(e)
         maker.zero_grad()
-        trunk.grad = None
+        theta = maker(e)
         total = batched.backward(
-            theta, chunk, lambda rows, part, s: (batched.scores(spec, part, s, first) * weight[rows]).sum(), shared
+            theta,
+            chunk,
+            lambda rows, part: (batched.scores(ALL_KINDS, part, x) * weight[rows]).sum(),
+            beside=theta.square().mean(),
         )
         assert maker.weight.grad is not None
-        assert trunk.grad is not None
-        found.append((total, maker.weight.grad.clone(), trunk.grad.clone()))
+        found.append((total, maker.weight.grad.clone()))
     assert_equal(found[1], found[0])
-    s = batched.scores(spec, maker(e), net.features(spec, trunk, stats, x, training=False, stop=first), first)
-    direct = torch.autograd.grad((s * weight).sum(), [maker.weight, trunk])
-    assert_equal(found[0][1:], direct)
+    theta = maker(e)
+    s = (batched.scores(ALL_KINDS, theta, x) * weight).sum()
+    (direct,) = torch.autograd.grad(s + theta.square().mean(), [maker.weight])
+    assert_equal(found[0], (s.detach(), direct))
 
 
 def test_chunks_in_threads_give_the_same_and_give_the_threads_back() -> None:
-    theta, x, slope = nets(ALL_KINDS, 5).requires_grad_(), photos(ALL_KINDS).requires_grad_(), torch.tensor(2.0)
+    theta, x, slope = nets(ALL_KINDS, 5).requires_grad_(), photos(ALL_KINDS), torch.tensor(2.0)
     slope.requires_grad_()
     torch.set_num_threads(2)
 
-    def loss(rows: slice, part: Tensor, images: Tensor) -> Tensor:
-        return (batched.scores(ALL_KINDS, part, images) * slope).square().sum()
+    def loss(rows: slice, part: Tensor) -> Tensor:
+        return (batched.scores(ALL_KINDS, part, x) * slope).square().sum()
 
     found = []
     for workers in (1, 3, 3):
-        theta.grad = x.grad = slope.grad = None
-        total = batched.backward(theta, 1, loss, x, workers=workers, loose=[slope])
+        theta.grad = slope.grad = None
+        total = batched.backward(theta, 1, loss, workers=workers, loose=[slope])
         assert theta.grad is not None
-        assert x.grad is not None
         assert slope.grad is not None
-        found.append((total, theta.grad, x.grad, slope.grad))
+        found.append((total, theta.grad, slope.grad))
     assert_equal(found[1], found[0])
     assert all(torch.equal(a, b) for a, b in zip(found[1], found[2], strict=True))
     assert torch.get_num_threads() == 2

@@ -13,13 +13,13 @@ pytest.importorskip("torch", reason="needs hyper-mcu[train]: torch")
 pytest.importorskip("onnx", reason="needs hyper-mcu[train]: onnx")
 
 import torch
-from generators import POINTWISE, VARIANTS, trained_like, unit
+from generators import POINTWISE, VARIANTS, parameters_of, trained_like, unit
 
 from hyper_mcu import generator
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.netspec import Head, Norm
 from hyper_mcu.hypertrain import export
-from hyper_mcu.hypertrain.hgen import NOTES, HGen, Shape, parameters_of
+from hyper_mcu.hypertrain.hgen import NOTES, HGen, Shape
 from hyper_mcu.hypertrain.qat import Quantiser
 
 

@@ -10,13 +10,13 @@ import pytest
 pytest.importorskip("torch", reason="needs hyper-mcu[train]: torch")
 
 import torch
-from generators import POINTWISE, VARIANTS, trained_like, unit
+from generators import POINTWISE, VARIANTS, parameters_of, trained_like, unit
 
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.netspec import Head
 from hyper_mcu.codegen.presets import preset
 from hyper_mcu.hypertrain import net
-from hyper_mcu.hypertrain.hgen import HGen, Reader, Shape, parameters_of
+from hyper_mcu.hypertrain.hgen import HGen, Reader, Shape
 from hyper_mcu.hypertrain.net import split
 
 RESIDUAL, PLAIN = ([s for s in VARIANTS if s.residual == form] for form in (True, False))
