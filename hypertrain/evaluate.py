@@ -41,9 +41,12 @@ def figures(scores: NDArray[np.float64], pairs: Pairs) -> Figures:
 
 
 @torch.no_grad()
-def float_maps(spec: NetSpec, theta: Tensor, x: Tensor, stop: int | None = None) -> list[Tensor]:
+def float_maps(
+    spec: NetSpec, theta: Tensor, x: Tensor, stop: int | None = None, activation: batched.Activation | None = None
+) -> list[Tensor]:
     """Outputs of every stage before `stop`, (P, C, H, W) each, of net i (θ (P, params), folded) on image i
-    (x (P, 3, H, W)), or of one net (θ (1, params)) on every image."""
+    (x (P, 3, H, W)), or of one net (θ (1, params)) on every image. activation(stage, y) takes the place of ReLU and is
+    called for every stage, Adds and the linear end too."""
     n, named, maps = len(theta), split(spec, theta), list[Tensor]()
     for s in spec.stages[:stop]:
         if isinstance(c := s.layer, Conv):
@@ -51,12 +54,16 @@ def float_maps(spec: NetSpec, theta: Tensor, x: Tensor, stop: int | None = None)
             b = named[f"stage{s.index}.bias"]
             padded = pad_same(x, s)
             beside = padded.reshape(len(x) // n, -1, *padded.shape[2:])  # all nets' maps as channels of one
-            y = F.conv2d(beside, w, None, c.stride, 0, 1, n * c.groups).reshape(len(x), c.cout, *s.out_shape[:2])
-            y = normalise(spec, y) if spec.norm in RUN_TIME_NORMS else y
-            x = y + b[:, :, None, None]
-            x = F.relu_(x) if c.relu else x
+            late = spec.norm in RUN_TIME_NORMS  # the bias comes behind the normalisation
+            y = F.conv2d(beside, w, None if late else b.flatten(), c.stride, 0, 1, n * c.groups)
+            y = y.reshape(len(x), c.cout, *s.out_shape[:2])
+            x = normalise(spec, y) + b[:, :, None, None] if late else y
         else:
-            x = x + maps[s.layer.of]  # type: ignore[union-attr]
+            x = x + maps[c.of]
+        if activation is not None:
+            x = activation(s, x)
+        elif isinstance(c, Conv) and c.relu:
+            x = F.relu_(x)
         x = shuffle(x, s.shuffle)
         maps.append(x)
     return maps

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hyper_mcu.codegen.netspec import Conv
 from hyper_mcu.hypertrain import augment, batched
 from hyper_mcu.hypertrain.data import Faces
+from hyper_mcu.hypertrain.evaluate import float_maps
 from hyper_mcu.hypertrain.hgen import HGen
 from hyper_mcu.hypertrain.metrics import equal_error
-from hyper_mcu.hypertrain.net import features, pad_same, shuffle, split
+from hyper_mcu.hypertrain.net import features
 
 
 class Personal(nn.Module):
@@ -47,24 +46,11 @@ class Personal(nn.Module):
         h = self.hgen
         if h.shape.first == 0:
             return x.float()
-        if h.quantiser is not None:
-            return self._quantised(x.float())
+        if h.quantiser is not None:  # as integers compute them
+            theta = h.quantiser.theta(h.fold(h.base())[None])
+            return float_maps(h.spec, theta, x.float(), h.shape.first, h.quantiser.activation)[-1]
         with torch.autocast(x.device.type, torch.bfloat16, enabled=amp):
             return features(h.spec, h.theta0, h.stats, x, training=False, stop=h.shape.first).float()
-
-    def _quantised(self, x: Tensor) -> Tensor:
-        """The shared stages as integers compute them."""
-        spec, quantiser, maps = self.hgen.spec, self.hgen.quantiser, dict[int, Tensor]()
-        assert quantiser is not None
-        named = split(spec, quantiser.theta(self.hgen.fold(self.hgen.base())[None])[0])
-        for s in spec.stages[: self.hgen.shape.first]:
-            if isinstance(c := s.layer, Conv):
-                w, b = named[f"stage{s.index}.weight"].permute(0, 3, 1, 2), named[f"stage{s.index}.bias"]
-                x = F.conv2d(pad_same(x, s), w, b, c.stride, 0, 1, c.groups)
-            else:
-                x = x + maps[c.of]
-            maps[s.index] = x = shuffle(quantiser.activation(s, x), s.shuffle)
-        return x
 
 
 class Raw(nn.Module):
