@@ -21,7 +21,7 @@ from hyper_mcu.hypertrain.loop import Run
 from hyper_mcu.hypertrain.metrics import equal_error
 from hyper_mcu.hypertrain.net import Statistics, features, flatten, he_init
 from hyper_mcu.hypertrain.protocols import all_pairs
-from hyper_mcu.hypertrain.settings import at_least
+from hyper_mcu.hypertrain.settings import at_least, one_of, share
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,10 @@ class Settings:
     memory: float = 0.01
 
     def __post_init__(self) -> None:
-        at_least("direct", self, steps=0, batch=2, lr=0, weight_decay=0, warmup=0, margin=0, scale=1e-3, memory=0)
+        at_least("direct", self, steps=0, batch=2, lr=0, weight_decay=0, warmup=0, margin=0, scale=1e-3)
         at_least("direct", self, concentration=1e-3)
+        share("direct", self, "memory")
+        one_of("direct", self, optimiser=schedule.OPTIMISERS)
 
 
 class Classifier(nn.Module):
@@ -104,6 +106,8 @@ class Direct:
     name = "direct"
 
     def __init__(self, spec: NetSpec, faces: Faces, c: Settings, run: Run) -> None:
+        """Raises UserError for a batch that processes cannot share."""
+        processes.check_share("direct.batch", c.batch)
         self.steps, self.c, self.run, self.faces = c.steps, c, run, faces
         self.device = run.on()
         self._index, self._val = faces.select("train"), faces.select("val")

@@ -14,7 +14,6 @@ import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.netspec import NetSpec
 from hyper_mcu.hypertrain import augment, processes, sampling, schedule
 from hyper_mcu.hypertrain.data import Faces
@@ -136,8 +135,7 @@ class Distill:
 
     def __init__(self, trunk: Trunk, faces: Faces, c: Settings, run: Run) -> None:
         """Raises UserError for a batch that processes cannot share."""
-        if c.batch % processes.size():
-            raise UserError("distill.batch", "not shared evenly", f"a multiple of {processes.size()}", c.batch)
+        processes.check_share("distill.batch", c.batch)
         self.steps, self.c, self.run, self.faces = c.steps, c, run, faces
         self.device = run.on()
         self.module: Trunk = trunk.to(self.device)

@@ -98,9 +98,8 @@ def _check(c: Settings, faces: Faces, spec: NetSpec) -> None:
         raise UserError("hyper.mixtures", "only of plain embeddings", "mixtures 0 and noise 0", c.mixtures)
     if c.teacher and spec.head.kind != "cosdot":
         raise UserError("hyper.teacher", "compares cosines", "a CosDot head, or teacher 0", spec.head.kind)
-    for name, count in (("nets", c.nets or c.people * c.photos), ("mixtures", c.mixtures)):
-        if count % processes.size():
-            raise UserError(f"hyper.{name}", "not shared evenly", f"a multiple of {processes.size()}", count)
+    processes.check_share("hyper.nets" if c.nets else "hyper.people × hyper.photos", c.nets or c.people * c.photos)
+    processes.check_share("hyper.mixtures", c.mixtures)
     if c.unlabelled and not faces.select("unlabelled").size:
         raise UserError("hyper.unlabelled", "no such images", "a set with images of nobody known, or 0", c.unlabelled)
     if c.bce and not c.own and c.photos < 2:

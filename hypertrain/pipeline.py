@@ -80,7 +80,8 @@ def _checkpoint(c: config.Backbone) -> Path | None:
 
 def trunk_key(c: Config) -> str:
     """A name for what stage distill makes of the settings."""
-    depends = {k: v for k, v in asdict(c).items() if k in ("data", "net", "backbone", "distill")} | {"seed": c.run.seed}
+    depends = {k: v for k, v in asdict(c).items() if k in ("data", "net", "backbone", "distill")}
+    depends["run"] = {"seed": c.run.seed, "every": c.run.every, "amp": c.run.amp}  # every: of its checks the best stays
     return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -126,6 +127,7 @@ def run(
     shape = replace(c.hgen, dimension=h_bb.size, tokens=h_bb.tokens, layers=(further,) if further else ())
     start.check_shape(spec, shape)
     check_out(c, out, resume)
+    processes.wait()  # all have looked before the first writes there
     hgen = None
     if begin.generator:
         hgen = start.grown(_generator(begin.generator, spec, h_bb.sha256), shape, c.run.seed)

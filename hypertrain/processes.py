@@ -1,16 +1,23 @@
-"""Many processes under torchrun: who this one is, and what all of them agree on. Alone, everything is trivial."""
+"""Many processes under torchrun: who this one is, and what all of them agree on. Alone, everything is trivial.
+
+To begin again after one has died (--max-restarts), torchrun needs TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 in its
+environment: else the new processes read the addresses of the old ones (torch 2.5 to 2.13, pytorch/pytorch#135712).
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from hyper_mcu.codegen.errors import UserError
 
 
 @contextmanager
@@ -62,13 +69,32 @@ def share(count: int) -> slice:
     return slice(rank() * each, (rank() + 1) * each)
 
 
+def check_share(where: str, count: int) -> None:
+    """Raises UserError where so many cannot be shared evenly."""
+    if count % size():
+        raise UserError(where, "not shared evenly", f"a multiple of {size()}", count)
+
+
 def gather(x: Tensor) -> Tensor:
     """The tensors of all processes behind each other, (size·M, …), with gradients into each."""
     if size() == 1:
         return x
-    from torch.distributed.nn.functional import all_gather
+    gathered: Tensor = _Gathered.apply(x)
+    return gathered
 
-    return torch.cat(all_gather(x))
+
+class _Gathered(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(size())]
+        dist.all_gather(parts, x.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        total = grad.contiguous().clone()  # of the sum of all processes' losses
+        dist.all_reduce(total)
+        return total[share(len(total))]
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:

@@ -15,7 +15,7 @@ pytest.importorskip("cv2", reason="needs hyper-mcu[train]: opencv-python-headles
 from small_sets import cfp, training_set
 
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.hypertrain import ablate, config
+from hyper_mcu.hypertrain import ablate, config, pipeline
 from hyper_mcu.hypertrain.config import Config
 
 SMALL = (
@@ -101,3 +101,18 @@ def test_mistakes_are_one_line(
     assert command("ablate", "--data", "x", "--out", tmp_path / "out", *words) == 2
     assert capsys.readouterr().err == text + "\n"
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "alike"),
+    [
+        ("hyper.lr=1e-5", True),
+        ("run.log=5", True),
+        ("distill.lr=1e-5", False),
+        ("run.every=7", False),  # the best of other checks
+        ("run.amp=false", False),
+        ("run.seed=1", False),
+    ],
+)
+def test_runs_share_a_trunk_where_nothing_that_makes_it_differs(override: str, alike: bool) -> None:
+    assert (pipeline.trunk_key(base(override)) == pipeline.trunk_key(base())) == alike

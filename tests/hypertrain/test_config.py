@@ -73,6 +73,8 @@ def test_the_papers_settings_are_the_papers() -> None:
             "direct.steps=5",
             "direct.steps: f is trained directly or by h; expected distill.steps and hyper.steps 0, got both",
         ),
+        ("direct.optimiser=lamb", "direct.optimiser: unknown; expected adamw, sgd, got lamb"),
+        ("direct.memory=1.5", "direct.memory: out of range; expected a share of 0…1, got 1.5"),
         ("hyper.hard=4", "hyper.random: random pairs of a net; expected at least 1, to stand for the rest, got 0"),
     ],
 )  # fmt: skip
