@@ -11,6 +11,7 @@ from typing import Any
 from torch.utils.tensorboard import SummaryWriter
 
 from hyper_mcu.codegen import files
+from hyper_mcu.codegen.errors import UserError
 
 Watch = Callable[[str, float], None]  # what is going on, and how much of it is done, 0…1
 
@@ -53,18 +54,22 @@ class Journal:
         self._pairs, self._busy = self._pairs + pairs, self._busy + seconds
 
     def row(self, step: int, **numbers: float) -> None:
-        """One row; a `val_eer` among the numbers is shown until there is a newer one."""
+        """One row; a `val_eer` among the numbers is shown until there is a newer one. Raises UserError where it cannot
+        be written."""
         seconds = time.monotonic() - self._began
         if "val_eer" in numbers:
             self._checked = f", EER {numbers['val_eer']:.2%}"
         if self._pairs:  # of the steps since the row before, without checks
             numbers["pairs_per_second"] = round(self._pairs / self._busy, 1)
             self._pairs, self._busy = 0, 0.0
-        with self.path.open("a") as log:
-            log.write(json.dumps({"step": step, **numbers, "seconds": round(self._before + seconds, 1)}) + "\n")
-        for name, value in numbers.items():
-            self._board.add_scalar(f"{self.stage}/{name}", value, step)
-        self._board.flush()
+        try:
+            with self.path.open("a") as log:
+                log.write(json.dumps({"step": step, **numbers, "seconds": round(self._before + seconds, 1)}) + "\n")
+            for name, value in numbers.items():
+                self._board.add_scalar(f"{self.stage}/{name}", value, step)
+            self._board.flush()
+        except OSError as e:
+            raise UserError(self.path, "cannot write", "space and permission", (e.strerror or str(e)).lower()) from e
         left = seconds / max(step - self._start, 1) * (self.steps - step)
         parts = ", ".join(f"{k} {v:.3g}" for k, v in numbers.items() if k not in ("val_eer", "pairs_per_second"))
         rate = f"{numbers['pairs_per_second']:,.0f} pairs/s" if "pairs_per_second" in numbers else "first check"

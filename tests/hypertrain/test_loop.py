@@ -238,6 +238,15 @@ def _killed_at(step: int) -> journal.Watch:
     return watch
 
 
+def test_a_log_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    kept = journal.Journal(tmp_path, "distill", 3, {}, journal.unwatched)
+    kept.path.unlink()
+    kept.path.mkdir()
+    with pytest.raises(UserError, match=r"log.jsonl: cannot write; expected space and permission, got is a directory$"):
+        kept.row(1, val_eer=0.5)
+    kept.close()
+
+
 def test_a_worse_state_does_not_replace_the_best_where_checks_move(people: Faces, tmp_path: Path) -> None:
     whole = stage("distill", people)
     loop.train(whole, people, RUN, ABOUT, tmp_path)
