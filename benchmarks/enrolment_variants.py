@@ -25,6 +25,7 @@ from hyper_mcu import generator
 from hyper_mcu.faces.backbone import Backbone, backbone
 from hyper_mcu.hypertrain import config, data, enrolment, evaluate, pipeline
 from hyper_mcu.hypertrain.data import Faces
+from hyper_mcu.hypertrain.metrics import figures
 from hyper_mcu.hypertrain.protocols import Pairs
 
 PHOTOS = 4  # of each person, to enrol with
@@ -87,17 +88,18 @@ def enrolled(faces: Faces, chosen: People, way: Way, h_bb: Backbone) -> Faces:
 def measured(g: generator.Generator, faces: Faces, chosen: People) -> dict[str, Any]:
     """Accuracy (mean, SD over ten folds of people) and EER of both arithmetics."""
     scores = evaluate.score_pairs(g.spec, g.weights, g.scales, faces, chosen.pairs)
-    return {kind: asdict(evaluate.figures(s, chosen.pairs)) for kind, s in scores.items()}
+    return {kind: asdict(figures(s, chosen.pairs.same, chosen.pairs.fold)) for kind, s in scores.items()}
 
 
 def refined(faces: Path, cache: Path, steps: int, refine: int) -> generator.Generator:
     """A generator whose h_gen was trained for so many steps on the shipped trunk, θ written in `refine` steps."""
     settings = [
-        f"data.root={json.dumps(str(faces))}", f"hyper.steps={steps}", f"hgen.refine={refine}", f"run.every={steps}",
+        f"data.root={json.dumps(str(faces))}", f"start.trunk={json.dumps(str(generator.SHIPPED))}",
+        f"hyper.steps={steps}", f"hgen.refine={refine}", f"run.every={steps}",
     ]  # fmt: skip
     c = config.read(config.find("product"), settings)
     with TemporaryDirectory() as out:
-        trained = pipeline.run(c, Path(out), cache, pipeline.Begin(trunk=generator.SHIPPED))
+        trained = pipeline.run(c, Path(out), cache)
         assert trained.generator is not None
         return generator.load(trained.generator)
 

@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hyper_mcu.codegen import files
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.hypertrain import evaluate, finish, pipeline
 from hyper_mcu.hypertrain.config import Config, changed, from_json
+from hyper_mcu.hypertrain.data import Faces
 from hyper_mcu.hypertrain.direct import Classifier, embed
-from hyper_mcu.hypertrain.metrics import figures
-from hyper_mcu.hypertrain.protocols import EvalSet
+from hyper_mcu.hypertrain.metrics import equal_error, figures
+from hyper_mcu.hypertrain.protocols import EvalSet, Pairs, val_pairs
 
 Figures = dict[str, float]  # by name, 0…1
 Found = dict[str, list[Figures]]  # by row, one a seed
@@ -42,11 +44,13 @@ def rows(base: Config) -> dict[str, Row]:
     for key, there in (("hyper.clusters", base.hyper.clusters), ("hyper.alpha_to", base.hyper.alpha_to)):
         if not there:
             raise UserError(key, "nothing to leave out", "above 0 in the base of ablations", there)
+    if base.hyper.mixtures or base.hyper.noise:
+        got = f"{base.hyper.mixtures} and {base.hyper.noise:g}"
+        raise UserError("hyper.mixtures", "only of plain embeddings", "mixtures and noise 0 in every row", got)
     steps = base.distill.steps + base.hyper.steps
-    plain = ("hyper.mixtures=0", "hyper.noise=0.0") if base.hyper.mixtures or base.hyper.noise else ()
     return {
         "direct": Row("Training f directly", ("distill.steps=0", "hyper.steps=0", f"direct.steps={steps}")),
-        "layers": Row("Multiple h_gen input layers", (f"backbone.name={base.backbone.name}:stages", *plain)),
+        "layers": Row("Multiple h_gen input layers", (f"backbone.name={base.backbone.name}:stages",)),
         "no-kcs": Row("Ours w/o KCS", ("hyper.clusters=0",)),
         "no-norm": Row("Ours w/o L_norm", ("hyper.alpha_from=0.0", "hyper.alpha_to=0.0")),
         "full": Row("Ours", ()),
@@ -54,9 +58,7 @@ def rows(base: Config) -> dict[str, Row]:
     }
 
 
-def run(
-    base: Config, chosen: Mapping[str, Row], seeds: int, out: Path, measure: Callable[[Config, Path], Figures]
-) -> Found:
+def run(base: Config, chosen: Mapping[str, Row], seeds: int, out: Path, measure: Measure) -> Found:
     """Figures of every row and seed; seed by seed, so that an early end leaves whole tables."""
     found: Found = {name: [] for name in chosen}
     for seed in range(seeds):
@@ -77,20 +79,36 @@ def _once(c: Config, folder: Path, measure: Measure) -> Figures:
     return reached
 
 
+def held_out_error(trained: pipeline.Trained) -> float:
+    """EER on the pairs of held-out people by which thresholds are chosen (protocols.val_pairs), float."""
+    pairs = val_pairs(trained.faces)
+    s = scores(trained, trained.faces, pairs)
+    return equal_error(s[pairs.same], s[~pairs.same]).eer
+
+
 def accuracy(trained: pipeline.Trained, chosen: EvalSet) -> float:
-    """Ten-fold accuracy of float scores, the first photo of each pair enrolled; of f trained directly: cosines of its
-    embeddings of both photos."""
-    pairs, module = chosen.pairs, trained.module
-    made = chosen.made(pairs)
-    scores = np.full(len(made), np.nan)
-    if isinstance(module, Classifier):
-        u = embed(module, chosen.faces, np.arange(len(chosen.faces.crops)))
-        scores[made] = (u[pairs.enrol[made]] * u[pairs.probe[made]]).sum(1)
-    else:
+    """Ten-fold accuracy of float scores, the first photo of each pair enrolled."""
+    pairs, made = chosen.pairs, chosen.made(chosen.pairs)
+    s = np.full(len(made), np.nan)
+    s[made] = scores(trained, chosen.faces, pairs.only(made))
+    return figures(s, pairs.same, pairs.fold, made).accuracy_mean
+
+
+def scores(trained: pipeline.Trained, faces: Faces, pairs: Pairs) -> NDArray[np.float64]:
+    """Float scores (P,) of generated nets; of f trained directly the cosines of its embeddings. Either way a person is
+    enrolled by the crop and its mirror image."""
+    module = trained.module
+    if not isinstance(module, Classifier):
         weights = finish.weights_of(module.hgen)
-        asked = pairs.only(made)
-        scores[made] = evaluate.score_pairs(trained.spec, weights, None, chosen.faces, asked)["float"]
-    return figures(scores, pairs.same, pairs.fold, made).accuracy_mean
+        return evaluate.score_pairs(trained.spec, weights, None, faces, pairs)["float"]
+    index = np.unique(np.concatenate([pairs.enrol, pairs.probe]))
+    plain, mirrored = (embed(module, faces, index, mirror) for mirror in (False, True))
+    enrolled = plain + mirrored
+    enrolled /= np.linalg.norm(enrolled, axis=1, keepdims=True)
+    at = {row: i for i, row in enumerate(index.tolist())}
+    first, second = ([at[row] for row in rows.tolist()] for rows in (pairs.enrol, pairs.probe))
+    cosines: NDArray[np.float64] = (enrolled[first] * plain[second]).sum(1).astype(np.float64)
+    return cosines
 
 
 def table(chosen: Mapping[str, Row], found: Found) -> str:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hyper_mcu.hypertrain import sampling
 from hyper_mcu.hypertrain.data import CROP, Crops, central
 
 SHIFT, TURN, SCALE = 3.0, 4.0, 0.05  # standard deviations: pixels, degrees, relative
@@ -96,7 +97,7 @@ def batches(
             return np.random.default_rng((seed, step, place, VIEW))
 
         images = [view(c, rng(k), side) for c, k in zip(crops[index[mine]], places, strict=True)]
-        light = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        light = sampling.torch_rng(seed, step, "light")
         return step, index, relight(np.stack(images), light, len(index), mine)
 
     with ThreadPoolExecutor(1) as pool:

@@ -43,6 +43,24 @@ class Data:
 
 
 @dataclass(frozen=True)
+class Start:
+    """Files that a run begins from. A trunk, which is a checkpoint of stage distill or what a generator.onnx shares:
+    the stage goes on from it (warm) or is left out for it (trunk). generator: a generator.onnx that stage hyper goes on
+    from, its personal part too."""
+
+    warm: str = ""
+    trunk: str = ""
+    generator: str = ""
+
+    def __post_init__(self) -> None:
+        given = [name for name, path in vars(self).items() if path]
+        if len(given) > 1:
+            raise UserError(
+                f"start.{given[1]}", "a run begins in one way", f"nothing beside start.{given[0]}", given[1]
+            )
+
+
+@dataclass(frozen=True)
 class Net:
     """f: a preset, and its normalisation where it is to be another one."""
 
@@ -69,6 +87,7 @@ class Config:
     """All sections; a stage whose steps are 0 is left out. Raises UserError for stages that exclude each other."""
 
     data: Data = field(default_factory=Data)
+    start: Start = field(default_factory=Start)
     net: Net = field(default_factory=Net)
     backbone: Backbone = field(default_factory=Backbone)
     hgen: Shape = field(default_factory=Shape)
@@ -84,6 +103,15 @@ class Config:
     def to_json(self) -> str:
         """Canonical JSON, `from_json`'s inverse."""
         return json.dumps(asdict(self), sort_keys=True)
+
+    def told(self) -> dict[str, Any]:
+        """The settings as plain values for those who get the generator: files by their names, without folders."""
+        plain = asdict(self)
+        places = [("data", "root"), ("backbone", "weights"), *(("start", k) for k in plain["start"])]
+        for section, key in places:
+            plain[section][key] = Path(plain[section][key]).name
+        plain["backbone"]["name"] = Path(self.backbone.name).name
+        return plain
 
 
 SHIPPED = Path(__file__).resolve().parent / "configs"

@@ -93,11 +93,16 @@ class Classifier(nn.Module):
 
 
 @torch.no_grad()
-def embed(module: Classifier, faces: Faces, index: NDArray[np.int64], batch: int = 512) -> NDArray[np.float32]:
-    """Unit embeddings float32 (N, n) of the central crops of some images."""
-    device = module.theta.device
-    parts = [augment.plain(faces.crops[index[i : i + batch]], module.spec.height) for i in range(0, len(index), batch)]
-    return np.concatenate([F.normalize(module.look(x.to(device)).float(), dim=1).cpu().numpy() for x in parts])
+def embed(
+    module: Classifier, faces: Faces, index: NDArray[np.int64], mirror: bool = False, batch: int = 512
+) -> NDArray[np.float32]:
+    """Unit embeddings float32 (N, n) of the central crops of some images, or of their mirror images."""
+    found = []
+    for i in range(0, len(index), batch):
+        x = augment.plain(faces.crops[index[i : i + batch]], module.spec.height).to(module.theta.device)
+        u = module.look(x.flip(3) if mirror else x).float()
+        found.append(F.normalize(u, dim=1).cpu().numpy())
+    return np.concatenate(found)
 
 
 class Direct:

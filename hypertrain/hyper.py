@@ -93,7 +93,13 @@ class Settings:
         )  # fmt: skip
 
 
-def _check(c: Settings, faces: Faces, spec: NetSpec) -> None:
+def check_set(c: Settings, faces: Faces, spec: NetSpec) -> None:
+    """Raises UserError where a set or an architecture does not do for the settings."""
+    album = sampling.album(faces.identity, faces.select("train"))
+    sampling.Sampler(album, c.photos, 0, c.unbalanced).check(c.schedule.most_people)
+    if c.clusters > len(album.names):
+        expected = f"at most {len(album.names)}, the people to train on"
+        raise UserError("hyper.clusters", "more than people", expected, c.clusters)
     if faces.embeddings.shape[2] != faces.dimension and (c.mixtures or c.noise):
         raise UserError("hyper.mixtures", "only of plain embeddings", "mixtures 0 and noise 0", c.mixtures)
     if c.teacher and spec.head.kind != "cosdot":
@@ -122,7 +128,7 @@ class Hyper:
     def __init__(self, module: Personal, faces: Faces, c: Settings, run: Run) -> None:
         """Raises UserError for a set too small, or numbers that do not go together."""
         spec, train = module.hgen.spec, faces.select("train")
-        _check(c, faces, spec)
+        check_set(c, faces, spec)
         self.steps, self.c, self.run, self.faces = c.steps, c, run, faces
         self.device, self._schedule = run.on(), c.schedule
         cpu = self.device.type == "cpu"
@@ -134,7 +140,6 @@ class Hyper:
             label = processes.agreed(sampling.cluster(means, c.clusters, run.seed).label)
             clusters = sampling.from_labels(means, label, c.clusters)
         self._sampler = sampling.Sampler(people, c.photos, run.seed, c.unbalanced, clusters, c.cluster_start)
-        self._sampler.check(self._schedule.most_people)
         self.module: Personal = module.to(self.device)
         self._raw = processes.parallel(Raw(self.module.hgen), ["hgen.quantiser.log_scale"])
         quantiser = self.module.hgen.quantiser
@@ -204,7 +209,7 @@ class Hyper:
 
     def _work(self, step: int, rows: Tensor) -> Work:
         """This process's share of the nets of a step, and what they are taught; the same draws in every process."""
-        c, g = self.c, torch.Generator().manual_seed(self.run.seed * 1_000_003 + step)
+        c, g = self.c, sampling.torch_rng(self.run.seed, step, "enrolment")
         plain, people = self._enrolled[rows], len(rows) - c.unlabelled
         own = torch.arange(people) if c.nets == 0 else torch.randperm(people, generator=g)[: c.nets]
         strength = torch.randn(c.mixtures, 3, generator=g).abs().unsqueeze(2)

@@ -27,7 +27,7 @@ from hyper_mcu.hypertrain.data import Faces
 from hyper_mcu.hypertrain.direct import Classifier, Direct
 from hyper_mcu.hypertrain.distill import Distill, Trunk
 from hyper_mcu.hypertrain.hgen import HGen, Shape
-from hyper_mcu.hypertrain.hyper import Hyper
+from hyper_mcu.hypertrain.hyper import Hyper, check_set
 from hyper_mcu.hypertrain.journal import Watch, unwatched
 from hyper_mcu.hypertrain.personal import Personal, check
 from hyper_mcu.hypertrain.qat import Quantiser
@@ -42,21 +42,6 @@ class Trained:
     module: Personal | Classifier
     measured: dict[str, float]
     generator: Path | None = None
-
-
-@dataclass(frozen=True)
-class Begin:
-    """Files that a run begins from. A trunk, which is a checkpoint of stage distill or what a generator.onnx shares:
-    the stage goes on from it (warm) or is left out for it (trunk). generator: a generator.onnx that stage hyper goes on
-    from, its personal part too."""
-
-    warm: Path | None = None
-    trunk: Path | None = None
-    generator: Path | None = None
-
-    def names(self) -> dict[str, str]:
-        """What there is, without its folder."""
-        return {k: v.name for k, v in vars(self).items() if v is not None}
 
 
 def spec_of(c: Config) -> NetSpec:
@@ -80,7 +65,7 @@ def _checkpoint(c: config.Backbone) -> Path | None:
 
 def trunk_key(c: Config) -> str:
     """A name for what stage distill makes of the settings."""
-    depends = {k: v for k, v in asdict(c).items() if k in ("data", "net", "backbone", "distill")}
+    depends = {k: v for k, v in asdict(c).items() if k in ("data", "start", "net", "backbone", "distill")}
     depends["run"] = {"seed": c.run.seed, "every": c.run.every, "amp": c.run.amp}  # every: of its checks the best stays
     return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -100,14 +85,14 @@ def agree(c: Config, before: Config) -> None:
         want, got = getattr(before, section), getattr(c, section)
         for key in vars(want):
             if getattr(want, key) != getattr(got, key) and (section != "run" or key == "seed"):
-                raise UserError(f"{section}.{key}", "not as the run began", getattr(want, key), getattr(got, key))
+                expected, found = ("nothing" if v == "" else v for v in (getattr(want, key), getattr(got, key)))
+                raise UserError(f"{section}.{key}", "not as the run began", expected, found)
 
 
 def run(
     c: Config,
     out: Path,
     cache: Path,
-    begin: Begin = Begin(),
     resume: bool = False,
     say: Progress = silent,
     watch: Watch = unwatched,
@@ -129,10 +114,12 @@ def run(
     check_out(c, out, resume)
     processes.wait()  # all have looked before the first writes there
     hgen = None
-    if begin.generator:
-        hgen = start.grown(_generator(begin.generator, spec, h_bb.sha256), shape, c.run.seed)
+    if c.start.generator:
+        hgen = start.grown(_generator(Path(c.start.generator), spec, h_bb.sha256), shape, c.run.seed)
     faces = data.load(Path(c.data.root), cache, h_bb, c.data.kind, c.data.held_out, c.data.decoded, say)
     data.check_people(faces)
+    if c.hyper.steps:
+        check_set(c.hyper, faces, spec)
     if processes.rank() == 0:
         out.mkdir(parents=True, exist_ok=True)
         files.write(out / "config.json", json.dumps(json.loads(c.to_json()), indent=2) + "\n")
@@ -148,7 +135,7 @@ def run(
         trained(direct)
         return Trained(spec, faces, direct.module, direct.check())
     if hgen is None:
-        hgen = _from_trunk(c, spec, shape, faces, begin, trained)
+        hgen = _from_trunk(c, spec, shape, faces, trained)
     if c.hyper.qat:
         say("first activation scales")
         hgen.quantiser = Quantiser(spec, evaluate.calibrate(spec, finish.weights_of(hgen), faces))
@@ -157,28 +144,26 @@ def run(
         trained(Hyper(module, faces, c.hyper, c.run))
     if spec.norm in RUN_TIME_NORMS:
         return Trained(spec, faces, module, {"val_eer": check(module, faces, faces.select("val"))})
-    path, told = out / "generator.onnx", {"config": json.loads(c.to_json()), **begin.names()}
+    path = out / "generator.onnx"
     if processes.rank() > 0:
         return Trained(spec, faces, module, {}, path)
     say("scales and threshold")
-    measured = finish.finish(module.hgen, faces, (h_bb.name, h_bb.sha256), told, path)
+    measured = finish.finish(module.hgen, faces, (h_bb.name, h_bb.sha256), c.told(), path)
     beside(c.backbone.name, _checkpoint(c.backbone), out)
     return Trained(spec, faces, module, measured, path)
 
 
-def _from_trunk(
-    c: Config, spec: NetSpec, shape: Shape, faces: Faces, begin: Begin, trained: Callable[[loop.Stage], None]
-) -> HGen:
+def _from_trunk(c: Config, spec: NetSpec, shape: Shape, faces: Faces, trained: Callable[[loop.Stage], None]) -> HGen:
     """h_gen on a trunk: distilled now, read from a file, or untrained."""
     trunk = Trunk(spec, faces.dimension, c.run.seed)
-    path = begin.trunk or begin.warm
-    if path is not None and path.suffix == ".onnx":
-        start.to_trunk(_generator(path, spec, faces.backbone_sha256), trunk)
-    elif path is not None:
-        checkpoint.fill(checkpoint.read(path), trunk, spec, faces.backbone_sha256)
-    if c.distill.steps and not begin.trunk:
+    path = c.start.trunk or c.start.warm
+    if path.endswith(".onnx"):
+        start.to_trunk(_generator(Path(path), spec, faces.backbone_sha256), trunk)
+    elif path:
+        checkpoint.fill(checkpoint.read(Path(path)), trunk, spec, faces.backbone_sha256)
+    if c.distill.steps and not c.start.trunk:
         trained(Distill(trunk, faces, c.distill, c.run))
-    elif not (begin.trunk or shape.residual):
+    elif not (c.start.trunk or shape.residual):
         return start.fresh(spec, shape, c.run.seed)
     return start.from_trunk(trunk, shape, c.run.seed)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from hyper_mcu.codegen.errors import UserError
@@ -21,6 +22,11 @@ Rows = NDArray[np.int64]
 def rng(seed: int, step: int, purpose: str) -> np.random.Generator:
     """The generator of one draw of one step. Another purpose is another stream: draws do not repeat each other."""
     return np.random.default_rng((seed, step, zlib.crc32(purpose.encode())))
+
+
+def torch_rng(seed: int, step: int, purpose: str) -> torch.Generator:
+    """The same for draws of torch, on the CPU."""
+    return torch.Generator().manual_seed(int(rng(seed, step, purpose).integers(1 << 62)))
 
 
 @dataclass(frozen=True)

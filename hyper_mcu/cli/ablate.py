@@ -64,8 +64,7 @@ def command(
                 watch(f"{folder.parent.name}, seed {folder.name}: {text}", done)
 
             trained = pipeline.run(c, folder, cache, resume=True, say=say, watch=told, trunks=out / "trunks")
-            eer = trained.measured.get("val_eer", trained.measured.get("val_eer_float"))
-            reached = {"val EER": float(eer if eer is not None else 1.0)}
+            reached = {"val EER": ablate.held_out_error(trained)}
             h_bb = pipeline.backbone_of(c.backbone)
             for name, protocol, root in places:
                 found = protocols.load(name, root, cache, h_bb, protocol=protocol, aligned=True, progress=say)

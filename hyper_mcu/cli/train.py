@@ -63,7 +63,7 @@ def command(
     hyper-mcu train --data faces --out run
     hyper-mcu train --data faces --out run --resume
     hyper-mcu train --config paper --data ms1mv2 --out run --set hyper.beta=4 --set backbone.name=my.onnx
-    torchrun --nproc-per-node 8 --no-python hyper-mcu train --config paper --data ms1mv2 --out run --resume
+    torchrun --nproc-per-node 8 --no-python hyper-mcu train --config paper --data ms1mv2 --out run
     """
     import json
 
@@ -78,17 +78,16 @@ def command(
         given.append(f"data.root={json.dumps(str(data))}")
     if device is not None:
         given.append(f"run.device={device}")
+    begins = {"warm": warm, "generator" if begin and begin.suffix == ".onnx" else "trunk": begin}
+    given += [f"start.{how}={json.dumps(str(path))}" for how, path in begins.items() if path is not None]
     c = config.read(config.find(settings), given)
     if show:
         click.echo(json.dumps(json.loads(c.to_json()), indent=2))
         return
     if not c.data.root:
         raise UserError("hyper-mcu train", "no training set", "--data FOLDER or data.root", "nothing")
-    if begin is not None and warm is not None:
-        raise UserError("--from", "leaves stage distill out", "no --warm beside it", warm)
-    generator, trunk = (begin, None) if begin and begin.suffix == ".onnx" else (None, begin)
     with processes.joined(), cli.bar(processes.rank() == 0) as (say, watch):
-        trained = pipeline.run(c, out, cache, pipeline.Begin(warm, trunk, generator), resume, say, watch)
+        trained = pipeline.run(c, out, cache, resume, say, watch)
         first = processes.rank() == 0
     if as_json and first:
         cli.emit_json({"generator": str(trained.generator) if trained.generator else None, **trained.measured})

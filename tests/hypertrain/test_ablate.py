@@ -21,7 +21,7 @@ from hyper_mcu.hypertrain.config import Config
 SMALL = (
     "net.preset=nano", "hgen.first=0", "hgen.width=16", "hgen.rank=2", "distill.steps=4", "distill.batch=8",
     "distill.warmup=1", "hyper.steps=3", "hyper.people=2", "hyper.beta=1.0", "hyper.photos=2", "hyper.nets=2",
-    "hyper.mixtures=2", "hyper.warmup=1", "hyper.clusters=2", "hyper.cluster_start=1", "hyper.double_at=[]",
+    "hyper.warmup=1", "hyper.clusters=2", "hyper.cluster_start=1", "hyper.double_at=[]",
     "direct.warmup=1", "direct.batch=8",
 )  # fmt: skip
 
@@ -46,6 +46,11 @@ def test_rows_are_those_of_table_2_and_differ_from_the_base_as_they_say() -> Non
 def test_a_base_without_a_part_cannot_lose_it() -> None:
     with pytest.raises(UserError, match=r"^hyper.clusters: nothing to leave out; expected above 0"):
         ablate.rows(base("hyper.clusters=0"))
+
+
+def test_a_base_that_only_plain_embeddings_can_have_is_refused() -> None:
+    with pytest.raises(UserError, match=r"^hyper.mixtures: only of plain embeddings; .*, got 8 and 0$"):
+        ablate.rows(base("hyper.mixtures=8"))
 
 
 def test_table_shows_mean_and_spread_and_what_was_not_run() -> None:

@@ -52,7 +52,10 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         (("--set", "hgen.rank=-2"), "hgen.rank: out of range; expected at least -1, got -2"),
         (("--set", "hgen.first=11"), "hgen.first: first personal stage; expected at most 10, got 11"),
         (("--device", "cuda"), "run.device: no such device here; expected cpu, got cuda"),
-        (("--from", "t", "--warm", "t"), "--from: leaves stage distill out; expected no --warm beside it, got t"),
+        (
+            ("--from", "t", "--warm", "t"),
+            "start.trunk: a run begins in one way; expected nothing beside start.warm, got trunk",
+        ),
         (("--set", "net.preset=huge"), "netspec: no preset huge; expected paper@1 or large@1 or nano@1, got huge"),
         (
             ("--set", "backbone.name=arc"),
@@ -102,6 +105,8 @@ def test_a_run_is_neither_overwritten_nor_changed_underway(
     )
     assert command(*start, "--resume", "--set", "hyper.beta=3") == 2
     assert capsys.readouterr().err == "hyper.beta: not as the run began; expected 2.0, got 3.0\n"
+    assert command(*start, "--resume", "--warm", "t.safetensors") == 2
+    assert capsys.readouterr().err == "start.warm: not as the run began; expected nothing, got t.safetensors\n"
     assert command(*start, "--resume", "--set", "run.every=7") == 2
     assert capsys.readouterr().err.startswith("faces: no data set")
 

@@ -232,7 +232,7 @@ def test_settings_that_do_not_go_together_are_refused(trunk: distill.Trunk, peop
 
     assert said(people=40) == "hyper.people: people of the largest batch; expected at most the 20 there are, got 40"
     assert said(nets=37) == "hyper.nets: more than images; expected at most 36, got 37"
-    assert said(clusters=21).startswith("hyper.clusters: K-means clusters; expected 1 to 20")
+    assert said(clusters=21) == "hyper.clusters: more than people; expected at most 20, the people to train on, got 21"
     assert said(photos=1) == (
         "hyper.photos: no net sees its person on another photo; expected 2 or more, or hyper.own, or hyper.bce 0, got 1"
     )
