@@ -140,7 +140,7 @@ class Direct:
         labels = torch.tensor([self._class[r] for r in mine], device=self.device)
         loss = self._parallel(x, labels, self.c, self.run.amp)
         loss.backward()
-        return {"margin": loss}, len(rows) * self.module.classes.shape[1]
+        return {"margin": loss}, len(rows)
 
     def check(self) -> dict[str, float]:
         u = embed(self.module, self.faces, self._val)

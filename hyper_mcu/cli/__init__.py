@@ -96,7 +96,8 @@ def bar(wanted: bool = True) -> Iterator[tuple[Callable[[str], None], Callable[[
         yield lambda text: None, lambda text, done: None
         return
     if not sys.stderr.isatty():
-        yield lambda text: None, _now_and_then()
+        now_and_then = _now_and_then()
+        yield lambda text: now_and_then(text, 0.0), now_and_then
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
@@ -151,7 +152,18 @@ def require_training(command: str) -> None:
     """Raises UserError, with the install line, where what training imports is missing."""
     from hyper_mcu.codegen import install
 
-    for module in ("torch", "onnx", "cv2", "sklearn", "scipy", "safetensors", "tensorboard", "matplotlib"):
+    for module in (
+        "torch",
+        "onnx",
+        "cv2",
+        "sklearn",
+        "scipy",
+        "safetensors",
+        "tensorboard",
+        "matplotlib",
+        "pyarrow",
+        "pooch",
+    ):
         if importlib.util.find_spec(module) is None:
             raise UserError(f"hyper-mcu {command}", f"needs {module}", install.extra("train"), "no such package")
 

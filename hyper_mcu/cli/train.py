@@ -13,7 +13,7 @@ import click
     "settings",
     default="product",
     show_default=True,
-    help="TOML file of settings, or one that comes along: product, paper.",
+    help="TOML file of settings, or one that comes along: product, paper, ablation.",
 )
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of the training set; the same as data.root.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
