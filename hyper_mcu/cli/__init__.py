@@ -8,6 +8,7 @@ import importlib.util
 import io
 import json
 import os
+import re
 import shlex
 import sys
 import time
@@ -90,8 +91,9 @@ def emit_json(value: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def bar(wanted: bool = True) -> Iterator[tuple[Callable[[str], None], Callable[[str, float], None]]]:
-    """A progress bar on stderr as two functions: say(text), while nobody knows how much there is to do, and
-    watch(text, done) with done of 0…1. Where stderr is no terminal, a line every half minute; nothing if not wanted."""
+    """A progress bar on stderr as two functions: say(text), which draws how far `…: N of M` is and spins for the rest,
+    and watch(text, done) with done of 0…1. Where stderr is no terminal, a line every half minute; nothing if not
+    wanted."""
     if not wanted:
         yield lambda text: None, lambda text, done: None
         return
@@ -109,7 +111,13 @@ def bar(wanted: bool = True) -> Iterator[tuple[Callable[[str], None], Callable[[
         def watch(text: str, done: float) -> None:
             progress.update(task, description=text, completed=done, total=1.0)
 
-        yield lambda text: progress.update(task, description=text, total=None), watch
+        def say(text: str) -> None:
+            if counted := re.search(r": (\d+) of (\d+)", text):
+                watch(text, int(counted[1]) / max(int(counted[2]), 1))
+            else:
+                progress.update(task, description=text, total=None)
+
+        yield say, watch
 
 
 def _now_and_then(seconds: float = 30.0) -> Callable[[str, float], None]:

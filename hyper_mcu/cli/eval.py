@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import re
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +82,7 @@ def command(
     from hyper_mcu.hypertrain import plots, protocols, report
 
     g = load(generator or SHIPPED)
-    with _bar() as progress:
+    with cli.bar() as (progress, _):
         chosen = protocols.load(
             name, root, cache, backbone(g.backbone), protocol=protocol or "FF", pairs=pairs, aligned=aligned,
             quality=quality, progress=progress,
@@ -167,27 +163,3 @@ def _failed(what: str, f: dict[str, Any]) -> str:
     return f"{what}: {f['failed']:,} of {f['photos']:,} photos ({f['rate']:.2%})" + (
         f": {named}{more}" if named else ""
     )
-
-
-@contextlib.contextmanager
-def _bar() -> Iterator[Callable[[str], None]]:
-    """A progress bar on stderr for what says `…: N of M`, a spinner for the rest; silent where that is no terminal."""
-    if not sys.stderr.isatty():
-        yield lambda said: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress, TimeRemainingColumn
-
-    with Progress(*Progress.get_default_columns()[:-1], TimeRemainingColumn(), console=Console(stderr=True)) as bars:
-        task, doing = bars.add_task("…", total=None), ""
-
-        def say(said: str) -> None:
-            nonlocal doing
-            m = re.match(r"(.*?): (\d+) of (\d+)", said)
-            what = m[1] if m else said
-            if what != doing:
-                doing = what
-                bars.reset(task)
-            bars.update(task, description=what, total=int(m[3]) if m else None, completed=int(m[2]) if m else 0)
-
-        yield say
