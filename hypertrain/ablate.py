@@ -20,6 +20,7 @@ from hyper_mcu.hypertrain import evaluate, finish, pipeline
 from hyper_mcu.hypertrain.config import Config, changed, from_json
 from hyper_mcu.hypertrain.data import Faces
 from hyper_mcu.hypertrain.direct import Classifier, embed
+from hyper_mcu.hypertrain.hyper import check_set
 from hyper_mcu.hypertrain.metrics import equal_error, figures
 from hyper_mcu.hypertrain.protocols import EvalSet, Pairs, val_pairs
 
@@ -56,6 +57,17 @@ def rows(base: Config) -> dict[str, Row]:
         "full": Row("Ours", ()),
         "large": Row("Ours, larger model", ("net.preset=large",)),
     }
+
+
+def check(base: Config, chosen: Mapping[str, Row], faces: Faces) -> None:
+    """Raises UserError, which names the row, where one could not be trained on that set: before any of them is."""
+    for name, row in chosen.items():
+        try:
+            c = changed(base, row.overrides)
+            if c.hyper.steps:
+                check_set(c.hyper, faces, pipeline.spec_of(c))
+        except UserError as e:
+            raise UserError(f"row {name}: {e.where}", e.what, e.expected, e.got) from e
 
 
 def run(base: Config, chosen: Mapping[str, Row], seeds: int, out: Path, measure: Measure) -> Found:

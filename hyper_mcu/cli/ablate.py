@@ -53,11 +53,17 @@ def command(
 
     cli.require_training("ablate")
     from hyper_mcu.hypertrain import ablate, config, pipeline, protocols
+    from hyper_mcu.hypertrain.data import load as loaded
 
     base = config.read(config.find(settings), [f"data.root={json.dumps(str(data))}", *overrides])
     chosen = _chosen(ablate.rows(base), rows)
     places = [_place(s) for s in sets]
     with cli.bar() as (say, watch):
+        h_bb = pipeline.backbone_of(base.backbone)
+        for name, protocol, root in places:  # what cannot be opened is said before hours of training
+            protocols.load(name, root, cache, h_bb, protocol=protocol, aligned=True, progress=say)
+        d = base.data
+        ablate.check(base, chosen, loaded(data, cache, h_bb, d.kind, d.held_out, d.decoded, say))
 
         def measure(c: Config, folder: Path) -> dict[str, float]:
             def told(text: str, done: float) -> None:

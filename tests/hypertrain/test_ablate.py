@@ -89,6 +89,19 @@ def test_rows_are_trained_measured_and_not_trained_again(
     assert capsys.readouterr().err == "hyper.beta: not as the run began; expected 1.0, got 1.5\n"
 
 
+def test_what_no_row_could_use_is_said_before_the_first_is_trained(
+    command: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    training_set(tmp_path / "faces")
+    sets = [w for s in SMALL for w in ("--set", s)]
+    words = ["--data", tmp_path / "faces", "--out", tmp_path / "out", "--cache", tmp_path / "cache", *sets]
+    assert command("ablate", *words, "--eval", f"cfp-ff={tmp_path / 'none'}") == 2
+    assert capsys.readouterr().err.startswith(f"{tmp_path / 'none'}: no evaluation set; ")
+    assert command("ablate", *words, "--set", "hyper.clusters=4") == 2
+    assert capsys.readouterr().err.startswith("row layers: hyper.clusters: more than people; ")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [
