@@ -116,14 +116,14 @@ def train(
     device, kind = run.on(), torch.bfloat16 if run.amp else torch.float32
     with _signals() as stopped:
         if start == 0:
-            least = stage.check()["val_eer"]
+            least, top = stage.check()["val_eer"], 0
             if journal:
                 journal.row(0, val_eer=least)
             save(best, 0, False)
             kept = _copy(stage.module)
         else:
             c = checkpoint.read(best)  # later than `last` where the run was killed between the two
-            kept, least = c.module, c.about.best
+            kept, least, top = c.module, c.about.best, c.about.step
         steps, mark = range(start + 1, stage.steps + 1), time.monotonic()
         for step, rows, x in augment.batches(faces.crops, stage.rows, steps, run.seed, about.spec.height, stage.part):
             schedule.set_lr(optimiser, stage.rate(step))
@@ -139,7 +139,7 @@ def train(
                 found = stage.check()
                 numbers |= found
                 if found["val_eer"] < least:
-                    least = found["val_eer"]
+                    least, top = found["val_eer"], step
                     save(best, step, False)
                     kept = _copy(stage.module)
             if journal and numbers:
@@ -151,7 +151,7 @@ def train(
                 raise UserError(stage.name, f"stopped at step {step}", "to go on with --resume", "a signal")
             mark = time.monotonic()
     if journal:
-        journal.close()
+        journal.close(top, least)
     stage.module.load_state_dict(kept)
 
 

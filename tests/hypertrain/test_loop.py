@@ -108,9 +108,9 @@ def test_another_seed_makes_other_weights(people: Faces, tmp_path: Path) -> None
     assert not equal(last(tmp_path / "0"), last(tmp_path / "1"))
 
 
-def test_what_comes_back_is_the_best_of_the_checks(people: Faces, tmp_path: Path) -> None:
-    trained = stage("distill", people)
-    loop.train(trained, people, RUN, ABOUT, tmp_path)
+def test_what_comes_back_is_the_best_of_the_checks_and_said(people: Faces, tmp_path: Path) -> None:
+    trained, said = stage("distill", people), list[str]()
+    loop.train(trained, people, RUN, ABOUT, tmp_path, watch=lambda text, done: said.append(text))
     rows = [json.loads(x) for x in (tmp_path / "log.jsonl").read_text().splitlines()][1:]
     assert [r["step"] for r in rows] == list(range(STEPS + 1))
     checked = {r["step"]: r["val_eer"] for r in rows if "val_eer" in r}
@@ -119,6 +119,8 @@ def test_what_comes_back_is_the_best_of_the_checks(people: Faces, tmp_path: Path
     assert best.about.best == min(checked.values()) == trained.check()["val_eer"]
     assert checked[best.about.step] == best.about.best
     assert equal(best.module, trained.module.state_dict())
+    assert said[-1].startswith(f"distill: best at step {best.about.step} of 6, EER {best.about.best:.2%}")
+    assert said[-1].endswith("the steps did not help") == (best.about.step == 0)
 
 
 def test_tensorboard_has_the_numbers_of_the_log(people: Faces, tmp_path: Path) -> None:
@@ -244,7 +246,7 @@ def test_a_log_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     kept.path.mkdir()
     with pytest.raises(UserError, match=r"log.jsonl: cannot write; expected space and permission, got is a directory$"):
         kept.row(1, val_eer=0.5)
-    kept.close()
+    kept.close(0, 0.5)
 
 
 def test_a_worse_state_does_not_replace_the_best_where_checks_move(people: Faces, tmp_path: Path) -> None:
