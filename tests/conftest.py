@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -31,6 +31,16 @@ def research_faces() -> Path:
             pytest.fail(f"{FACES}: no research photos; expected a folder with raw/, got {named}")
         pytest.skip(NO_FACES)
     return folder
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """torch with one thread: maps of a few pixels are not worth waking others for."""
+    torch = pytest.importorskip("torch", reason="needs hyper-mcu[train]: torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

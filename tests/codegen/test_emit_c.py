@@ -58,7 +58,8 @@ def test_the_same_person_gives_the_same_text_of_plain_lines():
 @needs_host
 def test_text_from_outside_cannot_leave_its_comment(tmp_path):
     p = replace(person(net(TINY)), rates_on='*/ #error " ??/ \\ /* ünder \\')
-    compile_c(tmp_path, {"model.h": emit(p), "main.c": IMPLEMENTATION + USER + "int main(void) { return 0; }\n"}, *C11)
+    sources = {"model.h": emit(p), "main.c": IMPLEMENTATION + USER + "int main(void) { return 0; }\n"}
+    assert run(compile_c(tmp_path, sources, *C11)) == b""
 
 
 @pytest.mark.parametrize("prefix", ["", "HM", "2nd", "h-m", "hm_"])
@@ -76,7 +77,7 @@ def test_a_prefix_that_is_no_name_is_refused(prefix):
 def test_no_host_compiler_has_a_warning(tmp_path, compiler, level):
     for spec in (TINY, OTHER, preset("nano")):
         source = {"model.h": emit(person(net(spec))), "main.c": IMPLEMENTATION + USER}
-        compile_c(tmp_path, source, *C11, level, "-c", compiler=(compiler,))
+        assert compile_c(tmp_path, source, *C11, level, "-c", compiler=(compiler,)).stat().st_size
 
 
 @needs_host
@@ -85,7 +86,7 @@ def test_it_is_c_plus_plus_14_too(tmp_path, compiler):
     main = IMPLEMENTATION + USER + "int main() { static hm_session s; return hm_known_answer(&s, &HM_PERSON); }\n"
     for spec in (TINY, OTHER):
         sources = {"model.h": emit(person(net(spec))), "main.c": main}
-        run(compile_c(tmp_path, sources, *CXX14, "-O1", compiler=(compiler,)))
+        assert run(compile_c(tmp_path, sources, *CXX14, "-O1", compiler=(compiler,))) == b""
 
 
 @needs_arm
@@ -93,7 +94,7 @@ def test_it_is_c_plus_plus_14_too(tmp_path, compiler):
 def test_the_cross_compiler_has_no_warning(tmp_path, level):
     for spec in (TINY, OTHER, preset("nano")):
         source = {"model.h": emit(person(net(spec))), "main.c": IMPLEMENTATION + USER}
-        compile_c(tmp_path, source, *C11, level, "-c", compiler=CROSS)
+        assert compile_c(tmp_path, source, *C11, level, "-c", compiler=CROSS).stat().st_size
 
 
 @needs_arm
@@ -111,7 +112,7 @@ def test_the_engine_needs_memcpy_and_memset_and_no_written_global(tmp_path):
 def test_zig_without_a_string_h_has_no_warning(tmp_path):
     target = ("-target", "thumb-freestanding-eabi", "-mcpu=cortex_m4", "-ffreestanding", "-O2", "-c")
     source = {"model.h": emit(person(net(TINY))), "main.c": IMPLEMENTATION + USER}
-    compile_c(tmp_path, source, *C11, *target, compiler=zig())
+    assert compile_c(tmp_path, source, *C11, *target, compiler=zig()).stat().st_size
 
 
 @needs_host
@@ -194,7 +195,7 @@ def test_two_people_share_one_engine_across_two_files(tmp_path, second):
 def test_a_header_included_again_for_its_implementation_is_complete(tmp_path):
     main = USER + USER + IMPLEMENTATION + USER + USER
     main += "int main(void) { static hm_session s; return (int)hm_known_answer(&s, &HM_PERSON); }\n"
-    run(compile_c(tmp_path, {"model.h": emit(person(net(TINY))), "main.c": main}, *C11))
+    assert run(compile_c(tmp_path, {"model.h": emit(person(net(TINY))), "main.c": main}, *C11)) == b""
 
 
 @needs_host
@@ -207,7 +208,7 @@ def test_two_architectures_in_one_program_have_a_prefix_each(tmp_path):
         "    static two_session t;\n    hm_status a = hm_known_answer(&s, &HM_PERSON);\n"
         "    hm_status b = two_known_answer(&t, &TWO_PERSON);\n    return a == HM_OK && b == HM_OK ? 0 : 1;\n}\n",
     }
-    run(compile_c(tmp_path, sources, *C11))
+    assert run(compile_c(tmp_path, sources, *C11)) == b""
 
 
 @needs_host

@@ -43,4 +43,5 @@ def test_a_shuffled_sum_does_not():
 
 def test_sums_that_reach_back_over_others_are_kept_apart():
     conv = Conv(3, 1, "same", 8, 8)
-    play(chain(Conv(3, 1, "same", 3, 8), conv, Add(0), conv, Add(0), Add(1), conv, Add(2), Add(0)))
+    where = play(chain(Conv(3, 1, "same", 3, 8), conv, Add(0), conv, Add(0), Add(1), conv, Add(2), Add(0)))
+    assert len({where.maps[i].offset for i in (0, 1, 2)}) == 3  # all three are read again at stage 5 or later

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -22,6 +22,8 @@ from hyper_mcu.codegen.presets import PRESETS, preset, same
 from hyper_mcu.hypertrain import batched, net
 from hyper_mcu.hypertrain.module import Net
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 NORMS = ("none", "weight-standardised", "train-statistics", "instance", "pixel-channel")
 ALL_KINDS = NetSpec(
     "all kinds",
@@ -39,15 +41,6 @@ ALL_KINDS = NetSpec(
     width=19,
 )
 N, M = 3, 5
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Maps of a few pixels are not worth waking others for."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def nets(spec: NetSpec, count: int = N, seed: int = 0) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +19,8 @@ from hyper_mcu.codegen.netspec import Head, NetSpec
 from hyper_mcu.codegen.presets import preset, same
 from hyper_mcu.hypertrain import batched, net
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 NORMS = ("none", "weight-standardised", "train-statistics", "instance", "pixel-channel")
 SMALL = NetSpec(
     "small",
@@ -29,14 +30,6 @@ SMALL = NetSpec(
     width=8,
     norm="train-statistics",
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def theta_of(spec: NetSpec, seed: int = 0) -> Tensor:
