@@ -16,6 +16,10 @@ class UserError(Exception):
         super().__init__(one_line(f"{where}: {what}{tail}"))
 
 
+class MissingTool(UserError):
+    """A compiler, emulator or package that is not here; `expected` says how to get it."""
+
+
 def one_line(text: str) -> str:
     r"""Text for a terminal: line ends, escapes and other characters that do not print are spelt out.
 
