@@ -6,8 +6,11 @@ Metadata (text): `format`, `netspec`, `backbone_sha256`, `stage`, `step`, `best`
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -66,17 +69,25 @@ def save(path: Path, module: torch.nn.Module, about: About, optimiser: torch.opt
     files.write(path, serialise(tensors, metadata))
 
 
-def read(path: Path) -> Checkpoint:
-    """Reads a checkpoint; raises UserError where it is none."""
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The safetensors file; raises UserError where it is none, and for what is missing from it."""
     if not path.is_file():
         raise UserError(path, "not a checkpoint", EXPECTED, "a folder" if path.is_dir() else "no such file")
     try:
         with safe_open(str(path), "pt") as f:
-            meta = f.metadata() or {}
-            tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (no mapping)
+            yield f
+    except (SafetensorError, KeyError, ValueError, OSError) as e:
+        raise UserError(path, "not a checkpoint", EXPECTED, type(e).__name__) from e
+
+
+def about(path: Path) -> About:
+    """What a checkpoint belongs to, its tensors unread; raises UserError where it is none."""
+    with _opened(path) as f:
+        meta = f.metadata() or {}
         if meta["format"] != FORMAT:
             raise UserError(path, "checkpoint format", FORMAT, meta["format"])
-        about = About(
+        return About(
             from_json(meta["netspec"]),
             meta["backbone_sha256"],
             meta["stage"],
@@ -84,13 +95,18 @@ def read(path: Path) -> Checkpoint:
             float(json.loads(meta["best"])),
             meta["config"],
         )
-    except (SafetensorError, KeyError, ValueError, OSError) as e:
-        raise UserError(path, "not a checkpoint", EXPECTED, type(e).__name__) from e
+
+
+def read(path: Path) -> Checkpoint:
+    """Reads a checkpoint; raises UserError where it is none."""
+    told = about(path)
+    with _opened(path) as f:
+        tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (no mapping)
 
     def under(prefix: str) -> dict[str, Tensor]:
         return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
-    return Checkpoint(path, about, under("module."), under("optimiser."))
+    return Checkpoint(path, told, under("module."), under("optimiser."))
 
 
 def fill(c: Checkpoint, module: torch.nn.Module, spec: NetSpec, backbone_sha256: str) -> None:

@@ -34,7 +34,7 @@ def test_saved_module_and_what_it_belongs_to_are_read_again(tmp_path: Path) -> N
     path, trunk, again = tmp_path / "t.safetensors", Trunk(NANO, 16, 1), Trunk(NANO, 16, 2)
     checkpoint.save(path, trunk, ABOUT)
     c = checkpoint.read(path)
-    assert c.about == ABOUT
+    assert c.about == checkpoint.about(path) == ABOUT
     checkpoint.fill(c, again, NANO, "a" * 64)
     assert all(torch.equal(a, b) for a, b in zip(trunk.state_dict().values(), again.state_dict().values(), strict=True))
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
