@@ -1,0 +1,33 @@
+"""A person from a file of theirs, whatever its form: model.h or person.bin, told apart by what is in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hyper_mcu.codegen import parse_header
+from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.person import Person
+
+FORMS = "a model.h or person.bin of hyper-mcu enroll"
+
+
+def person_file(path: Path | str) -> Person:
+    """The Person in the file `path`. Raises UserError for a file that cannot be read or holds none, by name for another
+    tool's network: hyper-mcu runs what it enrolled, and imports nothing."""
+    try:
+        with Path(path).open("rb") as file:
+            start = file.read(16)
+    except OSError as e:
+        raise UserError(path, "cannot be read", FORMS, (e.strerror or str(e)).lower()) from e
+    if foreign := _foreign(Path(path), start):
+        raise UserError(path, "no person; importing networks of other tools is out of scope", FORMS, foreign)
+    return parse_header.parse(path).person
+
+
+def _foreign(path: Path, start: bytes) -> str:
+    """What another tool's network is, "" for anything else: TFLite has an identifier, ONNX only its first field."""
+    if start[4:8] == b"TFL3" or path.suffix == ".tflite":
+        return "a TFLite model"
+    if start[:1] == b"\x08" or path.suffix == ".onnx":  # ir_version, a varint
+        return "an ONNX graph"
+    return ""
