@@ -12,6 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from hyper_mcu.codegen import files
 from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.progress import Event
 
 Watch = Callable[[str, float], None]  # what is going on, and how much of it is done, 0…1
 
@@ -38,6 +39,9 @@ class Journal:
         self._pairs, self._busy = 0, 0.0
         files.write(self.path, "".join(json.dumps(r) + "\n" for r in [settings, *kept]))
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1 if start else 0)
+        if start:
+            goes_on = "complete" if start == steps else f"goes on after step {start:,} of {steps:,}"
+            watch(Event(f"{stage}: {goes_on}"), start / steps)
 
     def _rows(self) -> list[dict[str, Any]]:
         """What was logged, as far as it was written: a killed process may leave half a line."""
@@ -82,5 +86,5 @@ class Journal:
     def close(self, best: int, eer: float) -> None:
         """Says which step was the best of the checks; what comes back is its state."""
         began = ", where it began: the steps did not help" if best == 0 and self.steps else ""
-        self.watch(f"{self.stage}: best at step {best:,} of {self.steps:,}, EER {eer:.2%}{began}", 1.0)
+        self.watch(Event(f"{self.stage}: best at step {best:,} of {self.steps:,}, EER {eer:.2%}{began}"), 1.0)
         self._board.close()

@@ -20,6 +20,7 @@ import click
 
 from hyper_mcu import __version__
 from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.progress import Event
 
 T = TypeVar("T")
 
@@ -93,7 +94,7 @@ def emit_json(value: dict[str, Any]) -> None:
 def bar(wanted: bool = True) -> Iterator[tuple[Callable[[str], None], Callable[[str, float], None]]]:
     """A progress bar on stderr as two functions: say(text), which draws how far `…: N of M` is and spins for the rest,
     and watch(text, done) with done of 0…1. Where stderr is no terminal, a line every half minute; nothing if not
-    wanted."""
+    wanted. An Event is a line of its own in any case, at once."""
     if not wanted:
         yield lambda text: None, lambda text, done: None
         return
@@ -104,15 +105,20 @@ def bar(wanted: bool = True) -> Iterator[tuple[Callable[[str], None], Callable[[
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
-    columns = (SpinnerColumn(), BarColumn(20), TextColumn("{task.description}"))
+    columns = (SpinnerColumn(), BarColumn(20), TextColumn("{task.description}", markup=False))
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("…", total=None)
 
         def watch(text: str, done: float) -> None:
-            progress.update(task, description=text, completed=done, total=1.0)
+            if isinstance(text, Event):
+                progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            else:
+                progress.update(task, description=text, completed=done, total=1.0)
 
         def say(text: str) -> None:
-            if counted := re.search(r": (\d+) of (\d+)", text):
+            if isinstance(text, Event):
+                watch(text, 0.0)
+            elif counted := re.search(r": (\d+) of (\d+)", text):
                 watch(text, int(counted[1]) / max(int(counted[2]), 1))
             else:
                 progress.update(task, description=text, total=None)
@@ -121,12 +127,12 @@ def bar(wanted: bool = True) -> Iterator[tuple[Callable[[str], None], Callable[[
 
 
 def _now_and_then(seconds: float = 30.0) -> Callable[[str, float], None]:
-    """Says a text where it is the last one, or where so many seconds have gone since the last that was said."""
+    """Says an event, the last text, and others where so many seconds have gone since one was said."""
     said = time.monotonic()
 
     def watch(text: str, done: float) -> None:
         nonlocal said
-        if done >= 1 or time.monotonic() - said >= seconds:
+        if isinstance(text, Event) or done >= 1 or time.monotonic() - said >= seconds:
             said = time.monotonic()
             click.echo(text, err=True)
 

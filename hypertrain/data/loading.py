@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.codegen.progress import Progress, silent
+from hyper_mcu.codegen.progress import Event, Progress, silent
 from hyper_mcu.faces.backbone import backbone as default_backbone
 from hyper_mcu.hypertrain.data import layout
 from hyper_mcu.hypertrain.data.crops import Decoded, mapped
@@ -112,7 +112,7 @@ def alone(cache: Path, progress: Progress = silent) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            progress(f"waiting for another process that prepares {cache}")
+            progress(Event(f"waiting for another process that prepares {cache}"))
             fcntl.flock(lock, fcntl.LOCK_EX)
         for left in LEFT:
             for path in filter(Path.is_file, cache.glob(left)):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hyper_mcu.codegen import files
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.codegen.progress import Progress, silent
+from hyper_mcu.codegen.progress import Event, Progress, silent
 from hyper_mcu.hypertrain.data.crops import SIDES, picture, pool
 from hyper_mcu.hypertrain.data.source import Source
 
@@ -99,7 +99,7 @@ def report(broken: tuple[tuple[str, str], ...], path: Path, progress: Progress =
     csv.writer(text, lineterminator="\n").writerows([("name", "defect"), *broken])
     if not path.is_file() or path.read_bytes() != text.getvalue().encode(errors="replace"):
         files.write(path, text.getvalue().encode(errors="replace"))
-    progress(f"{len(broken)} broken images left out: see {path}")
+    progress(Event(f"{len(broken)} broken images left out: see {path}"))
 
 
 def _look(source: Source, row: int) -> tuple[bytes, int, int]:

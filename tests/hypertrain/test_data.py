@@ -14,6 +14,7 @@ from data_sets import Projection, crop, encoded, items, write_folders, write_sha
 from PIL import Image
 
 from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.progress import Event
 from hyper_mcu.faces.backbone import backbone
 from hyper_mcu.hypertrain import data
 from hyper_mcu.hypertrain.data.held_out import split
@@ -72,7 +73,7 @@ def test_broken_images_are_left_out_named_and_told(root: Path, tmp_path: Path) -
         }  # fmt: skip
         (report,) = (tmp_path / "cache").glob("broken-set-*.csv")
         assert report.read_text().splitlines()[:2] == ["name,defect", "ann/1.png,damaged"]
-        assert f"4 broken images left out: see {report}" in said
+        assert [t for t in said if isinstance(t, Event)] == [f"4 broken images left out: see {report}"]
     (root / "ann" / "1.png").write_bytes(whole)
     assert len(load(root).names) == 7, "a mended image comes back"
 

@@ -114,14 +114,14 @@ def test_processes_that_start_together_take_turns(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path\n"
         "from data_sets import Projection; from hyper_mcu.hypertrain import data\n"
-        "p, say = Projection(), lambda text: print(text.partition(' ')[0], flush=True)\n"
+        "p, say = Projection(), lambda text: print(type(text).__name__, text.partition(' ')[0], flush=True)\n"
         "f = data.load(Path(sys.argv[1]), Path(sys.argv[2]), p, progress=say)\n"
         "print(p.seen, len(f.names), float(f.embeddings.astype(float).sum()), int(f.crops.sum()))"
     )
     run = [sys.executable, "-c", program, str(tmp_path / "set"), str(tmp_path / "cache")]
     with alone(tmp_path / "cache"):
         both = [subprocess.Popen(run, cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-        assert [p.stdout.readline() for p in both if p.stdout] == ["waiting\n"] * 2
+        assert [p.stdout.readline() for p in both if p.stdout] == ["Event waiting\n"] * 2
         (tmp_path / "set" / "ann" / "late.png").write_bytes(encoded(crop(40)))
     said = sorted((p.communicate()[0].splitlines() for p in both), key=len)
     assert said[0][0].split()[0] == "0", "who comes second finds all done, and says nothing of work"

@@ -20,6 +20,7 @@ import torch
 from synthetic_faces import DIMENSION, TOY, faces
 
 from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.progress import Event
 from hyper_mcu.hypertrain import checkpoint, direct, distill, hyper, journal, loop, start
 from hyper_mcu.hypertrain.checkpoint import About
 from hyper_mcu.hypertrain.data import Faces
@@ -91,9 +92,12 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
         UserError, match=rf"^{whole.name}: stopped at step [45]; expected to go on with --resume, got a signal$"
     ):
         loop.train(stage(name, people), people, RUN, ABOUT, parts, watch=stop)
-    assert checkpoint.read(parts / "last.safetensors").about.step in (4, 5)
-    again = stage(name, people)
-    loop.train(again, people, RUN, ABOUT, parts, resume=True)
+    step = checkpoint.read(parts / "last.safetensors").about.step
+    assert step in (4, 5)
+    again, said = stage(name, people), list[str]()
+    loop.train(again, people, RUN, ABOUT, parts, resume=True, watch=lambda text, done: said.append(text))
+    assert isinstance(said[0], Event)
+    assert said[0] == f"{whole.name}: goes on after step {step} of {STEPS}"
     assert equal(last(parts), last(tmp_path / "whole"))
     assert equal(again.module.state_dict(), whole.module.state_dict())
     numbers = [[json.loads(x) for x in (p / "log.jsonl").read_text().splitlines()] for p in (parts, tmp_path / "whole")]
