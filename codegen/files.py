@@ -1,4 +1,4 @@
-"""Writing results: whole or not at all."""
+"""Reading what users name, and writing results: whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,6 +9,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hyper_mcu.codegen.errors import UserError
+
+MOST_BYTES = 1 << 26  # of a file that is read whole; a model.h of `paper` has 160 KiB
+
+
+def read(path: Path, expected: str) -> bytes:
+    """A whole file; raises UserError where it cannot be read (`expected` says what it should be) or is without end."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+    except OSError as e:
+        raise UserError(path, "cannot be read", expected, (e.strerror or str(e)).lower()) from e
+    if len(data) > MOST_BYTES:
+        raise UserError(path, "too large", f"{expected}, at most {MOST_BYTES >> 20} MiB", "more")
+    return data
 
 
 def check_place(path: Path) -> None:
