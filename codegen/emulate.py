@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 
 from hyper_mcu.codegen import install
-from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.errors import MissingTool, UserError
 from hyper_mcu.codegen.targets import Target
 from hyper_mcu.codegen.toolchain import without_folders
 
@@ -42,7 +42,7 @@ class RunOutput:
 
 
 def find_emulator(target: Target, emulator: str = "auto") -> str:
-    """Which emulator runs `target` ("" for this machine); raises UserError with what to install where none is there."""
+    """Which emulator runs `target` ("" for this machine); raises MissingTool with what to install where none is."""
     if emulator not in ("auto", "unicorn", "qemu"):
         raise UserError("emulator", "unknown", "auto, unicorn or qemu", emulator)
     if target.is_host:
@@ -58,7 +58,7 @@ def find_emulator(target: Target, emulator: str = "auto") -> str:
         return "unicorn"
     if "qemu" in ways and shutil.which("qemu-system-arm"):
         return "qemu"
-    raise UserError(
+    raise MissingTool(
         target.name, "no emulator found", " or ".join(ways.values()), "neither" if len(ways) > 1 else "none"
     )
 
@@ -67,7 +67,7 @@ def run_elf(elf: Path, target: Target, probe: bytes, *, emulator: str = "auto", 
     """Runs `elf` with `probe` as its whole input.
 
     A fault, a refused input or output is a code in the result. A program that has not ended after `limit_s` seconds
-    raises UserError, and so does a missing emulator.
+    raises UserError; a missing emulator, MissingTool.
     """
     which = find_emulator(target, emulator)
     total = None

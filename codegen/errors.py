@@ -16,7 +16,7 @@ class UserError(Exception):
         super().__init__(one_line(f"{where}: {what}{tail}"))
 
 
-class MissingTool(UserError):
+class MissingTool(UserError):  # noqa: N818  # names what is missing
     """A compiler, emulator or package that is not here; `expected` says how to get it."""
 
 

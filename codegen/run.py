@@ -17,6 +17,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from hyper_mcu.codegen.elf import read_elf
@@ -42,7 +43,7 @@ __all__ = ["Report", "Run", "build", "flash_bytes", "run_model", "run_program"]
 HARNESS = Path(__file__).parent.parent / "firmware" / "harness"
 HOST_SOURCES = ("main.c", "engine.c", "port_host.c")
 CORE_SOURCES = ("main.c", "engine.c", "port_semihost.c", "start_arm.c", "memory.c")
-KEPT_PROGRAMS = 32
+KEPT_PROGRAMS = 64
 STALE_S = 86_400.0  # seconds after which an unfinished build is nobody's
 EXIT_CODES = {  # firmware/harness/port.h
     80: "the program could not read its probes",
@@ -85,25 +86,31 @@ def run_model(
     target: Target | str = "host",
     *,
     text: str | None = None,
+    tools: Toolchain | None = None,
+    optimise: str = "-O2",
+    std: str = "c11",
+    sanitise: bool = False,
     emulator: str = "auto",
     limit_s: float = 120,
     progress: Progress = silent,
 ) -> tuple[list[Run], Report]:
     """Compiles `header` for `target` and asks it about every probe (HM_INPUT_BYTES each).
 
-    text: what the header holds, where it has been read and checked already; `header` then only names it.
+    text: what the header holds, where it has been read and checked already; `header` then only names it. tools,
+    optimise, std, sanitise: as in `build`.
 
-    Raises UserError for a header that does not compile, a missing tool, a probe of the wrong size, a status other than
-    HM_OK, a crash, a program that does not end, and broken output.
+    Raises UserError for a header that does not compile, a probe of the wrong size, a status other than HM_OK, a crash,
+    a program that does not end, and broken output; MissingTool where compiler or emulator are not installed.
     """
     where = target if isinstance(target, Target) else target_named(target)
     given = [probes] if isinstance(probes, bytes) else list(probes)
     began = time.perf_counter()
-    tools = find_toolchain(where)
+    tools = tools or find_toolchain(where)
     waits = first_time(tools, where)
     progress(f"compiling for {where.name} with {tools}{waits}")
     with ThreadPoolExecutor(1 if waits else 2) as pool:  # a second zig beside it would build the same library
-        product, tapped = pool.map(lambda taps: build(header, where, text=text, taps=taps, tools=tools), (False, True))
+        variant = partial(build, header, where, text=text, tools=tools, optimise=optimise, std=std, sanitise=sanitise)
+        product, tapped = pool.map(lambda taps: variant(taps=taps), (False, True))
     compiled = time.perf_counter()
     progress(f"running on {where.name}")
     plain, output = run_program(product, header, given, where, taps=False, emulator=emulator, limit_s=limit_s)
@@ -165,9 +172,15 @@ def build(
     taps: bool,
     text: str | None = None,
     tools: Toolchain | None = None,
+    optimise: str = "-O2",
+    std: str = "c11",
     sanitise: bool = False,
 ) -> Program:
-    """The harness around `header`, from the cache where it was built before; raises UserError as run_model does."""
+    """The harness around `header`, from the cache where it was built before; raises UserError as run_model does.
+
+    optimise: of all of it. std: of the header's implementation, c11 or c++14; the harness itself is C11. sanitise: with
+    AddressSanitizer and UndefinedBehaviorSanitizer, on the host by gcc or clang.
+    """
     tools = tools or find_toolchain(target)
     try:
         content = header.read_bytes() if text is None else text.encode()
@@ -178,7 +191,7 @@ def build(
     key = hashlib.sha256(content)
     for path in sorted(p for p in HARNESS.iterdir() if p.is_file()):
         key.update(path.name.encode() + path.read_bytes())
-    key.update(repr((target, tools, defines, compile_flags(tools, target, "-O2", sanitise, "c11"))).encode())
+    key.update(repr((target, tools, defines, compile_flags(tools, target, optimise, sanitise, std))).encode())
     programs = cache_dir() / "programs"
     place = programs / key.hexdigest()[:32]
     objects = tuple(place / f"{source.stem}.o" for source in sources)
@@ -199,6 +212,8 @@ def build(
                 out=folder / "harness",
                 include_dirs=[folder],
                 defines=defines,
+                optimise=optimise,
+                stds={"engine.c": std},
                 sanitise=sanitise,
                 toolchain=tools,
             )

@@ -13,13 +13,14 @@ import re
 import shutil
 import stat
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 from hyper_mcu.codegen import install
-from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.errors import MissingTool, UserError
 from hyper_mcu.codegen.targets import Target
 
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wundef", "-Wcast-align", "-Werror")
@@ -91,28 +92,33 @@ def _zig_cache() -> Path:
     return private_dir(cache_dir()) / "zig"
 
 
-def find_toolchain(target: Target) -> Toolchain:
-    """The compiler for `target`; raises UserError with what to install where there is none."""
+def find_toolchain(target: Target, kind: str = "") -> Toolchain:
+    """The compiler for `target`, of `kind` (one of KINDS) where that is given, else of HYPER_MCU_TOOLCHAIN's kind.
+
+    Raises MissingTool with what to install where there is none.
+    """
     forced = os.environ.get("HYPER_MCU_TOOLCHAIN", "")
-    if forced and forced not in KINDS:
-        raise UserError("HYPER_MCU_TOOLCHAIN", "unknown compiler", "gcc, clang or zig", forced)
+    wanted = kind or forced
+    if wanted and wanted not in KINDS:
+        raise UserError("HYPER_MCU_TOOLCHAIN", "unknown compiler", "gcc, clang or zig", wanted)
     names = ("cc", "gcc", "clang") if target.is_host else ("arm-none-eabi-gcc",)
     for name in names:
         path = shutil.which(name)
-        if path and forced != "zig":
+        if path and wanted != "zig":
             found = _described(name, path)
-            if not forced or found.kind == forced:
+            if not wanted or found.kind == wanted:
                 return found
     zig = _zig()
-    if zig and forced in ("", "zig"):
+    if zig and wanted in ("", "zig"):
         return zig
     gcc = "gcc on PATH (Debian: gcc)" if target.is_host else f"{names[0]} on PATH (Debian: gcc-arm-none-eabi)"
     clang = "clang on PATH (Debian: clang)" if target.is_host else "gcc or zig, which compile for it"
     mends = {"gcc": gcc, "clang": clang, "zig": install.extra("emulate")}
-    if forced:
-        raise UserError(target.name, f"HYPER_MCU_TOOLCHAIN={forced} found no compiler", mends[forced], "none")
+    if wanted:
+        what = f"no {kind} found" if kind else f"HYPER_MCU_TOOLCHAIN={forced} found no compiler"
+        raise MissingTool(target.name, what, mends[wanted], "none")
     on_path = "cc, gcc or clang on PATH (Debian: gcc)" if target.is_host else gcc
-    raise UserError(target.name, "no compiler found", f"{on_path} or {mends['zig']}", "neither")
+    raise MissingTool(target.name, "no compiler found", f"{on_path} or {mends['zig']}", "neither")
 
 
 @cache
@@ -156,29 +162,25 @@ def compile_program(
     defines: Sequence[str] = (),
     optimise: str = "-O2",
     sanitise: bool = False,
-    std: str = "c11",
+    stds: Mapping[str, str] = MappingProxyType({}),
     toolchain: Toolchain | None = None,
 ) -> Program:
     """Compiles and links `sources` (of different names) to the executable `out`, every warning an error.
 
-    defines: NAME or NAME=VALUE. std: c11, c++14, …. sanitise: with AddressSanitizer and UndefinedBehaviorSanitizer, on
-    the host only. Objects lie beside `out`. Raises CompileError for C that does not compile, UserError for a missing
-    compiler.
+    defines: NAME or NAME=VALUE. stds: by a source's name its standard (c++14, …) where that is not c11. sanitise: with
+    AddressSanitizer and UndefinedBehaviorSanitizer, on the host only. Objects lie beside `out`. Raises CompileError for
+    C that does not compile, MissingTool where compiler, C++ or sanitizers are not installed.
     """
     tools = toolchain or find_toolchain(target)
     if sanitise and (tools.kind == "zig" or not target.is_host):
         raise UserError(target.name, "cannot sanitise", "gcc or clang on the host", f"{tools} for {target.name}")
-    flags = compile_flags(tools, target, optimise, sanitise, std)
-    flags += [f"-I{d}" for d in include_dirs] + [f"-D{d}" for d in defines]
+    given = [f"-I{d}" for d in include_dirs] + [f"-D{d}" for d in defines]
     objects = tuple(out.parent / f"{source.stem}.o" for source in sources)
     where = f"{target.name} with {tools}"
     for source, built in zip(sources, objects, strict=True):
-        _run(
-            tools,
-            [*_driver(tools, std), *flags, "-c", str(source), "-o", str(built)],
-            source.name,
-            f"does not compile for {where}",
-        )
+        std = stds.get(source.name, "c11")
+        command = [*_driver(tools, std), *compile_flags(tools, target, optimise, sanitise, std), *given]
+        _run(tools, [*command, "-c", str(source), "-o", str(built)], source.name, f"does not compile for {where}")
     _run(tools, _link(tools, target, objects, out, sanitise), out.name, f"does not link for {where}")
     if first_time(tools, target):
         _zig_is_ready(tools, target).touch()
@@ -210,10 +212,8 @@ def compile_flags(tools: Toolchain, target: Target, optimise: str, sanitise: boo
 
 
 def _driver(tools: Toolchain, std: str) -> list[str]:
-    cxx = std.startswith("c++")
-    if tools.kind == "zig":
-        return [str(tools.path), "c++" if cxx else "cc"]
-    return [str(tools.path), *(("-x", "c++") if cxx else ())]
+    language = ("-x", "c++") if std.startswith("c++") else ()
+    return [str(tools.path), *(("cc",) if tools.kind == "zig" else ()), *language]
 
 
 def _link(tools: Toolchain, target: Target, objects: Sequence[Path], out: Path, sanitise: bool) -> list[str]:
@@ -256,6 +256,11 @@ def _run(tools: Toolchain, command: list[str], where: str, failure: str) -> None
         environment |= {"ZIG_GLOBAL_CACHE_DIR": folder, "ZIG_LOCAL_CACHE_DIR": folder}
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment, check=False)
     if done.returncode:
+        if re.search("cannot execute .*cc1plus", done.stderr):
+            raise MissingTool(tools, "compiles no C++", "g++ on PATH (Debian: g++)", "none")
+        if re.search("(?i)(cannot find|cannot open|no such file).*(asan|clang_rt)", done.stderr):
+            package = f"lib{'gcc' if tools.kind == 'gcc' else 'clang-rt'}-{tools.version.partition('.')[0]}-dev"
+            raise MissingTool(tools, "has no sanitizers", f"their libraries (Debian: {package})", "none")
         error = CompileError(
             where, failure, "no error and no warning", first_error(done.stderr) or f"exit code {done.returncode}"
         )

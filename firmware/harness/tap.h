@@ -4,6 +4,9 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C"
+#endif
 void harness_tap(int layer, int row, const int8_t *bytes, int n);
 
 #endif

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_model import missing
 
 from hyper_mcu.codegen import install, toolchain
-from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.errors import MissingTool, UserError
 from hyper_mcu.codegen.targets import TARGETS
-from hyper_mcu.codegen.toolchain import CompileError, cache_dir, compile_program, find_toolchain, first_error
+from hyper_mcu.codegen.toolchain import (
+    CompileError,
+    Toolchain,
+    cache_dir,
+    compile_program,
+    find_toolchain,
+    first_error,
+)
 
 HOST, M4 = TARGETS["host"], TARGETS["m4"]
 EMULATE = install.extra("emulate")
@@ -90,7 +98,7 @@ def test_compiler_of_cpp_takes_the_same_flags(monkeypatch: pytest.MonkeyPatch, t
         pytest.skip(why)
     monkeypatch.setenv("HYPER_MCU_TOOLCHAIN", "gcc")
     path = source(tmp_path, "template <int n> int f() { return n; }\nint main() { return f<7>(); }\n")
-    program = compile_program([path], HOST, out=tmp_path / "prog", std="c++14")
+    program = compile_program([path], HOST, out=tmp_path / "prog", stds={"prog.c": "c++14"})
     assert subprocess.run([program.elf], check=False).returncode == 7
 
 
@@ -102,10 +110,8 @@ def test_sanitised_program_stops_at_undefined_behaviour(
     path = source(tmp_path, "int main(int n, char **a)\n{\n    (void)a;\n    return (n + 0x7FFFFFFE + n) & 1;\n}\n")
     try:
         program = compile_program([path], HOST, out=tmp_path / "prog", sanitise=True)
-    except CompileError as e:
-        if "asan" not in e.output:
-            raise
-        pytest.skip(f"the sanitizers of {kind} are not installed")
+    except MissingTool as e:
+        pytest.skip(str(e))
     done = subprocess.run([program.elf], capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "signed integer overflow" in done.stderr
@@ -206,3 +212,42 @@ def test_cache_follows_xdg_where_it_is_absolute(monkeypatch: pytest.MonkeyPatch,
 )
 def test_first_error_is_without_folders(said: str, first: str) -> None:
     assert first_error(said) == first
+
+
+@pytest.mark.parametrize(
+    ("said", "flags", "text"),
+    [
+        (
+            "/usr/bin/ld: cannot find -lasan: No such file or directory",
+            {"sanitise": True},
+            "cc 12.2.0: has no sanitizers; expected their libraries (Debian: libgcc-12-dev), got none",
+        ),
+        (
+            "gcc: fatal error: cannot execute 'cc1plus': execvp: No such file or directory",
+            {"stds": {"prog.c": "c++14"}},
+            "cc 12.2.0: compiles no C++; expected g++ on PATH (Debian: g++), got none",
+        ),
+    ],
+)
+def test_part_of_a_compiler_that_is_not_installed_is_named(
+    tmp_path: Path, said: str, flags: dict[str, Any], text: str
+) -> None:
+    compiler = tmp_path / "cc"
+    compiler.write_text(f'#!/bin/sh\necho "{said}" >&2\nexit 1\n')
+    compiler.chmod(0o755)
+    tools = Toolchain("cc", "12.2.0", "gcc", compiler)
+    with pytest.raises(MissingTool) as e:
+        compile_program([source(tmp_path, "")], HOST, out=tmp_path / "prog", toolchain=tools, **flags)
+    assert str(e.value) == text
+
+
+def test_kind_that_is_asked_for_goes_before_the_forced_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    force(monkeypatch, "zig")
+    if why := missing(("gcc", True)):
+        pytest.skip(why)
+    assert find_toolchain(HOST, "gcc").kind == "gcc"
+    assert find_toolchain(HOST).kind == "zig"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingTool) as e:
+        find_toolchain(HOST, "clang")
+    assert str(e.value) == "host: no clang found; expected clang on PATH (Debian: clang), got none"
