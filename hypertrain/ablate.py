@@ -1,7 +1,8 @@
 """Table II: what each part of the method is worth, by runs that leave one out, over several seeds.
 
 A row is a title and the settings by which it differs from the base. Every run has a folder of its own, ROW/SEED, with
-what was measured in result.json; a run that has one is not made again, and one that was stopped goes on.
+what was measured in result.json; a run that has one is not made again, and one that was stopped goes on. OUT/table.json
+and OUT/table.md are written again whenever a run is done.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hyper_mcu.codegen import files
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.hypertrain import evaluate, finish, pipeline
+from hyper_mcu.hypertrain import checkpoint, evaluate, finish, pipeline, provenance
 from hyper_mcu.hypertrain.config import Config, changed, from_json
 from hyper_mcu.hypertrain.data import Faces
 from hyper_mcu.hypertrain.direct import Classifier, embed
@@ -25,8 +27,23 @@ from hyper_mcu.hypertrain.metrics import equal_error, figures
 from hyper_mcu.hypertrain.protocols import EvalSet, Pairs, val_pairs
 
 Figures = dict[str, float]  # by name, 0…1
-Found = dict[str, list[Figures]]  # by row, one a seed
 Measure = Callable[[Config, Path], Figures]  # what a run of some settings in a folder reaches
+RESULT = "result.json"
+TRUNKS = "trunks"  # the folder in OUT that rows share
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run of some seed reached. best: by stage the step of its best check, 0 where it began; of the stages whose
+    checkpoints are still there."""
+
+    seed: int
+    figures: Figures
+    best: dict[str, int]
+
+
+Found = dict[str, list[Run]]  # by row; the runs that are done, by seed
+Tell = Callable[[Found], None]  # called whenever more runs are done
 
 
 @dataclass(frozen=True)
@@ -70,25 +87,48 @@ def check(base: Config, chosen: Mapping[str, Row], faces: Faces) -> None:
             raise UserError(f"row {name}: {e.where}", e.what, e.expected, e.got) from e
 
 
-def run(base: Config, chosen: Mapping[str, Row], seeds: int, out: Path, measure: Measure) -> Found:
-    """Figures of every row and seed; seed by seed, so that an early end leaves whole tables."""
-    found: Found = {name: [] for name in chosen}
-    for seed in range(seeds):
-        for name, row in chosen.items():
-            c = changed(base, [*row.overrides, f"run.seed={seed}"])
-            found[name].append(_once(c, out / name / str(seed), measure))
-    return found
+def run(base: Config, chosen: Mapping[str, Row], seeds: int, out: Path, measure: Measure, tell: Tell) -> Found:
+    """Every row and seed, those that are done as they were; the others seed by seed, so that an early end leaves whole
+    tables. Raises UserError where a run that is done had other settings."""
+    settings = {
+        (name, seed): changed(base, [*row.overrides, f"run.seed={seed}"])
+        for seed in range(seeds)
+        for name, row in chosen.items()
+    }
+    done = {(name, seed): _done(c, out, name) for (name, seed), c in settings.items()}
+
+    def found() -> Found:
+        return {name: [r for seed in range(seeds) if (r := done[name, seed])] for name in chosen}
+
+    if any(done.values()):
+        tell(found())
+    for (name, seed), c in settings.items():
+        if done[name, seed] is None:
+            folder = out / name / str(seed)
+            figures = measure(c, folder)
+            stored = {"config": json.loads(c.to_json()), "figures": figures}
+            files.write(folder / RESULT, json.dumps(stored, indent=2) + "\n")
+            done[name, seed] = _done(c, out, name)
+            tell(found())
+    return found()
 
 
-def _once(c: Config, folder: Path, measure: Measure) -> Figures:
-    path = folder / "result.json"
-    if path.exists():
-        stored = json.loads(path.read_text())
-        pipeline.agree(c, from_json(json.dumps(stored["config"])))
-        return dict(stored["figures"])
-    reached = measure(c, folder)
-    files.write(path, json.dumps({"config": json.loads(c.to_json()), "figures": reached}, indent=2) + "\n")
-    return reached
+def _done(c: Config, out: Path, name: str) -> Run | None:
+    """What the run of a row with these settings reached, if it is done."""
+    folder = out / name / str(c.run.seed)
+    if not (folder / RESULT).is_file():
+        return None
+    try:
+        stored = json.loads((folder / RESULT).read_bytes())
+        before, figures = json.dumps(stored["config"]), {str(k): float(v) for k, v in stored["figures"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
+        want = "config and figures as JSON, or no such file"
+        raise UserError(folder / RESULT, "no result of a run", want, type(e).__name__) from e
+    began = from_json(before)
+    pipeline.agree(c, began)
+    stages = (out / TRUNKS / pipeline.trunk_key(began), folder / "hyper", folder / "direct")
+    kept = [checkpoint.about(best) for stage in stages if (best := stage / "best.safetensors").is_file()]
+    return Run(c.run.seed, figures, {a.stage: a.step for a in kept})
 
 
 def held_out_error(trained: pipeline.Trained) -> float:
@@ -123,17 +163,78 @@ def scores(trained: pipeline.Trained, faces: Faces, pairs: Pairs) -> NDArray[np.
     return cosines
 
 
+def about(base: Config, seeds: int, faces: Faces, sets: Mapping[str, EvalSet]) -> dict[str, Any]:
+    """What is trained by which program, and on what, as plain values for JSON."""
+    return {
+        **provenance.program(),
+        "config": json.loads(base.to_json()),
+        "seeds": seeds,
+        "data": {
+            "images": len(faces.names),
+            "people": len(np.unique(faces.identity[faces.identity != ""])),
+            "broken": len(faces.broken),
+            "sha256": faces.sha256,
+        },
+        "sets": {
+            name: {"pairs": len(s.pairs.same), "pairs_sha256": s.pairs_sha256, "crops_sha256": s.crops_sha256}
+            for name, s in sets.items()
+        },
+    }
+
+
+def summary(chosen: Mapping[str, Row], found: Found) -> dict[str, Any]:
+    """The rows as plain values for JSON: every run, mean and SD over seeds (null of one seed)."""
+    rows = {}
+    for name, runs in found.items():
+        over = {k: [r.figures[k] for r in runs if k in r.figures] for k in _names(found)}
+        rows[name] = {
+            "title": chosen[name].title,
+            "overrides": chosen[name].overrides,
+            "runs": [{"seed": r.seed, "figures": r.figures, "best_step": r.best} for r in runs],
+            "mean": {k: float(np.mean(v)) for k, v in over.items() if v},
+            "sd": {k: _sd(v) for k, v in over.items() if v},
+        }
+    return {"units": {"figures": "share, 0 to 1", "best_step": "steps of the stage"}, "rows": rows}
+
+
 def table(chosen: Mapping[str, Row], found: Found) -> str:
-    """Mean ± SD over seeds in percent, a line a row."""
-    names = list(dict.fromkeys(k for values in found.values() for v in values for k in v))
-    lines = [f"{'':28}" + "".join(f"{name:>18}" for name in names)]
-    for key, values in found.items():
-        cells = (_cell([100 * v[name] for v in values if name in v]) for name in names)
-        lines.append(f"{chosen[key].title:28}" + "".join(f"{cell:>18}" for cell in cells))
-    return "\n".join(lines)
+    """Mean ± SD over seeds in percent as a table in Markdown, and what a reader has to know below it."""
+    names, marks = _names(found), list[str]()
+    lines = [["", "seeds", *(f"{name}, %" for name in names)]]
+    for key, runs in found.items():
+        title = chosen[key].title
+        if stuck := [f"{stage} of seed {r.seed}" for r in runs for stage, step in r.best.items() if step == 0]:
+            marks.append(f"[{len(marks) + 1}] best at the first check, before any step: {', '.join(stuck)}")
+            title += f" [{len(marks)}]"
+        cells = (_cell([100 * r.figures[k] for r in runs if k in r.figures], len(runs)) for k in names)
+        lines.append([title, str(len(runs)), *cells])
+    width = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * width[0], *("-" * (w - 1) + ":" for w in width[1:])])
+    rows = (
+        [line[0].ljust(width[0]), *(cell.rjust(w) for cell, w in zip(line[1:], width[1:], strict=True))]
+        for line in lines
+    )
+    said = ["mean ± SD over seeds; val EER: of people held out of training; the others: accuracy over ten folds; float"]
+    return "\n".join([*(f"| {' | '.join(row)} |" for row in rows), "", "\n\n".join(said + marks)])
 
 
-def _cell(values: list[float]) -> str:
+def _names(found: Found) -> list[str]:
+    """The figures that any run has."""
+    return list(dict.fromkeys(k for runs in found.values() for r in runs for k in r.figures))
+
+
+def _cell(values: list[float], runs: int) -> str:
+    """Mean and, of two seeds or more, SD; how many seeds where not all runs of the row have the figure."""
     if not values:
         return "not run"
-    return f"{np.mean(values):.2f}" + (f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else "")
+    spread = _sd(values)
+    return (
+        f"{np.mean(values):.2f}"
+        + (f" ± {spread:.2f}" if spread is not None else "")
+        + (f" ({len(values)} of {runs})" if len(values) < runs else "")
+    )
+
+
+def _sd(values: list[float]) -> float | None:
+    """Standard deviation (n − 1), of two values or more."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None

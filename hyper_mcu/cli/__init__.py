@@ -85,9 +85,14 @@ def group() -> None:
     """
 
 
+def as_json(value: dict[str, Any]) -> str:
+    """What --json prints of a command."""
+    return json.dumps({"schema_version": 1, **value}, indent=2)
+
+
 def emit_json(value: dict[str, Any]) -> None:
     """One JSON object on stdout."""
-    click.echo(json.dumps({"schema_version": 1, **value}, indent=2))
+    click.echo(as_json(value))
 
 
 @contextlib.contextmanager

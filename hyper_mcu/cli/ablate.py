@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 if TYPE_CHECKING:
-    from hyper_mcu.hypertrain.ablate import Row
+    from hyper_mcu.hypertrain.ablate import Found, Row
     from hyper_mcu.hypertrain.config import Config
+    from hyper_mcu.hypertrain.protocols import EvalSet
+
+PROTOCOLS = {"cfp-ff": "FF", "cfp-fp": "FP"}
+SETS = ("lfw", "calfw", "cplfw", *PROTOCOLS, "agedb", "vgg2-fp")
+
+
+class Place(NamedTuple):
+    """Name and protocol of an evaluation set as protocols.load takes them, and where it lies."""
+
+    name: str
+    protocol: str
+    root: Path
 
 
 @click.command("ablate")
@@ -41,7 +53,8 @@ def command(
     """Train every row of Table II over several seeds and print mean ± SD.
 
     A run that is done is not made again, one that was stopped goes on: call it once more to finish or to add seeds.
-    Figures: EER on the held-out people, and ten-fold accuracy on each evaluation set, float.
+    Figures: EER on the held-out people, and ten-fold accuracy on each evaluation set, float. Whenever a run is done,
+    OUT/table.md has the table and OUT/table.json what --json prints, as far as they are.
 
     \b
     hyper-mcu ablate --data faces --eval cfp-ff=faces/cfp --eval cfp-fp=faces/cfp --out ablations
@@ -52,35 +65,44 @@ def command(
     from hyper_mcu import cli
 
     cli.require_training("ablate")
+    from hyper_mcu.codegen import files
     from hyper_mcu.hypertrain import ablate, config, pipeline, protocols
     from hyper_mcu.hypertrain.data import load as loaded
 
     base = config.read(config.find(settings), [f"data.root={json.dumps(str(data))}", *overrides])
     chosen = _chosen(ablate.rows(base), rows)
-    places = [_place(s) for s in sets]
+    places = _places(sets)
     with cli.bar() as (say, watch):
-        h_bb = pipeline.backbone_of(base.backbone)
-        for name, protocol, root in places:  # what cannot be opened is said before hours of training
-            protocols.load(name, root, cache, h_bb, protocol=protocol, aligned=True, progress=say)
+
+        def opened(place: Place, c: Config) -> EvalSet:
+            h_bb = pipeline.backbone_of(c.backbone)
+            return protocols.load(
+                place.name, place.root, cache, h_bb, protocol=place.protocol, aligned=True, progress=say
+            )
+
+        # what cannot be opened is said before hours of training
+        there = {key: opened(place, base) for key, place in places.items()}
         d = base.data
-        ablate.check(base, chosen, loaded(data, cache, h_bb, d.kind, d.held_out, d.decoded, say))
+        faces = loaded(data, cache, pipeline.backbone_of(base.backbone), d.kind, d.held_out, d.decoded, say)
+        ablate.check(base, chosen, faces)
+        about = ablate.about(base, seeds, faces, there)
+        del there, faces  # of some gigabytes
 
         def measure(c: Config, folder: Path) -> dict[str, float]:
             def told(text: str, done: float) -> None:
-                watch(f"{folder.parent.name}, seed {folder.name}: {text}", done)
+                watch(type(text)(f"{folder.parent.name}, seed {folder.name}: {text}"), done)
 
-            trained = pipeline.run(c, folder, cache, resume=True, say=say, watch=told, trunks=out / "trunks")
+            trained = pipeline.run(c, folder, cache, resume=True, say=say, watch=told, trunks=out / ablate.TRUNKS)
             reached = {"val EER": ablate.held_out_error(trained)}
-            h_bb = pipeline.backbone_of(c.backbone)
-            for name, protocol, root in places:
-                found = protocols.load(name, root, cache, h_bb, protocol=protocol, aligned=True, progress=say)
-                reached[name + (f"-{protocol.lower()}" if name == "cfp" else "")] = ablate.accuracy(trained, found)
-            return reached
+            return reached | {key: ablate.accuracy(trained, opened(place, c)) for key, place in places.items()}
 
-        found = ablate.run(base, chosen, seeds, out, measure)
+        def tell(found: Found) -> None:
+            files.write(out / "table.json", cli.as_json(about | ablate.summary(chosen, found)) + "\n")
+            files.write(out / "table.md", ablate.table(chosen, found) + "\n")
+
+        found = ablate.run(base, chosen, seeds, out, measure, tell)
     if as_json:
-        titles = {name: row.title for name, row in chosen.items()}
-        cli.emit_json({"config": json.loads(base.to_json()), "titles": titles, "rows": found})
+        cli.emit_json(about | ablate.summary(chosen, found))
     else:
         click.echo(ablate.table(chosen, found))
 
@@ -95,16 +117,24 @@ def _chosen(rows: dict[str, Row], wanted: str | None) -> dict[str, Row]:
     return {name: row for name, row in rows.items() if name in names}
 
 
-def _place(text: str) -> tuple[str, str, Path]:
-    """Name, protocol and root of `SET=ROOT`."""
+def _places(sets: tuple[str, ...]) -> dict[str, Place]:
+    """Where each evaluation set lies, by its name in the table."""
     from hyper_mcu.codegen.errors import UserError
-    from hyper_mcu.hypertrain.protocols import SETS
 
-    name, equals, root = text.partition("=")
-    plain, _, kind = name.partition("-f")
-    protocol = f"F{kind.upper()}" if plain == "cfp" and kind in ("f", "p") else "FF"
-    plain = "cfp" if plain == "cfp" and kind else name
-    if not (equals and root) or plain not in SETS or name == "cfp":
-        known = ", ".join("cfp-ff, cfp-fp" if s == "cfp" else s for s in SETS if s != "pairs")
-        raise UserError("--eval", "unknown evaluation set", f"SET=ROOT with one of {known}", text)
-    return plain, protocol, Path(root)
+    found: dict[str, Place] = {}
+    for text in sets:
+        key, place = _place(text)
+        if key in found:
+            raise UserError("--eval", f"{key} twice", "each set once", text)
+        found[key] = place
+    return found
+
+
+def _place(text: str) -> tuple[str, Place]:
+    """Name in the table and place of `SET=ROOT`."""
+    from hyper_mcu.codegen.errors import UserError
+
+    key, equals, root = text.partition("=")
+    if not (equals and root) or key not in SETS:
+        raise UserError("--eval", "unknown evaluation set", f"SET=ROOT with one of {', '.join(SETS)}", text)
+    return key, Place("cfp" if key in PROTOCOLS else key, PROTOCOLS.get(key, "FF"), Path(root))

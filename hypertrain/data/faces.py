@@ -35,7 +35,7 @@ class Faces:
     that crop and of its mirror image; the leading `dimension` numbers (0: all of them) are a unit vector. identity
     (N,): text, empty where unlabelled. split (N,): train, val or unlabelled. names (N,): of the images in the set.
     backbone_sha256: of what embedded them. broken: name and defect of every image of the set that was left out.
-    source: the set, for messages.
+    source: the set, for messages. sha256: of the images' bytes, identities and splits, in their order.
     """
 
     crops: Crops
@@ -47,6 +47,7 @@ class Faces:
     dimension: int = 0
     broken: tuple[tuple[str, str], ...] = ()
     source: str = "data"
+    sha256: str = ""
 
     def __post_init__(self) -> None:
         if self.dimension == 0:

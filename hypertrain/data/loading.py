@@ -70,17 +70,26 @@ def _faces(
         key = hashlib.sha256(hashes.tobytes()).hexdigest()[:24]
         crops = mapped(Decoded(source, rows, side), cache / f"images-{key}.rgb", progress)
     own = source.split[rows]
+    kind = own if (own != "").any() else split(identity, held_out)
     return Faces(
         crops,
         stored(hashes, crops, backbone, cache, progress),
         identity,
-        own if (own != "").any() else split(identity, held_out),
+        kind,
         source.names[rows],
         backbone.sha256,
         backbone.dimension,
         broken,
         str(root),
+        _sha256(hashes, identity, kind),
     )
+
+
+def _sha256(hashes: NDArray[np.uint8], *columns: NDArray[np.str_]) -> str:
+    h = hashlib.sha256(hashes.tobytes())
+    for column in columns:
+        h.update("\0".join(column.tolist()).encode(errors="surrogateescape") + b"\0\0")
+    return h.hexdigest()
 
 
 def of_crops(

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="needs hyper-mcu[train]: torch")
@@ -53,40 +52,123 @@ def test_a_base_that_only_plain_embeddings_can_have_is_refused() -> None:
         ablate.rows(base("hyper.mixtures=8"))
 
 
-def test_table_shows_mean_and_spread_and_what_was_not_run() -> None:
-    rows = ablate.rows(base())
-    found = {"full": [{"a": 0.5, "b": 0.25}, {"a": 0.7}], "large": [{"a": 0.1}]}
-    lines = ablate.table(rows, found).splitlines()
-    assert lines[1].split() == ["Ours", "60.00", "±", f"{100 * np.std([0.5, 0.7], ddof=1):.2f}", "25.00"]
-    assert lines[2].split() == ["Ours,", "larger", "model", "10.00", "not", "run"]
+def run(seed: int, best: int = 100, **figures: float) -> ablate.Run:
+    return ablate.Run(seed, figures, {"distill": 600, "hyper": best})
+
+
+FOUND = {
+    "full": [run(0, a=0.5, b=0.25), run(1, a=0.7), run(2, best=0, a=0.6)],
+    "large": [run(0, a=0.1)],
+    "direct": list[ablate.Run](),
+}
+
+
+def test_table_shows_mean_spread_and_seeds_and_what_was_not_run() -> None:
+    lines = ablate.table(ablate.rows(base()), FOUND).splitlines()
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[:5]]
+    assert cells[0] == ["", "seeds", "a, %", "b, %"]
+    assert set("".join(cells[1])) == {"-", ":"}, "what makes it a table of Markdown"
+    assert cells[2] == ["Ours [1]", "3", "60.00 ± 10.00", "25.00 (1 of 3)"]
+    assert cells[3] == ["Ours, larger model", "1", "10.00", "not run"], "of one seed there is no spread"
+    assert cells[4] == ["Training f directly", "0", "not run", "not run"]
+    assert len({len(line) for line in lines[:5]}) == 1
+    assert lines[-1] == "[1] best at the first check, before any step: hyper of seed 2"
+
+
+def test_summary_has_every_run_mean_and_spread() -> None:
+    rows = ablate.summary(ablate.rows(base()), FOUND)["rows"]
+    assert list(rows) == ["full", "large", "direct"]
+    assert rows["full"]["runs"][2] == {"seed": 2, "figures": {"a": 0.6}, "best_step": {"distill": 600, "hyper": 0}}
+    assert rows["full"]["mean"] == {"a": pytest.approx(0.6), "b": 0.25}
+    assert rows["full"]["sd"] == {"a": pytest.approx(0.1), "b": None}
+    assert (rows["large"]["title"], rows["large"]["overrides"]) == ("Ours, larger model", ("net.preset=large",))
+    assert rows["direct"]["runs"] == []
+
+
+WORDS = ("--rows", "direct,layers,no-kcs,full", "--json", "--seeds", "2")
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> list[object]:
+    training_set(tmp_path / "faces")
+    cfp(tmp_path / "cfp")
+    words = ["--data", tmp_path / "faces", "--out", tmp_path / "out", "--cache", tmp_path / "cache"]
+    return [*words, "--eval", f"cfp-ff={tmp_path / 'cfp'}", *(w for s in SMALL for w in ("--set", s))]
 
 
 def test_rows_are_trained_measured_and_not_trained_again(
-    command: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command: Callable[..., int], words: list[object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    training_set(tmp_path / "faces")
-    cfp(tmp_path / "cfp")
-    sets = [w for s in SMALL for w in ("--set", s)]
-    words = ["--data", tmp_path / "faces", "--out", tmp_path / "out", "--cache", tmp_path / "cache", *sets]
-    words += ["--eval", f"cfp-ff={tmp_path / 'cfp'}", "--rows", "direct,layers,no-kcs,full", "--json"]
-    assert command("ablate", *words, "--seeds", "2") == 0
-    told = json.loads(capsys.readouterr().out)["rows"]
-    assert list(told) == ["direct", "layers", "no-kcs", "full"]
-    for name, runs in told.items():
-        assert len(runs) == 2
-        for seed, figures in enumerate(runs):
-            kept = json.loads((tmp_path / "out" / name / str(seed) / "result.json").read_text())
-            assert kept["figures"] == figures
-            assert (sorted(figures), kept["config"]["run"]["seed"]) == (["cfp-ff", "val EER"], seed)
-            assert all(0 <= v <= 1 for v in figures.values())
-    made = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*.safetensors")}
-    assert len(list((tmp_path / "out" / "trunks").iterdir())) == 2 * 2  # one a seed, and one that reads more layers
-    assert not list((tmp_path / "out").glob("*/*/distill"))
-    assert command("ablate", *words, "--seeds", "2") == 0
-    assert json.loads(capsys.readouterr().out)["rows"] == told
-    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*.safetensors")} == made
-    assert command("ablate", *words, "--seeds", "2", "--set", "hyper.beta=1.5") == 2
-    assert capsys.readouterr().err == "hyper.beta: not as the run began; expected 1.0, got 1.5\n"
+    out = tmp_path / "out"
+    assert command("ablate", *words, *WORDS) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert list(told["rows"]) == ["direct", "layers", "no-kcs", "full"]
+    for name, row in told["rows"].items():
+        assert [r["seed"] for r in row["runs"]] == [0, 1]
+        for r in row["runs"]:
+            kept = json.loads((out / name / str(r["seed"]) / "result.json").read_text())
+            assert kept["figures"] == r["figures"]
+            assert (sorted(r["figures"]), kept["config"]["run"]["seed"]) == (["cfp-ff", "val EER"], r["seed"])
+            assert all(0 <= v <= 1 for v in r["figures"].values())
+            assert list(r["best_step"]) == (["direct"] if name == "direct" else ["distill", "hyper"])
+    assert (told["schema_version"], told["seeds"], told["data"]["images"], told["data"]["broken"]) == (1, 2, 21, 0)
+    assert told["sets"]["cfp-ff"]["pairs"] == 20
+    assert len(told["data"]["sha256"]) == len(told["sets"]["cfp-ff"]["crops_sha256"]) == 64
+    assert json.loads((out / "table.json").read_text()) == told
+    made = {p: p.stat().st_mtime_ns for p in out.rglob("*.safetensors")}
+    assert len(list((out / "trunks").iterdir())) == 2 * 2  # one a seed, and one that reads more layers
+    assert not list(out.glob("*/*/distill"))
+    (out / "table.md").unlink()
+    assert command("ablate", *words, *WORDS) == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == told["rows"]
+    assert {p: p.stat().st_mtime_ns for p in out.rglob("*.safetensors")} == made
+    assert [line.split("|")[2].strip() for line in (out / "table.md").read_text().splitlines()[2:6]] == ["2"] * 4
+    assert command("ablate", *words, *WORDS, "--set", "hyper.beta=1.5") == 2
+    assert capsys.readouterr().err.splitlines()[-1] == "hyper.beta: not as the run began; expected 1.0, got 1.5"
+
+
+def test_best_steps_are_those_of_the_checkpoints(
+    command: Callable[..., int], words: list[object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("ablate", *words, "--rows", "full", "--seeds", "1", "--json") == 0
+    best = json.loads(capsys.readouterr().out)["rows"]["full"]["runs"][0]["best_step"]
+    for stage, log in (("distill", "trunks/*/log.jsonl"), ("hyper", "full/0/hyper/log.jsonl")):
+        (path,) = (tmp_path / "out").glob(log)
+        rows = [json.loads(line) for line in path.read_text().splitlines()[1:]]
+        checks = [(r["val_eer"], r["step"]) for r in rows if "val_eer" in r]
+        assert best[stage] == min(checks)[1]
+
+
+def test_table_of_what_is_done_stays_where_a_run_fails(tmp_path: Path) -> None:
+    b, out, told = base(), tmp_path / "out", list[ablate.Found]()
+    chosen = {name: row for name, row in ablate.rows(b).items() if name in ("full", "large")}
+
+    def measure(c: Config, folder: Path) -> dict[str, float]:
+        if folder.parts[-2:] == ("large", "1"):
+            raise UserError("hyper", "stopped at step 7", "to go on", "a signal")
+        folder.mkdir(parents=True)
+        return {"a": c.run.seed / 4}
+
+    with pytest.raises(UserError, match="stopped at step 7"):
+        ablate.run(b, chosen, 2, out, measure, told.append)
+    assert [{name: len(runs) for name, runs in found.items()} for found in told] == [
+        {"full": 1, "large": 0}, {"full": 1, "large": 1}, {"full": 2, "large": 1}
+    ]  # fmt: skip
+    assert [r.figures for r in told[-1]["full"]] == [{"a": 0.0}, {"a": 0.25}]
+    told.clear()
+    with pytest.raises(UserError, match="stopped at step 7"):
+        ablate.run(b, chosen, 2, out, measure, told.append)
+    assert [len(found["full"]) for found in told] == [2], "what is done is told before more is tried"
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"figures": {}}', '{"config": {}, "figures": {"a": "b"}}'])
+def test_result_that_is_none_is_named(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "full" / "0" / "result.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    chosen = {"full": ablate.rows(base())["full"]}
+    with pytest.raises(UserError, match=rf"^{path}: no result of a run; expected config and figures as JSON"):
+        ablate.run(base(), chosen, 1, tmp_path, lambda c, folder: {}, lambda found: None)
 
 
 def test_what_no_row_could_use_is_said_before_the_first_is_trained(
@@ -106,6 +188,7 @@ def test_what_no_row_could_use_is_said_before_the_first_is_trained(
     ("words", "text"),
     [
         (("--rows", "full,kcs"), "--rows: unknown row; expected direct, layers, no-kcs, no-norm, full, large, got kcs"),
+        (("--eval", "lfw=x", "--eval", "lfw=y"), "--eval: lfw twice; expected each set once, got lfw=y"),
         (
             ("--eval", "cfp=x"),
             "--eval: unknown evaluation set; expected SET=ROOT with one of lfw, calfw, cplfw, cfp-ff, cfp-fp, agedb, "
