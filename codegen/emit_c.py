@@ -7,17 +7,16 @@ them that firmware/core does not own. The result depends on the Person and the p
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.facts import facts
 from hyper_mcu.codegen.layout import (
     ABI,
     architecture,
@@ -25,13 +24,13 @@ from hyper_mcu.codegen.layout import (
     check_sum,
     person_bytes,
     session_bytes,
-    weight_arrays,
     weights_bytes,
 )
-from hyper_mcu.codegen.netspec import NetSpec, cosdot_bits
+from hyper_mcu.codegen.netspec import cosdot_bits
+from hyper_mcu.codegen.passes import compiled
 from hyper_mcu.codegen.person import Person
-from hyper_mcu.codegen.plan import plan
-from hyper_mcu.codegen.stages import steps
+from hyper_mcu.codegen.program import Program
+from hyper_mcu.codegen.stages import calls
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -41,7 +40,7 @@ PREFIX = "hm"  # of the names in templates and harness
 TEMPLATES = Path(__file__).parent / "templates"
 CORE = Path(__file__).parent.parent / "firmware" / "core"
 CORE_TYPES = ("hm_types.h",)
-CORE_CODE = ("hm_memory.h", "hm_requantise.h", "hm_conv.h", "hm_cosdot.h", "hm_check.h", "hm_tap.h")
+CORE_CODE = ("hm_memory.h", "hm_requantise.h", "hm_conv.h", "hm_cosdot.h", "hm_check.h", "hm_blob.h", "hm_tap.h")
 SHARED = {"HM_ABI", "HM_TAP"}  # what no prefix renames, beside the identifiers of firmware/core
 
 
@@ -53,33 +52,34 @@ def emit(person: Person, prefix: str = PREFIX) -> str:
     if not re.fullmatch("[a-z][a-z0-9]*", prefix):
         expected = "lower-case letters and digits, a letter first"
         raise UserError("prefix", "cannot begin a C name", expected, repr(prefix))
+    program = compiled(person.qnet)
     body = (
         _environment(prefix)
         .get_template("model.h.j2")
         .render(
-            **_engine(person.qnet.spec),
+            **_engine(program),
             person=person,
             prefix=prefix,
             abi=ABI,
             tool=comment(person.provenance.tool),
             facts=_facts(person),
-            arrays=weight_arrays(person.qnet),
+            arrays=program.arrays,
             person_bytes=person_bytes(person),
             threshold=c_int(person.threshold),
             known_seed=f"UINT32_C({person.known.seed})",
             known_logit=c_int(person.known.logit),
-            crc=f"0x{check_sum(person):08X}U",
+            crc=f"0x{check_sum(person, program):08X}U",
             metadata=metadata(person, prefix),
         )
     )
     return FIRST_LINE.format(abi=ABI, sha256=hashlib.sha256(body.encode("ascii")).hexdigest()) + body
 
 
-@cache
-def _engine(spec: NetSpec) -> dict[str, Any]:
-    """What the templates need to know of an architecture."""
-    run = steps(spec)
+def _engine(program: Program) -> dict[str, Any]:
+    """What the templates need to know of an architecture: the same for all people."""
+    spec, run = program.spec, calls(program)
     (h, w, _), n = spec.map_shape, spec.head_size
+    digest = bytes.fromhex(spec.sha256)
     formula = "bias + the sum of w * u"
     if spec.head.kind == "cosdot":
         formula = f"sign(num) * floor(num^2 * 2^{cosdot_bits(n)} / norm)"
@@ -88,7 +88,8 @@ def _engine(spec: NetSpec) -> dict[str, Any]:
         "spec": spec,
         "id": comment(spec.id),
         "architecture": f"0x{architecture(spec):08X}U",
-        "plan": plan(spec),
+        "architecture_bytes": [", ".join(f"0x{b:02X}" for b in digest[i : i + 16]) for i in (0, 16)],
+        "plan": program.memory,
         "session_bytes": session_bytes(spec),
         "weights_bytes": weights_bytes(spec),
         "kernels": list(dict.fromkeys(s.kernel for s in run)),
@@ -119,25 +120,7 @@ def _facts(p: Person) -> list[str]:
 
 def metadata(p: Person, prefix: str) -> str:
     """The JSON at the end of model.h: what the C does not say. `parse_header` reads it with the arrays before it."""
-    q, spec = p.qnet, json.loads(p.qnet.spec.to_json())
-    scales = base64.b64encode(b"".join(c.weight_scale.astype("<f4").tobytes() for _, c in q.convs)).decode()
-    values = {
-        "abi": ABI,
-        "prefix": prefix,
-        "name": p.name,
-        "threshold": p.threshold,
-        "score": float(p.score),
-        "fmr": float(p.fmr),
-        "fnmr": float(p.fnmr),
-        "rates_on": p.rates_on,
-        "known": asdict(p.known),
-        "provenance": asdict(p.provenance),
-        "qnet_sha256": q.sha256(),
-        "netspec": spec,
-        "out_scale": [float(c.out_scale) for _, c in q.convs],
-        "head_scale": float(q.head.weight_scale),
-        "weight_scale": [scales[i : i + 96] for i in range(0, len(scales), 96)],
-    }
+    values = {"abi": ABI, "prefix": prefix, **facts(p)}
     text = ",\n".join(f"{json.dumps(key)}: {_json(key, value)}" for key, value in values.items())
     return "{" + text.replace("*", "\\u002a").replace("?", "\\u003f") + "}"  # no comment marks, no trigraph
 
@@ -147,7 +130,7 @@ def _json(key: str, value: Any) -> str:
         layers = ",\n  ".join(json.dumps(x, sort_keys=True) for x in value.pop("layers"))
         return json.dumps(value, sort_keys=True)[:-1] + ', "layers": [\n  ' + layers + "]}"
     if key == "weight_scale":
-        return "[\n  " + ",\n  ".join(json.dumps(x) for x in value) + "]"
+        return "[\n  " + ",\n  ".join(json.dumps(value[i : i + 96]) for i in range(0, len(value), 96)) + "]"
     return json.dumps(value)
 
 

@@ -18,6 +18,7 @@ from hyper_mcu.codegen.emit_c import emit
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.layout import ABI, architecture, check_sum, payload, session_bytes
 from hyper_mcu.codegen.netspec import NetSpec
+from hyper_mcu.codegen.passes import compiled
 from hyper_mcu.codegen.person import KnownAnswer, Person, Provenance
 from hyper_mcu.codegen.qnet import QNet
 from hyper_mcu.codegen.targets import target_named
@@ -66,10 +67,10 @@ def logits(nets: Sequence[QNet], images: NDArray[np.uint8]) -> NDArray[np.int32]
     images, verdict, last, c_person = np.ascontiguousarray(images), _Verdict(), None, _Person()
     for i, net in enumerate(nets):
         if net is not last:
-            last, c_person, bare = net, _Person(), _bare(net)
-            c_person.abi, c_person.architecture, c_person.crc = ABI, architecture(spec), check_sum(bare)
+            last, c_person, bare, program = net, _Person(), _bare(net), compiled(net)
+            c_person.abi, c_person.architecture, c_person.crc = ABI, architecture(spec), check_sum(bare, program)
             c_person.known_seed, c_person.known_logit = bare.known.seed, bare.known.logit
-            c_person.name, c_person.weights = b"", payload(net)
+            c_person.name, c_person.weights = b"", payload(program)
         image = images[i].ctypes.data_as(ctypes.c_void_p)
         status = library.hm_verify(aligned, ctypes.byref(c_person), image, ctypes.byref(verdict))
         if status:

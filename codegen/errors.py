@@ -16,8 +16,11 @@ class UserError(Exception):
         super().__init__(one_line(f"{where}: {what}{tail}"))
 
 
-class MissingTool(UserError):  # noqa: N818  # names what is missing
+class MissingToolError(UserError):
     """A compiler, emulator or package that is not here; `expected` says how to get it."""
+
+
+MissingTool = MissingToolError
 
 
 def one_line(text: str) -> str:

@@ -102,9 +102,13 @@ def _products(c: Conv, windows: Float64, kernels: Float64) -> Float64:
 
 def shuffled(x: NDArray[Number], groups: int) -> NDArray[Number]:
     """Channel shuffle of x (H, W, C): the (groups, C/groups) → (C/groups, groups) transposition; none for groups 1."""
-    c = x.shape[2]
-    order = np.arange(c).reshape(groups, c // groups).T.ravel()
-    return x[..., order]
+    return x[..., shuffle_order(x.shape[2], groups)]
+
+
+def shuffle_order(channels: int, groups: int) -> Int64:
+    """The channel that a shuffle brings to place 0, 1, …"""
+    order: Int64 = np.arange(channels).reshape(groups, channels // groups).T.ravel()
+    return order
 
 
 def head(qnet: QNet, u: Int64) -> int:

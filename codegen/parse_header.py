@@ -7,28 +7,24 @@ very text: what comes through here holds no C but what emit_c writes, so that it
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hyper_mcu.codegen.emit_c import FIRST_LINE, emit
 from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.facts import NONSENSE, person_of
+from hyper_mcu.codegen.files import read
 from hyper_mcu.codegen.layout import ABI, check_sum, person_bytes, session_bytes
-from hyper_mcu.codegen.netspec import Conv, NetSpec, from_json
-from hyper_mcu.codegen.person import KnownAnswer, Person, Provenance
-from hyper_mcu.codegen.qnet import QConv, QHead, QNet
-from hyper_mcu.codegen.stages import PIXEL_ZERO
+from hyper_mcu.codegen.passes import compiled
+from hyper_mcu.codegen.person import Person
 
 _FIRST = re.compile(re.escape(FIRST_LINE).replace(r"\{abi\}", "([0-9]{1,9})").replace(r"\{sha256\}", "([0-9a-f]{64})"))
-MOST_BYTES = 1 << 26  # a model.h of `paper` has 160 KiB
-_NONSENSE = (ArithmeticError, AttributeError, LookupError, RecursionError, StopIteration, TypeError, ValueError)
 _ARRAY = re.compile(r"/\* (\w+) \*/\n +(\{[^{}]*\}|-?\w+)")
 
 
@@ -47,13 +43,7 @@ class Header:
 
 def parse(path: Path | str) -> Header:
     """The Header in the file `path`; raises UserError for a file that cannot be read and as `parse_text` does."""
-    try:
-        with Path(path).open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
-    except OSError as e:
-        raise UserError(path, "cannot be read", "a model.h of hyper-mcu", (e.strerror or str(e)).lower()) from e
-    if len(data) > MOST_BYTES:
-        raise UserError(path, "not a hyper-mcu header", f"at most {MOST_BYTES >> 20} MiB", "more")
+    data = read(Path(path), "a model.h of hyper-mcu")
     return parse_text(data.decode("latin-1"), str(path))  # byte by byte: emit_c writes ASCII alone
 
 
@@ -80,21 +70,21 @@ def parse_text(text: str, where: str = "model.h") -> Header:
     if digest != sha256:
         raise UserError(where, "corrupted, cut or edited", f"SHA-256 {sha256}", digest)
     try:
-        facts = json.loads(body[body.rindex('\n{"abi"') : body.rindex("*/")])
-        with np.errstate(over="ignore"):  # a scale beyond float32 is refused as an infinite one
-            person = _person(facts, _arrays(body))
-        again = emit(person, facts["prefix"])
+        said = json.loads(body[body.rindex('\n{"abi"') : body.rindex("*/")])
+        person = person_of(said, _arrays(body))
+        again = emit(person, said["prefix"])
     except UserError as e:
         raise UserError(f"{where}, {e.where}", e.what, e.expected, e.got) from e
-    except _NONSENSE as e:
+    except NONSENSE as e:
         raise UserError(
             where, "not a hyper-mcu header", "arrays and facts as written by emit_c", f"{type(e).__name__} {e}"[:200]
         ) from e
-    if f"0x{check_sum(person):08X}U" not in body:
-        raise UserError(where, "inconsistent", f"check sum 0x{check_sum(person):08X}", "another")
+    crc = f"0x{check_sum(person, compiled(person.qnet)):08X}"
+    if f"{crc}U" not in body:
+        raise UserError(where, "inconsistent", f"check sum {crc}", "another")
     if again != text:
         raise _otherwise(where, again, text)
-    return Header(person, facts["prefix"], sha256, text, person_bytes(person), session_bytes(person.qnet.spec))
+    return Header(person, said["prefix"], sha256, text, person_bytes(person), session_bytes(person.qnet.spec))
 
 
 def _otherwise(where: str, again: str, text: str) -> UserError:
@@ -120,45 +110,3 @@ def _arrays(body: str) -> dict[str, NDArray[np.int64]]:
     return {
         name: np.array([int(v) for v in text.strip("{}").split(",")], np.int64) for name, text in _ARRAY.findall(data)
     }
-
-
-def _person(facts: dict[str, Any], arrays: dict[str, NDArray[np.int64]]) -> Person:
-    spec = from_json(json.dumps(facts["netspec"]))
-    return Person(
-        name=facts["name"],
-        qnet=_qnet(spec, facts, arrays),
-        threshold=facts["threshold"],
-        score=facts["score"],
-        fmr=facts["fmr"],
-        fnmr=facts["fnmr"],
-        rates_on=facts["rates_on"],
-        known=KnownAnswer(**facts["known"]),
-        provenance=Provenance(**facts["provenance"]),
-    )
-
-
-def _qnet(spec: NetSpec, facts: dict[str, Any], arrays: dict[str, NDArray[np.int64]]) -> QNet:
-    """The QNet of the arrays: the first bias gets back the 128·Σw that emit_c takes off."""
-    scales = np.frombuffer(base64.b64decode("".join(facts["weight_scale"])), "<f4").astype(np.float32)
-    out_scales = iter(facts["out_scale"])
-    stages: list[QConv | None] = []
-    for s in spec.stages:
-        i, c = s.index, s.layer
-        if not isinstance(c, Conv):
-            stages.append(None)
-            continue
-        weight = arrays[f"weight{i}"].reshape(c.cout, c.k, c.k, c.cin_group)
-        bias = arrays[f"bias{i}"] + (PIXEL_ZERO * weight.reshape(c.cout, -1).sum(axis=1) if i == 0 else 0)
-        own, scales = scales[: c.cout], scales[c.cout :]
-        stages.append(
-            QConv(
-                weight.astype(np.int8),
-                bias.astype(np.int32),
-                arrays[f"multiplier{i}"].astype(np.int32),
-                arrays[f"shift{i}"].astype(np.uint8),
-                own,
-                np.float32(next(out_scales)),
-            )
-        )
-    bias0 = int(arrays["head_bias"][0]) if spec.head.kind == "dot" else 0
-    return QNet(spec, tuple(stages), QHead(arrays["head"].astype(np.int8), bias0, np.float32(facts["head_scale"])))

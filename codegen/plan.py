@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from hyper_mcu.codegen.netspec import Add, Conv, NetSpec
+from hyper_mcu.codegen.program import Program
 
 TRIES = 20_000  # placements tried to reach the lower bound, before a first fit has to do
 ALIGN = 8  # bytes: the session holds a 64-bit member
@@ -50,6 +51,11 @@ class Plan:
     image_row: Buffer
     total: int
     bound: int
+
+
+def place(program: Program) -> Program:
+    """The pass that plans the maps of a Program whose steps are stages."""
+    return replace(program, memory=plan(program.spec))
 
 
 @cache

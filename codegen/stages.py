@@ -1,7 +1,6 @@
-"""The stages of an architecture as C sees them: the kernels that they need, and the steps of the engine.
+"""The stages of a Program as C sees them: the kernels that they need, and how the engine calls them.
 
-A kernel computes one row of a stage's map; stages of the same shape share one. A step is a stage with its kernel and
-the place of its map in the session's memory.
+A kernel computes one row of a stage's map; stages of the same shape share one.
 """
 
 from __future__ import annotations
@@ -10,9 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from hyper_mcu.codegen.netspec import Add, NetSpec, Stage
-from hyper_mcu.codegen.plan import plan
-
-PIXEL_ZERO = 128  # the byte of a pixel of value 0
+from hyper_mcu.codegen.program import Program, Step
 
 
 @dataclass(frozen=True)
@@ -55,8 +52,8 @@ class Kernel:
 
 
 @dataclass(frozen=True)
-class Step:
-    """One stage as the engine runs it; offset: of its map, in the session's memory."""
+class Call:
+    """One stage as the engine runs it: its kernel; offset: of its map, in the session's memory."""
 
     stage: Stage
     kernel: Kernel
@@ -108,14 +105,15 @@ class Step:
         return (y if s == 1 else f"{y} * {s}") + (f" - {above}" if above else "")
 
 
-def steps(spec: NetSpec) -> tuple[Step, ...]:
-    """The steps of `spec` in order; stages that need the same function have the same Kernel."""
+def calls(program: Program) -> tuple[Call, ...]:
+    """The calls of a Program after all passes, in order; stages that need the same function have the same Kernel."""
+    assert program.memory is not None
     served: dict[Kernel, list[int]] = {}
-    for s in spec.stages:
-        served.setdefault(_kernel(s), []).append(s.index)
-    named = {k: replace(k, name=f"stage{i[0]}_row", title=_title(spec, i)) for k, i in served.items()}
-    maps = plan(spec).maps
-    return tuple(Step(s, named[_kernel(s)], maps[s.index].offset) for s in spec.stages)
+    for step in program.steps:
+        served.setdefault(_kernel(step), []).append(step.stage.index)
+    named = {k: replace(k, name=f"stage{i[0]}_row", title=_title(program.spec, i)) for k, i in served.items()}
+    maps = program.memory.maps
+    return tuple(Call(s.stage, named[_kernel(s)], maps[s.stage.index].offset) for s in program.steps)
 
 
 def describe(s: Stage) -> str:
@@ -130,7 +128,8 @@ def describe(s: Stage) -> str:
     return f"{c.k}x{c.k}{stride}, {h}x{w}x{cin} to {oh}x{ow}x{cout}{groups}{linear}{tail}"
 
 
-def _kernel(s: Stage) -> Kernel:
+def _kernel(step: Step) -> Kernel:
+    s = step.stage
     (_, in_w, in_c), (_, out_w, out_c) = s.in_shape, s.out_shape
     add = Kernel(
         template="add.h.j2",
@@ -142,7 +141,7 @@ def _kernel(s: Stage) -> Kernel:
         out_w=out_w,
         out_c=out_c,
         groups=1,
-        shuffle=s.shuffle,
+        shuffle=step.store,
         relu=True,
         padding=0,
     )
@@ -152,7 +151,7 @@ def _kernel(s: Stage) -> Kernel:
     if c.k == 1:
         return pointwise
     template = "group.h.j2" if c.groups > 1 else "dense.h.j2"
-    return replace(pointwise, template=template, left=s.pad_before[1], padding=0 if s.index else PIXEL_ZERO)
+    return replace(pointwise, template=template, left=s.pad_before[1], padding=step.padding)
 
 
 def _title(spec: NetSpec, stages: Sequence[int]) -> str:

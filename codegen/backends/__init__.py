@@ -1,7 +1,7 @@
 """Everything that computes f, each asked the same way: a person and images in, every layer's bytes and the logit out.
 
-The oracle is one of them, and what the others are compared with (parity.py). A backend's module is imported when it is
-asked, and raises MissingTool where what it needs is not here: then it has not run, which is not the same as passing.
+The oracle is one of them, and what the others are compared with (parity.py). A backend's module is imported when it
+is asked, and raises MissingToolError where what it needs is not here: it has not run then, which is not to have passed.
 """
 
 from __future__ import annotations
