@@ -131,9 +131,10 @@ def from_json(text: str) -> Config:
     return _with(Config(), json.loads(text), "config")
 
 
-def read(path: Path | None = None, overrides: Iterable[str] = ()) -> Config:
-    """The defaults, the TOML file's values over them, then the `section.key=value` overrides. Raises UserError."""
-    config = Config()
+def read(path: Path | None = None, overrides: Iterable[str] = (), under: Config | None = None) -> Config:
+    """The defaults or the settings `under`, the TOML file's values over them, then the `section.key=value` overrides.
+    Raises UserError."""
+    config = under or Config()
     if path is not None:
         try:
             config = _with(config, tomllib.loads(path.read_text(encoding="utf-8")), str(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,32 @@ from numpy.typing import NDArray
 from hyper_mcu.hypertrain import evaluate, export
 from hyper_mcu.hypertrain.data import Faces
 from hyper_mcu.hypertrain.hgen import HGen
-from hyper_mcu.hypertrain.metrics import equal_error
+from hyper_mcu.hypertrain.metrics import RULE_OF_THREE, equal_error
 from hyper_mcu.hypertrain.protocols import val_pairs
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A generator on `val_pairs`: how many genuine and impostor pairs, the threshold that it ships (a real score) with
+    FMR and FNMR of the integer nets there, and the EER of integers and of real numbers; rates 0…1."""
+
+    genuine: int
+    impostor: int
+    threshold: float
+    fmr: float
+    fnmr: float
+    eer_int8: float
+    eer_float: float
+
+    @property
+    def least(self) -> tuple[float, float]:
+        """The least FMR and FNMR that so many pairs can show (rule of three)."""
+        return min(1.0, RULE_OF_THREE / self.impostor), min(1.0, RULE_OF_THREE / self.genuine)
+
+    @property
+    def supported(self) -> bool:
+        """Whether so many pairs can show both rates."""
+        return all(rate > least - 1e-9 for rate, least in zip((self.fmr, self.fnmr), self.least, strict=True))
 
 
 def weights_of(hgen: HGen) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
@@ -27,9 +52,7 @@ def weights_of(hgen: HGen) -> Callable[[NDArray[np.float32]], NDArray[np.float32
     return weights
 
 
-def finish(
-    hgen: HGen, faces: Faces, backbone: tuple[str, str], trained: dict[str, object], path: Path
-) -> dict[str, float]:
+def finish(hgen: HGen, faces: Faces, backbone: tuple[str, str], trained: dict[str, object], path: Path) -> Measured:
     """Writes the generator file and returns what was measured on the held-out people.
 
     The weights are rounded to half precision first, so that the scales and the threshold are those of the shipped file.
@@ -45,7 +68,8 @@ def finish(
     pairs = val_pairs(faces)
     scores = evaluate.score_pairs(spec, weights, scales, faces, pairs)
     equal = equal_error(scores["int8"][pairs.same], scores["int8"][~pairs.same])
-    float_eer = equal_error(scores["float"][pairs.same], scores["float"][~pairs.same]).eer
+    eer_float = equal_error(scores["float"][pairs.same], scores["float"][~pairs.same]).eer
+    genuine, impostor = int(pairs.same.sum()), int((~pairs.same).sum())
     metadata: dict[str, object] = {
         "backbone": backbone[0],
         "backbone_sha256": backbone[1],
@@ -54,8 +78,8 @@ def finish(
         "threshold": equal.threshold,
         "fmr": equal.fmr,
         "fnmr": equal.fnmr,
-        "rates_on": f"{int(pairs.same.sum())} genuine and {int((~pairs.same).sum())} impostor pairs of held-out people",
+        "rates_on": f"{genuine} genuine and {impostor} impostor pairs of held-out people",
         "trained": trained,
     }
     export.save(hgen, path, metadata)
-    return {"threshold": equal.threshold, "val_eer_int8": equal.eer, "val_eer_float": float_eer}
+    return Measured(genuine, impostor, equal.threshold, equal.fmr, equal.fnmr, equal.eer, eer_float)

@@ -43,6 +43,11 @@ class Journal:
             goes_on = "complete" if start == steps else f"goes on after step {start:,} of {steps:,}"
             watch(Event(f"{stage}: {goes_on}"), start / steps)
 
+    @property
+    def seconds(self) -> float:
+        """How long the stage took so far, over all calls."""
+        return self._before + time.monotonic() - self._began
+
     def _rows(self) -> list[dict[str, Any]]:
         """What was logged, as far as it was written: a killed process may leave half a line."""
         rows = []
@@ -60,7 +65,6 @@ class Journal:
     def row(self, step: int, **numbers: float) -> None:
         """One row; a `val_eer` among the numbers is shown until there is a newer one. Raises UserError where it cannot
         be written."""
-        seconds = time.monotonic() - self._began
         if "val_eer" in numbers:
             self._checked = f", EER {numbers['val_eer']:.2%}"
         if self._pairs:  # of the steps since the row before, without checks
@@ -68,13 +72,13 @@ class Journal:
             self._pairs, self._busy = 0, 0.0
         try:
             with self.path.open("a") as log:
-                log.write(json.dumps({"step": step, **numbers, "seconds": round(self._before + seconds, 1)}) + "\n")
+                log.write(json.dumps({"step": step, **numbers, "seconds": round(self.seconds, 1)}) + "\n")
             for name, value in numbers.items():
                 self._board.add_scalar(f"{self.stage}/{name}", value, step)
             self._board.flush()
         except OSError as e:
             raise UserError(self.path, "cannot write", "space and permission", (e.strerror or str(e)).lower()) from e
-        left = seconds / max(step - self._start, 1) * (self.steps - step)
+        left = (time.monotonic() - self._began) / max(step - self._start, 1) * (self.steps - step)
         parts = ", ".join(f"{k} {v:.3g}" for k, v in numbers.items() if k not in ("val_eer", "pairs_per_second"))
         rate = f"{numbers['pairs_per_second']:,.0f} pairs/s" if "pairs_per_second" in numbers else "first check"
         said = ", ".join(part for part in (parts, rate) if part)

@@ -56,6 +56,22 @@ class Run:
         return torch.device(name, processes.local_rank()) if name == "cuda" else torch.device(name)
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What a stage came to: its steps, the seconds that they and the checks took, the step of the best check (0: where
+    it began) and the EER of that check, 0…1, which is of other pairs than a generator's."""
+
+    stage: str
+    steps: int
+    seconds: float
+    best_step: int
+    check_eer: float
+
+
+class StoppedError(UserError):
+    """A signal ended the run, which was saved before; who catches it says how it goes on."""
+
+
 class Stage(Protocol):
     """One stage of training. module: all that is trained and its buffers, which is what a checkpoint keeps."""
 
@@ -90,11 +106,12 @@ class Stage(Protocol):
 
 def train(
     stage: Stage, faces: Faces, run: Run, about: About, out: Path, resume: bool = False, watch: Watch = unwatched
-) -> None:
-    """Runs a stage to its end; its module is then the state that was best on the held-out people.
+) -> Outcome:
+    """Runs a stage to its end; its module is then the state that was best on the held-out people. The seconds of what
+    comes back are the first process's.
 
     Writes out/last.safetensors (to go on from), out/best.safetensors, out/log.jsonl and out/tensorboard/. resume: goes
-    on from out/last.safetensors where there is one. Raises UserError when stopped by a signal: the step is finished and
+    on from out/last.safetensors where there is one. Raises StoppedError when a signal came; the step is finished and
     saved before.
     """
     last, best = out / "last.safetensors", out / "best.safetensors"
@@ -144,15 +161,16 @@ def train(
                     kept = _copy(stage.module)
             if journal and numbers:
                 journal.row(step, **numbers)
-            halt = processes.any(bool(stopped))
+            halt = processes.highest(max(stopped, default=0))
             if checked or halt:
                 save(last, step, True)
             if halt:
-                raise UserError(stage.name, f"stopped at step {step}", "to go on with --resume", "a signal")
+                raise StoppedError(stage.name, f"stopped by {signal.Signals(halt).name} after step {step:,}, saved")
             mark = time.monotonic()
     if journal:
         journal.close(top, least)
     stage.module.load_state_dict(kept)
+    return Outcome(stage.name, stage.steps, journal.seconds if journal else 0.0, top, least)
 
 
 def _copy(module: torch.nn.Module) -> dict[str, Tensor]:

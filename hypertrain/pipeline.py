@@ -29,19 +29,23 @@ from hyper_mcu.hypertrain.distill import Distill, Trunk
 from hyper_mcu.hypertrain.hgen import HGen, Shape
 from hyper_mcu.hypertrain.hyper import Hyper, check_set
 from hyper_mcu.hypertrain.journal import Watch, unwatched
-from hyper_mcu.hypertrain.personal import Personal, check
+from hyper_mcu.hypertrain.personal import Personal
 from hyper_mcu.hypertrain.qat import Quantiser
+
+CONFIG = "config.json"
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a run made: the module, its figures on the held-out people, and the generator file if there is one."""
+    """What a run made: the module, what each stage came to, and the generator file if there is one; in the first
+    process what was measured of that too."""
 
     spec: NetSpec
     faces: Faces
     module: Personal | Classifier
-    measured: dict[str, float]
+    stages: list[loop.Outcome]
     generator: Path | None = None
+    measured: finish.Measured | None = None
 
 
 def spec_of(c: Config) -> NetSpec:
@@ -72,11 +76,22 @@ def trunk_key(c: Config) -> str:
 
 def check_out(c: Config, out: Path, resume: bool) -> None:
     """Raises UserError where OUT holds a run that may not go on, or began with other settings."""
-    path = out / "config.json"
-    if path.exists() and not resume:
-        raise UserError(out, "holds a run already", "--resume, or another folder", "config.json")
-    if path.exists():
-        agree(c, config.from_json(path.read_text()))
+    before = began(out)
+    if before is not None and not resume:
+        raise UserError(out, "holds a run already", "--resume, or another folder", CONFIG)
+    if before is not None:
+        agree(c, before)
+
+
+def began(out: Path) -> Config | None:
+    """The settings that the run in OUT began with, if there is one; raises UserError where they cannot be read."""
+    path = out / CONFIG
+    if not path.exists():
+        return None
+    try:
+        return config.from_json(path.read_text(encoding="utf-8"))
+    except (ValueError, AttributeError) as e:
+        raise UserError(path, "not the settings of a run", "JSON as train writes it", type(e).__name__) from e
 
 
 def agree(c: Config, before: Config) -> None:
@@ -102,7 +117,7 @@ def run(
 
     trunks: a folder in which stage distill runs instead, once for all runs that agree in what it depends on.
 
-    Raises UserError for settings, data or files that do not fit, and when stopped by a signal.
+    Raises UserError for settings, data or files that do not fit, and loop.StoppedError when a signal came.
     """
     if c.run.threads:
         torch.set_num_threads(c.run.threads)
@@ -122,18 +137,18 @@ def run(
         check_set(c.hyper, faces, spec)
     if processes.rank() == 0:
         out.mkdir(parents=True, exist_ok=True)
-        files.write(out / "config.json", json.dumps(json.loads(c.to_json()), indent=2) + "\n")
-    about = About(spec, h_bb.sha256, "", config=c.to_json())
+        files.write(out / CONFIG, json.dumps(json.loads(c.to_json()), indent=2) + "\n")
+    about, stages = About(spec, h_bb.sha256, "", config=c.to_json()), list[loop.Outcome]()
 
     def trained(stage: loop.Stage) -> None:
         shared = trunks is not None and stage.name == "distill"
         folder = trunks / trunk_key(c) if shared and trunks else out / stage.name
-        loop.train(stage, faces, c.run, about, folder, resume or shared, watch)
+        stages.append(loop.train(stage, faces, c.run, about, folder, resume or shared, watch))
 
     if c.direct.steps:
         direct = Direct(spec, faces, c.direct, c.run)
         trained(direct)
-        return Trained(spec, faces, direct.module, direct.check())
+        return Trained(spec, faces, direct.module, stages)
     if hgen is None:
         hgen = _from_trunk(c, spec, shape, faces, trained)
     if c.hyper.qat:
@@ -143,14 +158,14 @@ def run(
     if c.hyper.steps:
         trained(Hyper(module, faces, c.hyper, c.run))
     if spec.norm in RUN_TIME_NORMS:
-        return Trained(spec, faces, module, {"val_eer": check(module, faces, faces.select("val"))})
+        return Trained(spec, faces, module, stages)
     path = out / "generator.onnx"
     if processes.rank() > 0:
-        return Trained(spec, faces, module, {}, path)
+        return Trained(spec, faces, module, stages, path)
     say("scales and threshold")
     measured = finish.finish(module.hgen, faces, (h_bb.name, h_bb.sha256), c.told(), path)
     beside(c.backbone.name, _checkpoint(c.backbone), out)
-    return Trained(spec, faces, module, measured, path)
+    return Trained(spec, faces, module, stages, path, measured)
 
 
 def _from_trunk(c: Config, spec: NetSpec, shape: Shape, faces: Faces, trained: Callable[[loop.Stage], None]) -> HGen:

@@ -48,13 +48,13 @@ def size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def any(mine: bool) -> bool:
-    """Whether it is so in any process."""
+def highest(mine: int) -> int:
+    """The highest of all processes' numbers."""
     if size() == 1:
         return mine
-    flag = torch.tensor([float(mine)])
-    dist.all_reduce(flag, dist.ReduceOp.MAX)
-    return bool(flag.item())
+    number = torch.tensor([mine])
+    dist.all_reduce(number, dist.ReduceOp.MAX)
+    return int(number.item())
 
 
 def wait() -> None:

@@ -66,7 +66,8 @@ def command(
 
     cli.require_training("ablate")
     from hyper_mcu.codegen import files
-    from hyper_mcu.hypertrain import ablate, config, pipeline, protocols
+    from hyper_mcu.codegen.errors import UserError
+    from hyper_mcu.hypertrain import ablate, config, loop, pipeline, protocols
     from hyper_mcu.hypertrain.data import load as loaded
 
     base = config.read(config.find(settings), [f"data.root={json.dumps(str(data))}", *overrides])
@@ -92,7 +93,10 @@ def command(
             def told(text: str, done: float) -> None:
                 watch(type(text)(f"{folder.parent.name}, seed {folder.name}: {text}"), done)
 
-            trained = pipeline.run(c, folder, cache, resume=True, say=say, watch=told, trunks=out / ablate.TRUNKS)
+            try:
+                trained = pipeline.run(c, folder, cache, resume=True, say=say, watch=told, trunks=out / ablate.TRUNKS)
+            except loop.StoppedError as e:
+                raise UserError(f"{folder.parent.name}, seed {folder.name}", f"{e}; call it again to go on") from e
             reached = {"val EER": ablate.held_out_error(trained)}
             return reached | {key: ablate.accuracy(trained, opened(place, c)) for key, place in places.items()}
 

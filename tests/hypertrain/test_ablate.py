@@ -14,7 +14,7 @@ pytest.importorskip("cv2", reason="needs hyper-mcu[train]: opencv-python-headles
 from small_sets import cfp, training_set
 
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.hypertrain import ablate, config, pipeline
+from hyper_mcu.hypertrain import ablate, config, loop, pipeline
 from hyper_mcu.hypertrain.config import Config
 
 SMALL = (
@@ -217,3 +217,18 @@ def test_mistakes_are_one_line(
 )
 def test_runs_share_a_trunk_where_nothing_that_makes_it_differs(override: str, alike: bool) -> None:
     assert (pipeline.trunk_key(base(override)) == pipeline.trunk_key(base())) == alike
+
+
+def test_a_stopped_run_says_how_all_of_them_go_on(
+    command: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise loop.StoppedError("hyper", "stopped by SIGTERM after step 7, saved")
+
+    training_set(tmp_path / "faces")
+    monkeypatch.setattr(pipeline, "run", stopped)
+    sets = [w for s in SMALL for w in ("--set", s)]
+    words = ["--data", tmp_path / "faces", "--out", tmp_path / "out", "--cache", tmp_path / "cache", *sets]
+    assert command("ablate", *words, "--rows", "full") == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == "full, seed 0: hyper: stopped by SIGTERM after step 7, saved; call it again to go on"

@@ -102,7 +102,7 @@ def test_finished_file_says_what_was_measured(people: Faces, tmp_path: Path, mon
     backbone = ("mbf-w600k", sha256_of("mbf-w600k"))
     measured = finish.finish(hgen, people, backbone, {"steps": 3}, path)
     g = generator.load(path)
-    assert (g.spec, g.backbone, g.threshold) == (NANO, "mbf-w600k", measured["threshold"])
+    assert (g.spec, g.backbone, g.threshold) == (NANO, "mbf-w600k", measured.threshold)
     assert g.rates_on == "24 genuine and 48 impostor pairs of held-out people"
     e = people.enrolled()
     assert np.abs(g.weights(e) - finish.weights_of(hgen)(e)).max() < 1e-4
@@ -110,7 +110,10 @@ def test_finished_file_says_what_was_measured(people: Faces, tmp_path: Path, mon
     fmr, fnmr = rates(scores[few.same], scores[~few.same], g.threshold)
     assert abs(fmr - g.fmr) <= 1 / 24  # ONNX and torch round θ apart by a last bit: one pair may fall the other way
     assert abs(fnmr - g.fnmr) <= 1 / 24
-    assert measured["val_eer_int8"] == pytest.approx((g.fmr + g.fnmr) / 2)
+    assert (measured.fmr, measured.fnmr, measured.eer_int8) == (g.fmr, g.fnmr, (g.fmr + g.fnmr) / 2)
+    assert (measured.genuine, measured.impostor) == (24, 48)
+    floats = evaluate.score_pairs(NANO, g.weights, None, people, few)["float"]
+    assert abs(measured.eer_float - equal_error(floats[few.same], floats[~few.same]).eer) <= 1 / 24
     assert all(torch.equal(p, p.half().float()) for p in hgen.parameters())
     assert list(tmp_path.iterdir()) == [path]
 
@@ -126,7 +129,7 @@ def test_learned_scales_are_those_of_the_file(people: Faces, tmp_path: Path, mon
     g = generator.load(path)
     assert np.array_equal(g.scales, learned)
     scores = evaluate.score_pairs(NANO, g.weights, learned, people, few)["int8"]
-    assert abs(equal_error(scores[few.same], scores[~few.same]).eer - measured["val_eer_int8"]) <= 1 / 24
+    assert abs(equal_error(scores[few.same], scores[~few.same]).eer - measured.eer_int8) <= 1 / 24
     again, meta = export.restore(path)
     assert meta["qat"] == "true"
     assert again.quantiser is not None
@@ -138,3 +141,11 @@ def test_nets_that_normalise_at_run_time_are_refused_before_anything_is_measured
     with pytest.raises(UserError, match="netspec nano@1: no generator for normalisation at run time; expected "):
         finish.finish(hgen, people, ("mbf-w600k", ""), {}, tmp_path / "generator.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("genuine", "impostor", "supported"), [(30, 30, True), (29, 30, False), (30, 29, False)])
+def test_rates_need_three_errors_to_be_shown(genuine: int, impostor: int, supported: bool) -> None:
+    found = finish.Measured(genuine, impostor, 0.3, 0.1, 0.1, 0.1, 0.1)
+    assert found.supported is supported
+    assert found.least == (3 / impostor, 3 / genuine)
+    assert finish.Measured(2, 2, 0.3, 0.5, 0.5, 0.5, 0.5).least == (1.0, 1.0)

@@ -88,16 +88,15 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
             os.kill(os.getpid(), number)
 
     parts = tmp_path / "parts"
-    with pytest.raises(
-        UserError, match=rf"^{whole.name}: stopped at step [45]; expected to go on with --resume, got a signal$"
-    ):
+    said = rf"^{whole.name}: stopped by {signal.Signals(number).name} after step [45], saved$"
+    with pytest.raises(loop.StoppedError, match=said):
         loop.train(stage(name, people), people, RUN, ABOUT, parts, watch=stop)
     step = checkpoint.read(parts / "last.safetensors").about.step
     assert step in (4, 5)
-    again, said = stage(name, people), list[str]()
-    loop.train(again, people, RUN, ABOUT, parts, resume=True, watch=lambda text, done: said.append(text))
-    assert isinstance(said[0], Event)
-    assert said[0] == f"{whole.name}: goes on after step {step} of {STEPS}"
+    again, told = stage(name, people), list[str]()
+    loop.train(again, people, RUN, ABOUT, parts, resume=True, watch=lambda text, done: told.append(text))
+    assert isinstance(told[0], Event)
+    assert told[0] == f"{whole.name}: goes on after step {step} of {STEPS}"
     assert equal(last(parts), last(tmp_path / "whole"))
     assert equal(again.module.state_dict(), whole.module.state_dict())
     numbers = [[json.loads(x) for x in (p / "log.jsonl").read_text().splitlines()] for p in (parts, tmp_path / "whole")]
@@ -114,7 +113,7 @@ def test_another_seed_makes_other_weights(people: Faces, tmp_path: Path) -> None
 
 def test_what_comes_back_is_the_best_of_the_checks_and_said(people: Faces, tmp_path: Path) -> None:
     trained, said = stage("distill", people), list[str]()
-    loop.train(trained, people, RUN, ABOUT, tmp_path, watch=lambda text, done: said.append(text))
+    reached = loop.train(trained, people, RUN, ABOUT, tmp_path, watch=lambda text, done: said.append(text))
     rows = [json.loads(x) for x in (tmp_path / "log.jsonl").read_text().splitlines()][1:]
     assert [r["step"] for r in rows] == list(range(STEPS + 1))
     checked = {r["step"]: r["val_eer"] for r in rows if "val_eer" in r}
@@ -122,6 +121,8 @@ def test_what_comes_back_is_the_best_of_the_checks_and_said(people: Faces, tmp_p
     best = checkpoint.read(tmp_path / "best.safetensors")
     assert best.about.best == min(checked.values()) == trained.check()["val_eer"]
     assert checked[best.about.step] == best.about.best
+    assert reached == loop.Outcome("distill", STEPS, reached.seconds, best.about.step, best.about.best)
+    assert rows[-1]["seconds"] - 0.1 <= reached.seconds <= rows[-1]["seconds"] + 60
     assert equal(best.module, trained.module.state_dict())
     assert said[-1].startswith(f"distill: best at step {best.about.step} of 6, EER {best.about.best:.2%}")
     assert said[-1].endswith("the steps did not help") == (best.about.step == 0)
@@ -197,7 +198,7 @@ def test_a_signal_in_the_last_step_ends_the_run_too(people: Faces, tmp_path: Pat
         if done == 1:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    with pytest.raises(UserError, match=rf"^distill: stopped at step {STEPS}; "):
+    with pytest.raises(loop.StoppedError, match=rf"^distill: stopped by SIGTERM after step {STEPS}, saved$"):
         loop.train(stage("distill", people), people, RUN, ABOUT, tmp_path, watch=stop)
     assert last(tmp_path)
 

@@ -71,6 +71,8 @@ def test_mistakes_in_a_call_of_train(refused, words: tuple[str, ...], text: str)
 def test_training_needs_a_set(refused) -> None:
     said = refused("train", "--out", "run")
     assert said == "hyper-mcu train: no training set; expected --data FOLDER or data.root, got nothing"
+    said = refused("train", "--out", "run", "--resume")
+    assert said == "run: no run to go on with; expected --data FOLDER, to begin one, got no config.json"
 
 
 def test_training_goes_on_from_a_generator_that_fits_alone(refused, tmp_path_factory) -> None:
@@ -109,6 +111,34 @@ def test_a_run_is_neither_overwritten_nor_changed_underway(
     assert capsys.readouterr().err == "start.warm: not as the run began; expected nothing, got t.safetensors\n"
     assert command(*start, "--resume", "--set", "run.every=7") == 2
     assert capsys.readouterr().err.startswith("faces: no data set")
+
+
+def test_what_is_not_given_to_a_run_that_goes_on_is_as_it_began(
+    command, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    began = config.read(config.find("paper"), ["data.root=faces", "hyper.beta=3", "run.device=cpu"])
+    (tmp_path / "config.json").write_text(began.to_json())
+    again = ("train", "--out", tmp_path, "--resume")
+    assert command(*again) == 2
+    assert capsys.readouterr().err == "faces: no data set; expected a folder, got no such folder\n"
+    assert command(*again, "--show", "--set", "run.every=7", "--config", "paper", "--set", "hyper.beta=3") == 0
+    shown = config.from_json(capsys.readouterr().out)
+    assert shown == config.changed(began, ["run.every=7"])
+    for words in (("--show", "--config", "product"), ("--config", "product")):
+        assert command(*again, *words) == 2
+        assert capsys.readouterr().err == "hgen.width: not as the run began; expected 1936, got 512\n"
+    assert [p.name for p in tmp_path.iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "\xff"])
+def test_settings_of_a_run_that_are_damaged_are_one_line(
+    command, capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "config.json").write_text(text, encoding="latin-1")
+    assert command("train", "--out", tmp_path, "--resume") == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"{tmp_path}/config.json: not the settings of a run; expected JSON as train writes it, got ")
+    assert said.count("\n") == 1
 
 
 def test_settings_in_force_are_shown(command, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,20 +23,26 @@ pytest.importorskip("torch", reason="needs hyper-mcu[train]: torch")
 pytest.importorskip("onnx", reason="needs hyper-mcu[train]: onnx")
 pytest.importorskip("cv2", reason="needs hyper-mcu[train]: opencv-python-headless")
 
-from hyper_mcu import generator
+from hyper_mcu import cli, generator
 from hyper_mcu.codegen import oracle
 from hyper_mcu.codegen.netspec import cosdot_bits
 from hyper_mcu.codegen.parse_header import parse
 from hyper_mcu.codegen.presets import preset
+from hyper_mcu.codegen.progress import Progress, silent
 from hyper_mcu.codegen.quantize import quantize
 from hyper_mcu.faces.weights import demo_photo, sha256_of
 from hyper_mcu.hypertrain import data, metrics, protocols
+from hyper_mcu.hypertrain.journal import Watch
 
 SETTINGS = {
     "distill": {"steps": 2, "batch": 8, "warmup": 1},
     "hyper": {"steps": 2, "people": 2, "photos": 2, "beta": 1.0, "nets": 2, "mixtures": 2, "warmup": 1},
     "hgen": {"width": 8, "rank": 2, "first": 8},
 }
+
+SETS = [
+    w for stage, keys in SETTINGS.items() for key, value in keys.items() for w in ("--set", f"{stage}.{key}={value}")
+]
 
 
 def log(path: Path) -> list[dict[str, float]]:
@@ -45,23 +55,30 @@ def test_a_data_set_becomes_a_generator_a_header_and_figures(
     if why := missing("host"):
         pytest.skip(why)
     training_set(tmp_path / "faces")
+    with (tmp_path / "faces" / "train.csv").open("a") as table:
+        table.write("a.tar,nowhere.jpg,p0,train\n")
     cfp(tmp_path / "cfp")
     out, cache = tmp_path / "run", tmp_path / "cache"
     made = out / "generator.onnx"
 
-    words = [f"{stage}.{key}={value}" for stage, keys in SETTINGS.items() for key, value in keys.items()]
-    sets = [w for word in words for w in ("--set", word)]
-    assert command("train", "--data", tmp_path / "faces", "--out", out, "--cache", cache, *sets, "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    g = generator.load(made)
-    assert (told["generator"], told["threshold"]) == (str(made), g.threshold)
+    assert command("train", "--data", tmp_path / "faces", "--out", out, "--cache", cache, *SETS, "--json") == 0
+    said = capsys.readouterr()
+    g, told, h = generator.load(made), json.loads(said.out), json.loads(said.out)["held_out"]
+    assert (told["generator"], told["generator_sha256"], told["out"]) == (str(made), g.sha256, str(out))
+    assert (h["threshold"], h["fmr"], h["fnmr"], h["eer_int8"]) == (g.threshold, g.fmr, g.fnmr, (g.fmr + g.fnmr) / 2)
+    assert (h["genuine"], h["impostor"], h["least_fmr"], h["least_fnmr"], h["supported"]) == (4, 6, 0.5, 0.75, False)
+    assert told["broken_images"] == 1
+    assert said.err.splitlines()[0].startswith("1 broken images left out: see ")
+    assert json.loads((out / "trained.json").read_text()) == told
     assert (g.spec, g.backbone, g.backbone_sha256) == (preset("paper"), "mbf-w600k", sha256_of("mbf-w600k"))
     assert g.rates_on == "4 genuine and 6 impostor pairs of held-out people"
     for stage in ("distill", "hyper"):
         settings, *rows = log(out / stage / "log.jsonl")
         assert SETTINGS[stage].items() <= settings["config"][stage].items()
         assert rows[-1]["step"] == 2
-        assert 0 <= rows[-1]["val_eer"] <= 1
+        (reached,) = (s for s in told["stages"] if s["stage"] == stage)
+        assert (reached["steps"], reached["check_eer"]) == (2, min(r["val_eer"] for r in rows if "val_eer" in r))
+        assert {r["step"]: r.get("val_eer") for r in rows}[reached["best_step"]] == reached["check_eer"]
 
     header = tmp_path / "model.h"
     assert command("enroll", demo_photo("yaoming.jpg"), "--generator", made, "--out", header) == 0
@@ -78,6 +95,58 @@ def test_a_data_set_becomes_a_generator_a_header_and_figures(
         assert (told["set"], told["protocol"], told["pairs"], told["generator_sha256"]) == ("cfp", kind, 20, sha256)
         assert told["int8"]["accuracy_mean"] == accuracy_by_the_oracle(g, tmp_path / "cfp", cache, kind)
         assert 0 <= told["float"]["accuracy_mean"] <= 1
+
+
+def test_a_stopped_run_goes_on_with_its_own_settings_and_a_complete_one_is_left_alone(
+    command: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training_set(tmp_path / "faces")
+    out, cache = tmp_path / "a run", tmp_path / "cache"
+    start = ("train", "--data", tmp_path / "faces", "--cache", cache, *SETS, "--set", "run.log=1", "--out")
+    assert command(*start, tmp_path / "whole") == 0
+    with monkeypatch.context() as m:
+        m.setattr(cli, "bar", stopping_at("distill 1/2"))
+        capsys.readouterr()
+        assert command(*start, out) == 2
+    again = ("train", "--out", out, "--resume", "--cache", cache)
+    call = f"hyper-mcu train --out '{out}' --resume --cache {cache}"
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", f"distill: stopped by SIGTERM after step 1, saved; go on with: {call}\n")
+    assert not (out / "trained.json").exists()
+
+    assert command(*again) == 0
+    said = capsys.readouterr()
+    assert said.err.splitlines()[0] == "distill: goes on after step 1 of 2"
+    made = out / "generator.onnx"
+    assert made.read_bytes() == (tmp_path / "whole" / "generator.onnx").read_bytes()
+    sha256 = hashlib.sha256(made.read_bytes()).hexdigest()
+    assert said.out.splitlines()[0] == f"{made}: SHA-256 {sha256}"
+    h = json.loads((out / "trained.json").read_text())["held_out"]
+    assert f"FMR {h['fmr']:.2%}, FNMR {h['fnmr']:.2%}" in said.out
+    assert "few pairs: so many show no FMR below 50.00% and no FNMR below 75.00% (rule of three)\n" in said.out
+    assert said.out.endswith("broken images left out: 0\n")
+
+    shutil.rmtree(tmp_path / "faces")
+    out.rename(tmp_path / "moved")
+    assert command("train", "--out", tmp_path / "moved", "--resume") == 0
+    complete = capsys.readouterr()
+    assert complete.err == f"{tmp_path / 'moved'}: complete, nothing is left to do\n"
+    assert complete.out == said.out.replace(str(out), str(tmp_path / "moved"))
+    assert command("train", "--out", tmp_path / "moved", "--resume", "--set", "distill.steps=4") == 2
+    assert capsys.readouterr().err == "distill.steps: not as the run began; expected 2, got 4\n"
+    (tmp_path / "moved" / "generator.onnx").unlink()
+    assert command("train", "--out", tmp_path / "moved", "--resume") == 2
+    assert capsys.readouterr().err == f"{tmp_path / 'faces'}: no data set; expected a folder, got no such folder\n"
+
+
+def stopping_at(text: str) -> Callable[..., AbstractContextManager[tuple[Progress, Watch]]]:
+    """In the place of cli.bar: sends SIGTERM when that is shown."""
+
+    @contextmanager
+    def bar(wanted: bool) -> Iterator[tuple[Progress, Watch]]:
+        yield silent, lambda shown, done: os.kill(os.getpid(), signal.SIGTERM) if shown.startswith(text) else None
+
+    return bar
 
 
 def accuracy_by_the_oracle(g: generator.Generator, root: Path, cache: Path, kind: str) -> float:
