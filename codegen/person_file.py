@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hyper_mcu.codegen import parse_header
+from hyper_mcu.codegen import parse_header, person_bin
 from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.files import read
 from hyper_mcu.codegen.person import Person
 
 FORMS = "a model.h or person.bin of hyper-mcu enroll"
@@ -14,14 +15,12 @@ FORMS = "a model.h or person.bin of hyper-mcu enroll"
 def person_file(path: Path | str) -> Person:
     """The Person in the file `path`. Raises UserError for a file that cannot be read or holds none, by name for another
     tool's network: hyper-mcu runs what it enrolled, and imports nothing."""
-    try:
-        with Path(path).open("rb") as file:
-            start = file.read(16)
-    except OSError as e:
-        raise UserError(path, "cannot be read", FORMS, (e.strerror or str(e)).lower()) from e
-    if foreign := _foreign(Path(path), start):
+    data = read(Path(path), FORMS)
+    if foreign := _foreign(Path(path), data[:16]):
         raise UserError(path, "no person; importing networks of other tools is out of scope", FORMS, foreign)
-    return parse_header.parse(path).person
+    if data.startswith(person_bin.MAGIC):
+        return person_bin.parse_bytes(data, str(path))
+    return parse_header.parse_text(data.decode("latin-1"), str(path)).person
 
 
 def _foreign(path: Path, start: bytes) -> str:

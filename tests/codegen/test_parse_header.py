@@ -79,7 +79,7 @@ def test_any_changed_character_is_refused(text, position):
 
 
 def test_a_foreign_file_is_refused():
-    expected = "model.h: not a hyper-mcu header; expected a first line /* hyper-mcu model.h, ABI 1. …, got "
+    expected = "model.h: not a hyper-mcu header; expected a first line /* hyper-mcu model.h, ABI 2. …, got "
     assert refusal("#include <stdio.h>\n") == expected + "'#include <stdio.h>'"
     assert refusal("") == expected + "an empty line"
 
@@ -93,12 +93,12 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
 def test_a_file_without_end_is_refused():
     with pytest.raises(UserError) as refused:
         parse("/dev/zero")
-    assert str(refused.value) == "/dev/zero: not a hyper-mcu header; expected at most 64 MiB, got more"
+    assert str(refused.value) == "/dev/zero: too large; expected a model.h of hyper-mcu, at most 64 MiB, got more"
 
 
 def test_another_abi_asks_for_a_new_enrolment(text):
-    assert refusal(text.replace("ABI 1.", "ABI 7.", 1)) == (
-        "model.h: made by another version of hyper-mcu; enrol again to regenerate it; expected ABI 1, got ABI 7"
+    assert refusal(text.replace("ABI 2.", "ABI 7.", 1)) == (
+        "model.h: made by another version of hyper-mcu; enrol again to regenerate it; expected ABI 2, got ABI 7"
     )
 
 
@@ -129,10 +129,10 @@ def test_c_of_another_hand_is_refused_though_the_file_is_signed(text):
     lower = text.replace("    0, /* threshold */", "    -9, /* threshold */", 1)
     assert refusal(resigned(lower)).endswith("'    0, /* threshold */', got '    -9, /* threshold */'")
     assert refusal(resigned(text + "int x;\n")) == again + f"line {text.count(chr(10)) + 1} '', got 'int x;'"
-    said = refusal(text.replace("ABI 1.", "ABI 01.", 1))
+    said = refusal(text.replace("ABI 2.", "ABI 02.", 1))
     assert said.startswith(again + "line 1 …'")
-    assert "model.h, ABI 1. SHA-256" in said
-    assert "model.h, ABI 01. SHA-256" in said
+    assert "model.h, ABI 2. SHA-256" in said
+    assert "model.h, ABI 02. SHA-256" in said
 
 
 def with_facts(text, **facts):
@@ -174,7 +174,7 @@ def test_numbers_and_depths_without_end_are_refused(text):
     expected = "model.h: not a hyper-mcu header; expected arrays and facts as written by emit_c, got "
     assert refusal(resigned(numbers)).startswith(expected + "OverflowError ")
     assert refusal(resigned(deep)).startswith(expected + "RecursionError ")
-    assert refusal(text.replace("ABI 1.", f"ABI {'9' * 5000}.", 1)).startswith("model.h: not a hyper-mcu header; ")
+    assert refusal(text.replace("ABI 2.", f"ABI {'9' * 5000}.", 1)).startswith("model.h: not a hyper-mcu header; ")
 
 
 def test_a_byte_that_is_no_ascii_is_not_taken_for_its_escape(text, tmp_path):
