@@ -16,7 +16,7 @@ from hyper_mcu.codegen import install
 from hyper_mcu.codegen.errors import MissingTool
 from hyper_mcu.codegen.fixedpoint import INT32_MIN
 from hyper_mcu.codegen.netspec import Add, Conv, Stage, cosdot_bits
-from hyper_mcu.codegen.oracle import shuffled
+from hyper_mcu.codegen.oracle import shuffle_order
 from hyper_mcu.codegen.qnet import QConv, QNet
 from hyper_mcu.codegen.quantize import INPUT_SCALE
 
@@ -50,8 +50,7 @@ def emit(qnet: QNet, taps: bool = False, qlinear: bool = False) -> bytes:
             s_in = qnet.scales[stage.index - 1] if stage.index else INPUT_SCALE
             u = _qlinear_conv(g, stage, c, q, u, s_in) if qlinear else _conv(g, stage, c, q, u)
         if stage.shuffle > 1:
-            order = shuffled(np.arange(stage.out_shape[2])[None, None], stage.shuffle)
-            u = g.op("Gather", u, g.const(order.ravel()), axis=1)
+            u = g.op("Gather", u, g.const(shuffle_order(stage.out_shape[2], stage.shuffle)), axis=1)
         maps.append(u)
         if taps:
             name, (h, w, channels) = f"stage{stage.index}", stage.out_shape
