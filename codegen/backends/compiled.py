@@ -1,0 +1,66 @@
+"""The emitted C, compiled for this machine or for an emulated core; all images go through one run of one program."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hyper_mcu.codegen.backends import Answers, Image
+from hyper_mcu.codegen.emit_c import emit
+from hyper_mcu.codegen.emulate import find_emulator
+from hyper_mcu.codegen.oracle import Result
+from hyper_mcu.codegen.person import Person
+from hyper_mcu.codegen.records import Run
+from hyper_mcu.codegen.run import build, run_program
+from hyper_mcu.codegen.targets import Target, target_named
+from hyper_mcu.codegen.toolchain import find_toolchain
+
+SECONDS_AN_IMAGE = 10  # far beyond what any of them takes: 120 at least, then it counts as hanging
+
+
+def host(
+    person: Person, images: Sequence[Image], kind: str, optimise: str, std: str, sanitise: bool = False
+) -> Answers:
+    """A build for this machine; arguments as `run.build` has them. Raises MissingTool where the compiler, C++ or the
+    sanitizers are not installed, UserError where the C does not compile or the program fails."""
+    target = target_named("host")
+    return _answers(person, images, target, kind, optimise=optimise, std=std, sanitise=sanitise)
+
+
+def core(person: Person, images: Sequence[Image], name: str) -> Answers:
+    """The -O2 build for the emulated core `name`; raises as `host` does, MissingTool without an emulator too."""
+    find_emulator(target_named(name))
+    return _answers(person, images, target_named(name))
+
+
+def _answers(
+    person: Person,
+    images: Sequence[Image],
+    target: Target,
+    kind: str = "",
+    *,
+    optimise: str = "-O2",
+    std: str = "c11",
+    sanitise: bool = False,
+) -> Answers:
+    began = time.perf_counter()
+    tools, header = find_toolchain(target, kind), Path(f"{person.name}.h")
+    program = build(
+        header, target, taps=True, text=emit(person), tools=tools, optimise=optimise, std=std, sanitise=sanitise
+    )
+    ready = time.perf_counter()
+    limit = max(120, SECONDS_AN_IMAGE * len(images))
+    probes = [np.ascontiguousarray(image).tobytes() for image in images]
+    runs, output = run_program(program, header, probes, target, taps=True, limit_s=limit)
+    results = tuple(_result(person, run) for run in runs)
+    tool = f"{tools}, {output.emulator}" if output.emulator else str(tools)
+    return Answers(results, tool, ready - began, time.perf_counter() - ready)
+
+
+def _result(person: Person, run: Run) -> Result:
+    shapes = [stage.out_shape for stage in person.qnet.spec.stages]
+    layers = (np.frombuffer(data, np.int8).reshape(shape) for data, shape in zip(run.layers, shapes, strict=True))
+    return Result(tuple(layers), run.logit)

@@ -1,0 +1,54 @@
+"""All backends, in the order in which they are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
+
+from hyper_mcu.codegen.backends import Answers, Backend, Image
+from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.person import Person
+from hyper_mcu.codegen.targets import TARGETS
+
+
+def _late(module: str, function: str, *arguments: Any) -> Callable[[Person, Sequence[Image]], Answers]:
+    """A backend's `ask`, its module imported when it is called."""
+
+    def ask(person: Person, images: Sequence[Image]) -> Answers:
+        answers: Answers = getattr(import_module(f"{__package__}.{module}"), function)(person, images, *arguments)
+        return answers
+
+    return ask
+
+
+BACKENDS = (
+    Backend("oracle", "in process", True, _late("reference", "reference")),
+    Backend("twin", "in process", True, _late("twin", "twin")),
+    Backend("onnx", "in process", True, _late("onnx", "integer")),
+    Backend("tflm", "in process", True, _late("tflite", "tflm")),
+    Backend("litert-ref", "in process", True, _late("tflite", "litert_reference")),
+    Backend("tensorflow", "in process", True, _late("tflite", "tensorflow")),
+    Backend("litert-xnnpack", "in process", False, _late("tflite", "litert_xnnpack")),
+    Backend("ort-qlinear", "in process", False, _late("onnx", "qlinear")),
+    *(
+        Backend(f"{kind}{level}-{std}", "host", True, _late("compiled", "host", kind, level, std))
+        for kind in ("gcc", "clang")
+        for std in ("c11", "c++14")
+        for level in ("-O0", "-O2", "-O3")
+    ),
+    Backend("zig-O2-c11", "host", True, _late("compiled", "host", "zig", "-O2", "c11")),
+    Backend("gcc-sanitized", "host", True, _late("compiled", "host", "gcc", "-O1", "c11", True)),
+    Backend("clang-sanitized", "host", True, _late("compiled", "host", "clang", "-O1", "c11", True)),
+    *(Backend(name, "emulated", True, _late("compiled", "core", name)) for name in TARGETS if name != "host"),
+)
+REFERENCE = BACKENDS[0]
+
+
+def backends_named(names: Sequence[str]) -> tuple[Backend, ...]:
+    """The rows of these names, in the table's order; raises UserError for a name that is not there."""
+    there = [b.name for b in BACKENDS]
+    for name in names:
+        if name not in there:
+            raise UserError("backend", "unknown", "one of " + ", ".join(there), name or "nothing")
+    return tuple(b for b in BACKENDS if b.name in names)
