@@ -1,0 +1,172 @@
+"""`hyper-mcu parity`: every byte of a person's network, computed everywhere, against the oracle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from hyper_mcu.codegen.netspec import NetSpec
+    from hyper_mcu.codegen.parity import Outcome
+    from hyper_mcu.codegen.person import Person
+
+FEW = 10  # images on emulated cores but m4, unless --all
+
+
+def seeded(p: Person, count: int) -> list[NDArray[np.uint8]]:
+    """Generated images; the first is the one of the known answer."""
+    from hyper_mcu.codegen.oracle import known_image
+
+    return [known_image(p.qnet.spec, (p.known.seed - 1 + i) % (2**32 - 1) + 1) for i in range(count)]
+
+
+def crops(folder: Path, spec: NetSpec, count: int) -> list[NDArray[np.uint8]]:
+    """The first `count` pictures below a folder, by name: of the net's size, or with the same margin on all sides.
+
+    Raises UserError where there is none, and for a picture that is broken or of another size.
+    """
+    from hyper_mcu.codegen.errors import UserError
+    from hyper_mcu.faces.photo import read_photo
+
+    suffixes = (".jpg", ".jpeg", ".png", ".webp")
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes)[:count]
+    if not paths:
+        raise UserError(folder, "no pictures", "crops as " + ", ".join(suffixes), "none")
+    images = []
+    for path in paths:
+        image = read_photo(path)
+        h, w = image.shape[:2]
+        y, x = (h - spec.height) // 2, (w - spec.width) // 2
+        if (h, w) != (spec.height + 2 * y, spec.width + 2 * x) or x != y or x < 0:
+            size = f"{spec.width}×{spec.height} pixels, or an even margin around them"
+            raise UserError(path, "not a crop", size, f"{w}×{h}")
+        images.append(image[y : y + spec.height, x : x + spec.width])
+    return images
+
+
+def as_json(o: Outcome) -> dict[str, Any]:
+    """An outcome as `--json` prints it."""
+    f = o.first
+    return {
+        "name": o.backend.name,
+        "place": o.backend.place,
+        "exact": o.backend.exact,
+        "status": o.status,
+        "tool": o.tool,
+        "images": o.images,
+        "sha256": o.sha256,
+        "oracle_sha256": o.oracle_sha256,
+        "reason": o.reason,
+        "elements": o.elements,
+        "differing": o.differing,
+        "changed_verdicts": o.verdicts,
+        "first": f and {"image": f.image, "stage": f.stage, "index": f.index, "want": f.want, "got": f.got},
+        "compile_seconds": round(o.compile_seconds, 3),
+        "run_seconds": round(o.run_seconds, 3),
+    }
+
+
+def word(o: Outcome) -> str:
+    """What the table says of an outcome."""
+    if o.status == "different":
+        return "DIFFERENT" if o.backend.exact else "rounds otherwise"
+    return o.status.replace("_", " ")
+
+
+def as_table(outcomes: list[Outcome]) -> str:
+    """The outcomes as a table, as wide as the terminal allows."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("backend", "images", "result", "layers_sha256", "compile s", "run s")
+    for o in outcomes:
+        times = ("", "") if o.status == "not_run" else (f"{o.compile_seconds:.1f}", f"{o.run_seconds:.1f}")
+        table.add_row(o.backend.name, str(o.images), word(o), o.sha256[:16], *times)
+    console = Console()
+    with console.capture() as text:
+        console.print(table)
+    return text.get().rstrip("\n")
+
+
+def remarks(outcomes: list[Outcome]) -> list[str]:
+    """What the table has no room for: what differs and where, what is missing, by what the others were computed."""
+    lines = []
+    for o in outcomes:
+        if o.status != "identical":
+            said = o.reason
+            if o.sha256:
+                said = (
+                    f"{o.differing:,} of {o.elements:,} elements differ, {o.verdicts} of {o.images} verdicts change; "
+                    f"first in {o.first}"
+                )
+            lines.append(f"{o.backend.name}: {word(o)}: {said}")
+    tools = dict.fromkeys(part for o in outcomes for part in o.tool.split(", ") if part)
+    return [*lines, f"by {', '.join(tools)}"]
+
+
+@click.command("parity")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--backends", metavar="NAME[,NAME]", help="Only these; an unknown name lists them all.")
+@click.option(
+    "--images",
+    metavar="DIR",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="A folder of crops, 112×112 pixels or 128×128 with a margin; else generated images.",
+)
+@click.option(
+    "--count", default=100, show_default=True, metavar="N", type=click.IntRange(min=1), help="How many images, at most."
+)
+@click.option("--all", "everywhere", is_flag=True, help=f"All images on all emulated cores; else {FEW}, but on m4.")
+@click.option("--json", "json_wanted", is_flag=True, help="One JSON object on stdout.")
+def command(
+    model: Path, backends: str | None, images: Path | None, count: int, everywhere: bool, json_wanted: bool
+) -> None:
+    """Run MODEL's network on every backend and compare every byte of every stage with the oracle's.
+
+    Backends are NumPy, torch, ONNX, TFLite Micro, LiteRT, the emitted C by several compilers, and emulated cores. What
+    is not installed is named and has not run. Of runtimes that round otherwise the differences are counted.
+
+    Exit code 0: identical on every exact backend that ran, 1: one differs, 2: error, or none ran beside the oracle.
+    """
+    from hyper_mcu import cli
+    from hyper_mcu.codegen.backends.table import BACKENDS, backends_named
+    from hyper_mcu.codegen.errors import UserError
+    from hyper_mcu.codegen.parity import Plan, differs, identical, parity
+    from hyper_mcu.codegen.person_file import person_file
+
+    chosen = BACKENDS if backends is None else backends_named([name.strip() for name in backends.split(",")])
+    p = person_file(model)
+    outcomes: list[Outcome] = []
+    with cli.bar() as (say, _):
+        say("reading images")
+        shown = seeded(p, count) if images is None else crops(images, p.qnet.spec, count)
+        few = len(shown) if everywhere else min(FEW, len(shown))
+        plans = [Plan(b, few if b.place == "emulated" and b.name != "m4" else len(shown)) for b in chosen]
+        say("asking the oracle")
+        for outcome in parity(p, shown, plans):
+            outcomes.append(outcome)
+            say(f"parity of {p.name}: {len(outcomes)} of {len(plans)} backends")
+    if json_wanted:
+        source = "generated" if images is None else str(images)
+        cli.emit_json(
+            {
+                "identical": identical(outcomes), "model": str(model), "name": p.name, "images": len(shown),
+                "source": source, "backends": [as_json(o) for o in outcomes],
+            }
+        )  # fmt: skip
+    else:
+        click.echo(as_table(outcomes))
+        click.echo("\n".join(remarks(outcomes)))
+        ran = sum(o.backend.exact and o.status != "not_run" for o in outcomes)
+        verdict = "identical" if identical(outcomes) else "DIFFERENT" if differs(outcomes) else "nothing to compare"
+        source = "generated images" if images is None else f"crops of {images}"
+        click.echo(f"{verdict}: {p.name} on {len(shown)} {source}, {ran} exact backends")
+    if differs(outcomes):
+        raise SystemExit(1)
+    if not identical(outcomes):
+        raise UserError("parity", "no exact backend ran", "one beside the oracle", "none")

@@ -1,0 +1,144 @@
+"""`hyper-mcu parity` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from people import TINY, net, person
+from PIL import Image
+
+from hyper_mcu.codegen import oracle
+from hyper_mcu.codegen.backends import Answers, Backend, table
+from hyper_mcu.codegen.emit_c import emit
+from hyper_mcu.codegen.errors import MissingTool
+
+ALICE = person(net(TINY))
+
+
+@pytest.fixture
+def model(tmp_path):
+    path = tmp_path / "model.h"
+    path.write_text(emit(ALICE))
+    return path
+
+
+def off_by_one(p, shown):
+    """Answers whose first logit is one too high."""
+    first, *others = [oracle.run(p.qnet, x) for x in shown]
+    return Answers((replace(first, logit=first.logit + 1), *others), "tape")
+
+
+def gone(p, shown):
+    raise MissingTool("m99", "no emulator found", "one", "none")
+
+
+@pytest.fixture
+def also(monkeypatch):
+    """Adds backends to the table."""
+
+    def add(*rows):
+        monkeypatch.setattr(table, "BACKENDS", (*table.BACKENDS, *rows))
+
+    return add
+
+
+def test_generated_images_begin_with_the_known_answer(model, command, capsys):
+    assert command("parity", model, "--backends", "oracle,onnx", "--count", 1, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["schema_version"], said["identical"], said["images"], said["source"]) == (1, True, 1, "generated")
+    assert [(b["name"], b["status"], b["sha256"]) for b in said["backends"]] == [
+        ("oracle", "identical", ALICE.known.layers_sha256),
+        ("onnx", "identical", ALICE.known.layers_sha256),
+    ]
+
+
+def test_table_names_backends_and_what_they_are_by(model, command, capsys):
+    assert command("parity", model, "--backends", "oracle,onnx,ort-qlinear", "--count", 3) == 0
+    out = capsys.readouterr().out
+    assert "identical: alice on 3 generated images, 2 exact backends" in out
+    assert "by NumPy " in out
+    assert "onnxruntime " in out
+    assert "rounds otherwise" in out
+
+
+def test_pictures_are_taken_by_name_with_or_without_a_margin(model, tmp_path, command, capsys):
+    folder = tmp_path / "crops"
+    (folder / "b").mkdir(parents=True)
+    rng = np.random.default_rng(1)
+    large = rng.integers(0, 256, (TINY.height + 4, TINY.width + 4, 3), np.uint8)
+    exact = rng.integers(0, 256, (TINY.height, TINY.width, 3), np.uint8)
+    Image.fromarray(large).save(folder / "b" / "1.png")
+    Image.fromarray(exact).save(folder / "c.PNG")
+    (folder / "a.txt").write_text("no picture")
+    assert command("parity", model, "--images", folder, "--backends", "onnx", "--count", 2, "--json") == 0
+    (said,) = json.loads(capsys.readouterr().out)["backends"]
+    assert said["images"] == 2
+    inner = oracle.run(ALICE.qnet, large[2:-2, 2:-2])
+    assert command("parity", model, "--images", folder, "--backends", "onnx", "--count", 1, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["backends"][0]["sha256"] == inner.layers_sha256
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        ((9, 6), "not a crop; expected 6×8 pixels, or an even margin around them, got 6×9"),
+        ((7, 5), "not a crop; expected 6×8 pixels, or an even margin around them, got 5×7"),
+        (None, "no pictures; expected crops as .jpg, .jpeg, .png, .webp, got none"),
+    ],
+)
+def test_folder_without_crops_is_refused(model, tmp_path, command, capsys, size, said):
+    folder = tmp_path / "crops"
+    folder.mkdir()
+    if size:
+        Image.fromarray(np.zeros((*size, 3), np.uint8)).save(folder / "a.png")
+    assert command("parity", model, "--images", folder) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert said in captured.err
+
+
+def test_difference_is_named_and_exits_with_one(model, command, capsys, also):
+    also(Backend("planted", "in process", True, off_by_one))
+    assert command("parity", model, "--backends", "onnx,planted", "--count", 2) == 1
+    out = capsys.readouterr().out
+    logit = oracle.run(ALICE.qnet, oracle.known_image(TINY, ALICE.known.seed)).logit
+    assert "planted: DIFFERENT: 1 of " in out
+    assert f"first in image 0, logit: want {logit}, got {logit + 1}" in out
+    assert out.endswith("DIFFERENT: alice on 2 generated images, 2 exact backends\n")
+
+
+def test_missing_tool_is_not_run_and_never_passes(model, command, capsys, also):
+    also(Backend("m99", "emulated", True, gone))
+    assert command("parity", model, "--backends", "onnx,m99", "--count", 1) == 0
+    assert "m99: not run: m99: no emulator found; expected one, got none" in capsys.readouterr().out
+    assert command("parity", model, "--backends", "oracle,m99", "--count", 1, "--json") == 2
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["identical"] is False
+    assert captured.err == "parity: no exact backend ran; expected one beside the oracle, got none\n"
+
+
+def test_cores_get_few_images_unless_all_is_asked_for(model, command, capsys, also):
+    also(Backend("m99", "emulated", True, lambda p, shown: Answers(tuple(oracle.run(p.qnet, x) for x in shown), "")))
+    words = ("parity", model, "--backends", "onnx,m99", "--count", 12, "--json")
+    counts = []
+    for more in ((), ("--all",)):
+        assert command(*words, *more) == 0
+        counts.append([b["images"] for b in json.loads(capsys.readouterr().out)["backends"]])
+    assert counts == [[12, 10], [12, 12]]
+
+
+def test_unknown_backend_lists_those_there_are(model, command, capsys):
+    assert command("parity", model, "--backends", "m5") == 2
+    assert "backend: unknown; expected one of oracle, twin, onnx, " in capsys.readouterr().err
+
+
+def test_compiler_that_is_not_there_has_not_run(model, command, capsys, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    assert command("parity", model, "--backends", "onnx,gcc-O2-c11", "--count", 1, "--json") == 0
+    (_, gcc) = json.loads(capsys.readouterr().out)["backends"]
+    assert gcc["status"] == "not_run"
+    assert "Debian: gcc" in gcc["reason"]
