@@ -32,8 +32,12 @@ typedef enum hm_status {
     HM_NOT_BEGUN,       /* rows or a verdict without hm_begin before them */
     HM_WRONG_ROW_COUNT, /* fewer or more rows than the image has */
     HM_WRONG_ENGINE,    /* the person was made for another architecture or ABI */
-    HM_CORRUPT_PERSON,  /* the person's check sum is wrong */
-    HM_WRONG_ANSWER     /* self-test: not the known answer */
+    HM_CORRUPT_PERSON,  /* the person's check sum is wrong, or an integer out of bounds */
+    HM_WRONG_ANSWER,    /* self-test: not the known answer */
+    HM_NOT_A_PERSON,    /* a blob that is no person.bin */
+    HM_WRONG_FORMAT,    /* a person.bin of another format */
+    HM_WRONG_SIZE,      /* a person.bin that was cut or grew, or whose parts do not fill it */
+    HM_MISALIGNED       /* a person.bin that does not begin at a multiple of 4 bytes */
 } hm_status;
 
 /* The two decisions differ in every bit, so that a single flipped one is neither. */

@@ -1,4 +1,4 @@
-/* hyper-mcu model.h, ABI 1. SHA-256 of what follows this line: be6700c0a6c03d5f93aebee9ba4141b0b74af8ffa68a81329f0134d2de773c12 */
+/* hyper-mcu model.h, ABI 2. SHA-256 of what follows this line: 7fc7ec87259195e13ae85483c66987a911b088bdd4a566ca600d2648e0fd34be */
 /*
  * alice: a face-verification network for one person. Made by hyper-mcu 0.1.0; do not edit.
  *
@@ -36,9 +36,9 @@
  */
 
 #ifndef HM_ABI
-#define HM_ABI 1
-#elif HM_ABI != 1
-#error "An earlier header has another hyper-mcu ABI than 1. Regenerate this file and that one with the same hyper-mcu."
+#define HM_ABI 2
+#elif HM_ABI != 2
+#error "An earlier header has another hyper-mcu ABI than 2. Regenerate this file and that one with the same hyper-mcu."
 #endif
 
 /* What every model.h shares: status, verdict, and the few compiler differences. */
@@ -75,8 +75,12 @@ typedef enum hm_status {
     HM_NOT_BEGUN,       /* rows or a verdict without hm_begin before them */
     HM_WRONG_ROW_COUNT, /* fewer or more rows than the image has */
     HM_WRONG_ENGINE,    /* the person was made for another architecture or ABI */
-    HM_CORRUPT_PERSON,  /* the person's check sum is wrong */
-    HM_WRONG_ANSWER     /* self-test: not the known answer */
+    HM_CORRUPT_PERSON,  /* the person's check sum is wrong, or an integer out of bounds */
+    HM_WRONG_ANSWER,    /* self-test: not the known answer */
+    HM_NOT_A_PERSON,    /* a blob that is no person.bin */
+    HM_WRONG_FORMAT,    /* a person.bin of another format */
+    HM_WRONG_SIZE,      /* a person.bin that was cut or grew, or whose parts do not fill it */
+    HM_MISALIGNED       /* a person.bin that does not begin at a multiple of 4 bytes */
 } hm_status;
 
 /* The two decisions differ in every bit, so that a single flipped one is neither. */
@@ -167,6 +171,10 @@ HM_MUST_CHECK hm_status hm_end(hm_session *session, hm_verdict *verdict);
 /* Self-test: verifies a generated image whose logit is known. HM_OK: the engine, the compiler and the data agree. */
 HM_MUST_CHECK hm_status hm_known_answer(hm_session *session, const hm_person *person);
 
+/* Makes a person of a person.bin that lies in flash or RAM, at a multiple of 4 bytes, and stays there: only pointers to
+ * it are kept. All of it is checked first, every integer included. Unless the status is HM_OK, hm_begin refuses *person. */
+HM_MUST_CHECK hm_status hm_person_from_blob(const void *blob, size_t size, hm_person *person);
+
 #ifdef __cplusplus
 }
 #endif
@@ -175,11 +183,11 @@ HM_MUST_CHECK hm_status hm_known_answer(hm_session *session, const hm_person *pe
 /* ---- alice ------------------------------------------------------------------------------------------ */
 
 #ifdef HM_PERSON_CHECK_alice
-#if HM_PERSON_CHECK_alice != 0x9B6FA9FBU
+#if HM_PERSON_CHECK_alice != 0xAD67F1DDU
 #error "Two different headers name their person alice. Regenerate one of them under another name."
 #endif
 #else
-#define HM_PERSON_CHECK_alice 0x9B6FA9FBU
+#define HM_PERSON_CHECK_alice 0xAD67F1DDU
 
 #ifdef __cplusplus
 extern "C" {
@@ -440,6 +448,119 @@ static inline uint32_t hm_random_bytes(uint32_t state, uint8_t *bytes, int n)
 
 #endif
 
+/* person.bin: whether a blob is whole, and whether its integers keep the arithmetic in bounds. SPEC.md has its bytes. */
+#ifndef HM_BLOB_H
+#define HM_BLOB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Offsets, and the sizes of what is always there: the head, and the check sum at the end. */
+enum {
+    HM_BLOB_FORMAT = 4,
+    HM_BLOB_TOTAL = 8,
+    HM_BLOB_LAYOUT = 12,
+    HM_BLOB_WEIGHTS_BYTES = 16,
+    HM_BLOB_FACTS_BYTES = 20,
+    HM_BLOB_PERSON = 24,
+    HM_BLOB_ARCHITECTURE = 48,
+    HM_BLOB_NAME = 80,
+    HM_BLOB_HEAD = 128,
+    HM_BLOB_CRC = 4
+};
+
+/* The little-endian number at any address. */
+static inline uint32_t hm_word(const uint8_t *bytes)
+{
+    return bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
+}
+
+static inline bool hm_equal(const uint8_t *a, const uint8_t *b, size_t n)
+{
+    unsigned difference = 0;
+    for (size_t i = 0; i < n; i++) {
+        difference |= (unsigned)(a[i] ^ b[i]);
+    }
+    return difference == 0;
+}
+
+/* Whether n bytes are a C identifier with zeros behind it, one at least. */
+static inline bool hm_is_name(const uint8_t *bytes, int n)
+{
+    int length = 0;
+    for (; length < n && bytes[length] != 0; length++) {
+        const int c = bytes[length];
+        const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+        if (!letter && (length == 0 || c < '0' || c > '9')) {
+            return false;
+        }
+    }
+    for (int i = length; i < n; i++) {
+        if (bytes[i] != 0) {
+            return false;
+        }
+    }
+    return length > 0 && length < n;
+}
+
+/* Whether a blob is whole, undamaged and of this format. Nothing outside its `size` bytes is read. */
+static inline hm_status hm_check_blob(const uint8_t *blob, size_t size)
+{
+    static const uint8_t magic[4] = {'H', 'M', 'p', 'b'};
+    if (size < HM_BLOB_HEAD + HM_BLOB_CRC || !hm_equal(blob, magic, sizeof magic)) {
+        return HM_NOT_A_PERSON;
+    }
+    if (hm_word(blob + HM_BLOB_FORMAT) != 1 || hm_word(blob + HM_BLOB_LAYOUT) != 1) {
+        return HM_WRONG_FORMAT;
+    }
+    if (hm_word(blob + HM_BLOB_TOTAL) != size) {
+        return HM_WRONG_SIZE;
+    }
+    const size_t rest = size - HM_BLOB_HEAD - HM_BLOB_CRC;
+    const uint32_t weights = hm_word(blob + HM_BLOB_WEIGHTS_BYTES);
+    if (weights > rest || hm_word(blob + HM_BLOB_FACTS_BYTES) != rest - weights) {
+        return HM_WRONG_SIZE;
+    }
+    if (hm_crc32(0, blob, size - HM_BLOB_CRC) != hm_word(blob + size - HM_BLOB_CRC)) {
+        return HM_CORRUPT_PERSON;
+    }
+    return hm_is_name(blob + HM_BLOB_NAME, HM_BLOB_HEAD - HM_BLOB_NAME) ? HM_OK : HM_CORRUPT_PERSON;
+}
+
+/* Whether |bias| + peak * the sum of |w| stays below 2^bits, and no w is -128. The bias has `zero` times the sum of w
+ * taken off. */
+static inline bool hm_sum_holds(const int8_t *w, int n, int32_t bias, int zero, int peak, int bits)
+{
+    int32_t sum = 0;
+    int32_t magnitude = 0;
+    for (int t = 0; t < n; t++) {
+        if (w[t] == -128) {
+            return false;
+        }
+        sum += w[t];
+        magnitude += w[t] < 0 ? -w[t] : w[t];
+    }
+    const int64_t whole = bias + (int64_t)zero * sum;
+    return (whole < 0 ? -whole : whole) + (int64_t)peak * magnitude < INT64_C(1) << bits;
+}
+
+/* Whether a convolution's integers are what hm_requantise needs, for every image. */
+static inline bool hm_conv_holds(hm_conv conv, int channels, int taps, int zero)
+{
+    for (int c = 0; c < channels; c++) {
+        if (conv.multiplier[c] < INT32_C(1) << 30 || conv.shift[c] > 30) {
+            return false;
+        }
+        if (!hm_sum_holds(conv.weight + c * taps, taps, conv.bias[c], zero, 256, 30)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+#endif
+
 /* The test hook: HM_TAP(layer, row, bytes, n) sees each row of each stage as canonical int8, in order, when defined. */
 #ifndef HM_TAP_H
 #define HM_TAP_H
@@ -637,6 +758,15 @@ static uint32_t hm_check_sum(const hm_person *person)
     return hm_crc32(crc, person->weights, sizeof *person->weights);
 }
 
+static hm_status hm_check_person(const hm_person *person)
+{
+    if (person->abi != HM_ABI || person->architecture != HM_ARCHITECTURE) {
+        return HM_WRONG_ENGINE;
+    }
+    /* INT32_MIN is CosDot's logit of what it cannot judge: no threshold may let that pass. */
+    return hm_check_sum(person) == person->crc && person->threshold != INT32_MIN ? HM_OK : HM_CORRUPT_PERSON;
+}
+
 static void hm_reject(hm_verdict *verdict)
 {
     verdict->logit = INT32_MIN;
@@ -654,12 +784,9 @@ hm_status hm_begin(hm_session *session, const hm_person *person)
     if (person == NULL || person->weights == NULL) {
         return HM_NULL_POINTER;
     }
-    if (person->abi != HM_ABI || person->architecture != HM_ARCHITECTURE) {
-        return HM_WRONG_ENGINE;
-    }
-    /* INT32_MIN is CosDot's logit of what it cannot judge: no threshold may let that pass. */
-    if (hm_check_sum(person) != person->crc || person->threshold == INT32_MIN) {
-        return HM_CORRUPT_PERSON;
+    const hm_status status = hm_check_person(person);
+    if (status != HM_OK) {
+        return status;
     }
     session->person.pointer = person;
     session->rows_in = 0;
@@ -769,6 +896,67 @@ hm_status hm_known_answer(hm_session *session, const hm_person *person)
     return status == HM_OK && verdict.logit != person->known_logit ? HM_WRONG_ANSWER : status;
 }
 
+/* ---- A person as a blob, from outside the program: person.bin -------------------------------------------------- */
+
+/* Whether no image can make a sum or a shift go out of bounds with these integers. */
+static bool hm_weights_hold(const hm_weights *w)
+{
+    const hm_conv conv0 = {w->weight0, w->bias0, w->multiplier0, w->shift0};
+    if (!hm_conv_holds(conv0, 6, 27, 128)) {
+        return false;
+    }
+    const hm_conv conv1 = {w->weight1, w->bias1, w->multiplier1, w->shift1};
+    if (!hm_conv_holds(conv1, 6, 27, 0)) {
+        return false;
+    }
+    const hm_conv conv3 = {w->weight3, w->bias3, w->multiplier3, w->shift3};
+    if (!hm_conv_holds(conv3, 10, 3, 0)) {
+        return false;
+    }
+    return hm_sum_holds(w->head, 120, 0, 0, 128, 31);
+}
+
+hm_status hm_person_from_blob(const void *blob, size_t size, hm_person *person)
+{
+    static const uint8_t architecture[32] = {
+        0xA0, 0x3A, 0xFD, 0x79, 0xCB, 0x61, 0xBF, 0x80, 0x6C, 0x35, 0x73, 0xD0, 0x26, 0xB4, 0xB9, 0x98,
+        0x91, 0xDB, 0xC3, 0xA4, 0x1C, 0x98, 0xE5, 0x39, 0x4F, 0x12, 0x2A, 0x6A, 0x7F, 0x4D, 0x0B, 0x0E,
+    };
+    if (person == NULL) {
+        return HM_NULL_POINTER;
+    }
+    hm_fill(person, 0, sizeof *person);
+    if (blob == NULL) {
+        return HM_NULL_POINTER;
+    }
+    if ((uintptr_t)blob % sizeof(int32_t) != 0) {
+        return HM_MISALIGNED;
+    }
+    const uint8_t *const bytes = (const uint8_t *)blob;
+    const hm_status status = hm_check_blob(bytes, size);
+    if (status != HM_OK) {
+        return status;
+    }
+    if (!hm_equal(bytes + HM_BLOB_ARCHITECTURE, architecture, sizeof architecture)) {
+        return HM_WRONG_ENGINE;
+    }
+    hm_person found;
+    hm_copy(&found, bytes + HM_BLOB_PERSON, offsetof(hm_person, name));
+    found.name = (const char *)(bytes + HM_BLOB_NAME);
+    found.weights = (const hm_weights *)(const void *)(bytes + HM_BLOB_HEAD);
+    if (hm_word(bytes + HM_BLOB_WEIGHTS_BYTES) != HM_WEIGHTS_BYTES) {
+        return HM_WRONG_SIZE;
+    }
+    const hm_status usable = hm_check_person(&found);
+    if (usable == HM_OK && (found.known_seed == 0 || !hm_weights_hold(found.weights))) {
+        return HM_CORRUPT_PERSON;
+    }
+    if (usable == HM_OK) {
+        *person = found;
+    }
+    return usable;
+}
+
 #endif
 
 #if (defined(HYPER_MCU_IMPLEMENTATION) || defined(HYPER_MCU_PERSON_DATA)) && !defined(HM_DATA_alice)
@@ -860,7 +1048,7 @@ const hm_person hm_person_alice = {
     0, /* threshold */
     UINT32_C(7), /* self-test: seed of the image */
     16867530, /* and its logit */
-    0x9B6FA9FBU,
+    0xAD67F1DDU,
     "alice",
     &hm_weights_alice,
 };
@@ -868,7 +1056,7 @@ const hm_person hm_person_alice = {
 #endif
 
 /* hyper-mcu reads this back (inspect, verify); no compiler does.
-{"abi": 1,
+{"abi": 2,
 "prefix": "hm",
 "name": "alice",
 "threshold": 0,
