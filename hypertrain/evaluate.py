@@ -18,7 +18,7 @@ from torch import Tensor
 
 from hyper_mcu.codegen import engine
 from hyper_mcu.codegen.netspec import RUN_TIME_NORMS, Conv, NetSpec
-from hyper_mcu.codegen.progress import Progress, silent
+from hyper_mcu.codegen.progress import Progress, counting, silent
 from hyper_mcu.codegen.quantize import quantize, scales_of
 from hyper_mcu.hypertrain import augment, batched, oracle
 from hyper_mcu.hypertrain.data import Faces
@@ -146,10 +146,11 @@ def score_pairs(
     out: dict[str, list[Future[NDArray[np.float64]]]] = {"float": [], "int8": []}
     order = np.argsort(pairs.enrol, kind="stable")
     reference = weights(faces.enrolled(pairs.enrol[order[:1]]))
+    tell = counting(progress, "scoring pairs", len(order))
     with _pool() as pool:
         real, whole = (_shared(spec, len(rows), crops, pool) for _ in range(2))
         for k, i in enumerate(range(0, len(order), batch)):
-            progress(f"scoring pairs: {i} of {len(order)}")
+            tell(i)
             here = order[i : i + batch]
             enrolled, net = np.unique(pairs.enrol[here], return_inverse=True)
             # what is shared has to be shared by the nets of all batches, so each batch has one net in common

@@ -17,7 +17,7 @@ from PIL import Image
 
 from hyper_mcu.codegen import files
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.codegen.progress import Progress, silent
+from hyper_mcu.codegen.progress import Progress, counting, silent
 from hyper_mcu.faces.photo import FORMATS
 from hyper_mcu.hypertrain.data.faces import CROP, SIDE
 from hyper_mcu.hypertrain.data.source import Source
@@ -96,8 +96,9 @@ class Decoded:
 def mapped(crops: Decoded, path: Path, progress: Progress = silent) -> NDArray[np.uint8]:
     """The crops as a memory map of the file `path`, which is made where it is missing or not whole."""
     if not path.is_file() or path.stat().st_size != np.prod(crops.shape):
+        tell = counting(progress, "decoding crops", len(crops))
         with files.replacing(path) as part, part.open("wb") as f:
             for i in range(0, len(crops), BATCH):
-                progress(f"decoding crops: {i} of {len(crops)}")
+                tell(i)
                 f.write(crops[i : i + BATCH].data)
     return np.memmap(path, np.uint8, "r", shape=crops.shape)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyper_mcu.codegen import files
-from hyper_mcu.codegen.progress import Progress, silent
+from hyper_mcu.codegen.progress import Event, Progress, counting, silent
 from hyper_mcu.hypertrain.data.faces import Crops, central
 
 BATCH = 256
@@ -82,8 +82,10 @@ def _embed(
 ) -> None:
     """Embeds the images `rows` into new parts; keeps what it has when interrupted."""
     done: list[NDArray[np.float16]] = []
-    begin, start = 0, time.monotonic()
-    saved = start
+    begin, saved = 0, time.monotonic()
+    if len(rows) > BATCH:
+        progress(Event(f"{len(rows):,} of {len(hashes):,} images to be embedded once by {backbone.name}"))
+    tell = counting(progress, "embedding crops", len(rows))
 
     def keep(end: int) -> None:
         if done:
@@ -92,8 +94,7 @@ def _embed(
     at = 0
     try:
         for at, batch in _ahead(lambda i: crops[rows[i : i + BATCH]], range(0, len(rows), BATCH)):
-            speed = f", {at / (time.monotonic() - start):.0f}/s" if at else ""
-            progress(f"embedding crops: {at} of {len(rows)}{speed}")
+            tell(at)
             if time.monotonic() - saved > SAVE:
                 keep(at)
                 done, begin, saved = [], at, time.monotonic()

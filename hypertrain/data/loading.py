@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from hyper_mcu.hypertrain.data.held_out import split
 from hyper_mcu.hypertrain.data.source import Source
 from hyper_mcu.hypertrain.data.survey import report, sift, survey
 
+Wanted = Callable[[str], bool]  # whether an image of that name is
 # Half files of processes that were killed, as files.replacing names them: who has the lock is the only one to write.
 LEFT = (".images-*", ".index-*", ".parquet-*", ".broken-*", "embeddings/*/.*", "photos-*/.*")
 
@@ -39,36 +40,51 @@ def load(
     held_out: int = 300,
     decoded: float = 8.0,
     progress: Progress = silent,
+    wanted: Wanted | None = None,
 ) -> Faces:
     """Reads the data set in `root`, whatever its layout (`kind`: one of layout.KINDS to force one).
 
     backbone: embeds the crops; default: that of the product. Sets without a split of their own get `held_out` people of
-    split val. Sets of at most `decoded` GB of pixels are decoded once, larger ones when images are asked for. Broken
-    images are left out and named in cache/broken-*.csv. Raises UserError where there is no set, a shard is missing,
-    images are no aligned crops of 112×112 or 128×128, and where a set is empty or names one person only. A set
-    that names nobody is all unlabelled; check_people refuses it for training.
+    split val. Sets of at most `decoded` GB of pixels are decoded once, larger ones when images are asked for. wanted:
+    the names of those that are, all by default; the others are neither decoded nor embedded. Broken images are left out
+    and named in cache/broken-*.csv. Raises UserError where there is no set, a shard is missing, images are no aligned
+    crops of 112×112 or 128×128, and where a set is empty or names one person only. A set that names nobody is all
+    unlabelled; check_people refuses it for training.
     """
     found, embedder = layout.find(root, kind), backbone or default_backbone()
     with alone(cache, progress):
-        return _faces(layout.read(root, found, cache, progress), root, cache, embedder, held_out, decoded, progress)
+        source = layout.read(root, found, cache, progress)
+        return _faces(source, root, cache, embedder, held_out, decoded, progress, wanted)
 
 
 def _faces(
-    source: Source, root: Path, cache: Path, backbone: Embedder, held_out: int, decoded: float, progress: Progress
+    source: Source,
+    root: Path,
+    cache: Path,
+    backbone: Embedder,
+    held_out: int,
+    decoded: float,
+    progress: Progress,
+    wanted: Wanted | None,
 ) -> Faces:
     name = f"{root.resolve().name}-{hashlib.blake2b(str(root.resolve()).encode(), digest_size=4).hexdigest()}"
     seen = survey(source, cache / f"images-{name}.npy", progress)
     side, rows, broken = sift(source, seen, root)
     report(broken, cache / f"broken-{name}.csv", progress)
+    if wanted is not None:
+        rows = rows[np.array([wanted(name) for name in source.names[rows].tolist()], bool)]
+        broken = tuple(b for b in broken if wanted(b[0]))
+        if not len(rows):
+            raise UserError(root, "none of the images that are asked for", "some of them", f"{len(seen)} others")
     identity = source.identity[rows]
     labelled = identity[identity != ""]
     if len(labelled) and (labelled == labelled[0]).all():
         raise UserError(root, "too few people", "images of at least two", labelled[0])
     hashes = np.frombuffer(seen["hash"][rows].tobytes(), np.uint8).reshape(-1, 16)
-    crops: Crops = Decoded(source, rows, side)
-    if np.prod(crops.shape) <= decoded * 1e9:
+    crops: Crops = (lazy := Decoded(source, rows, side))
+    if np.prod(lazy.shape) <= decoded * 1e9:
         key = hashlib.sha256(hashes.tobytes()).hexdigest()[:24]
-        crops = mapped(Decoded(source, rows, side), cache / f"images-{key}.rgb", progress)
+        crops = mapped(lazy, cache / f"images-{key}.rgb", progress)
     own = source.split[rows]
     kind = own if (own != "").any() else split(identity, held_out)
     return Faces(

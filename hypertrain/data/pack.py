@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hyper_mcu.codegen import files
-from hyper_mcu.codegen.progress import Progress, silent
+from hyper_mcu.codegen.progress import Progress, counting, silent
 from hyper_mcu.hypertrain.data.faces import Faces
 from hyper_mcu.hypertrain.data.loading import load
 
@@ -41,9 +41,10 @@ def pack(faces: Faces, out: Path, quality: int = 45, progress: Progress = silent
     """Writes the archive `out` (.tar.xz): faces/train.csv and its shard, cache/embeddings/…; raises UserError where it
     cannot be written. quality: of the crops, WebP's 0…100."""
     hashes, shard = [], io.BytesIO()
+    tell = counting(progress, "packing crops", len(faces.names))
     with tarfile.open(fileobj=shard, mode="w") as tar:
         for start in range(0, len(faces.names), BLOCK):
-            progress(f"packing crops: {start} of {len(faces.names)}")
+            tell(start)
             rows = np.arange(start, min(start + BLOCK, len(faces.names)))
             for row, crop in zip(rows, faces.crops[rows], strict=True):
                 content = io.BytesIO()

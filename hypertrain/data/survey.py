@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hyper_mcu.codegen import files
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.codegen.progress import Event, Progress, silent
+from hyper_mcu.codegen.progress import Event, Progress, counting, silent
 from hyper_mcu.hypertrain.data.crops import SIDES, picture, pool
 from hyper_mcu.hypertrain.data.source import Source
 
@@ -33,8 +33,9 @@ def survey(source: Source, memory: Path, progress: Progress = silent) -> NDArray
     _, first, back = np.unique(seen["stamp"][todo], return_index=True, return_inverse=True)  # one place, several names
     once = np.sort(todo[first])
     saved = time.monotonic()
+    tell = counting(progress, "looking at images", len(once))
     for i in range(0, len(once), BLOCK):
-        progress(f"looking at images: {i} of {len(once)}")
+        tell(i)
         block = once[i : i + BLOCK]
         for row, found in zip(block, pool().map(lambda r: _look(source, int(r)), block, chunksize=16), strict=True):
             seen["hash"][row], seen["width"][row], seen["height"][row] = found

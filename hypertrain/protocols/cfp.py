@@ -71,5 +71,10 @@ def cfp_pairs(root: Path, faces: Faces, protocol: str) -> Pairs:
 
 
 def places(faces: Faces) -> dict[str, int]:
-    """The index of each photo by its name without folder of the set and suffix."""
-    return {str(name).removeprefix("cfp/").rsplit(".", 1)[0]: i for i, name in enumerate(faces.names)}
+    """The index of each photo by its name as in `listed`."""
+    return {photo(name): i for i, name in enumerate(faces.names.tolist())}
+
+
+def photo(name: str) -> str:
+    """The name of a photo as in `listed`: without folder of the set and suffix."""
+    return name.removeprefix("cfp/").rsplit(".", 1)[0]

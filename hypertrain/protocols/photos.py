@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from hyper_mcu import faces, inference
 from hyper_mcu.codegen import files
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.codegen.progress import Progress, silent
+from hyper_mcu.codegen.progress import Event, Progress, counting, silent
 from hyper_mcu.faces.align import SIDE
 from hyper_mcu.faces.crops import face_crops
 from hyper_mcu.faces.select import Purpose
@@ -62,8 +62,11 @@ def acquire(paths: list[Path], cache: Path, progress: Progress = silent) -> list
         kept = [folder / hashlib.sha256(_content(path)).hexdigest() for path in paths]
         seen = [_recalled(at) for at in kept]
         missing = [i for i, photo in enumerate(seen) if photo is None]
-        for k, (i, found) in enumerate(zip(missing, _each([paths[i] for i in missing]), strict=True)):
-            progress(f"looking for faces: {k + 1} of {len(missing)}")
+        if len(missing) > FEW:
+            progress(Event(f"{len(missing):,} of {len(paths):,} photos to be looked at once for a face"))
+        tell = counting(progress, "looking for faces", len(missing))
+        for k, (i, found) in enumerate(zip(missing, _each([paths[i] for i in missing]), strict=True), 1):
+            tell(k)
             if isinstance(found, tuple):
                 raise UserError(*found)
             files.write(kept[i], _packed(found))

@@ -118,7 +118,7 @@ def load(
         if pairs is not None:
             raise UserError("--pairs", "a list for cfp, which has its Protocol folder", "no list", pairs)
         if in_shards:
-            return _assembled(listed, _of_shards(root, cache, backbone, progress), False)
+            return _assembled(listed, _of_shards(listed, root, cache, backbone, progress), False)
     else:
         listed, spelt = lists.read(pairs or _usual_list(name, root)), _spellings
     progress("looking for the images of the list")
@@ -240,11 +240,13 @@ def _embedded(
     return _Images(faces, {name: i for i, name in enumerate(crops)}, no_face, no_enrolment)
 
 
-def _of_shards(root: Path, cache: Path, backbone: data.Embedder, progress: Progress) -> _Images:
+def _of_shards(listed: Listed, root: Path, cache: Path, backbone: data.Embedder, progress: Progress) -> _Images:
     """CFP as shards of crops with a table."""
-    faces = data.load(root, cache, backbone, kind="shards", progress=progress)
-    named = {name.removeprefix("cfp/").rsplit(".", 1)[0]: why for name, why in faces.broken}
-    return _Images(faces, cfp.places(faces), named, {})
+    named = {name for name, _ in listed.images}
+    faces = data.load(
+        root, cache, backbone, kind="shards", progress=progress, wanted=lambda name: cfp.photo(name) in named
+    )
+    return _Images(faces, cfp.places(faces), {cfp.photo(name): why for name, why in faces.broken}, {})
 
 
 def _of_bin(path: Path, cache: Path, backbone: data.Embedder, progress: Progress) -> EvalSet:

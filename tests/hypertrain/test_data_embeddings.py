@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from data_sets import Projection, crop, encoded, items, write_folders
 
+from hyper_mcu.codegen.progress import Event
 from hyper_mcu.hypertrain import data
 from hyper_mcu.hypertrain.data import embeddings
 from hyper_mcu.hypertrain.data.loading import alone
@@ -40,6 +41,19 @@ def test_second_time_nothing_is_embedded(tmp_path: Path) -> None:
     assert (first.seen, again.seen) == (24, 0)
     assert isinstance(found, np.memmap)
     assert not found.flags.writeable
+
+
+def test_how_many_are_to_be_embedded_is_said_before_and_how_long_it_takes_meanwhile(tmp_path: Path) -> None:
+    stored(CROPS[:5], tmp_path, Projection())
+    said: list[str] = []
+    embeddings.stored(hashes(CROPS), CROPS, Projection(), tmp_path, said.append)
+    assert said[0] == "7 of 12 images to be embedded once by projection"
+    assert isinstance(said[0], Event)
+    assert said[1] == "embedding crops: 0 of 7"
+    assert [text.endswith(" s left") for text in said[2:5]] == [True] * 3
+    said.clear()
+    embeddings.stored(hashes(CROPS), CROPS, Projection(), tmp_path, said.append)
+    assert said == []
 
 
 @pytest.mark.parametrize("order", [list(range(12)), [7, 3, 11, 0], [4, 4, 9, 4]])

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import small_sets
+from data_sets import Projection
 from PIL import Image, ImageFilter
 
 from hyper_mcu import generator
@@ -222,6 +224,35 @@ def test_cfp_is_read_from_its_official_folders(tmp_path: Path) -> None:
     assert len(found) == 20
 
 
+def test_cfp_in_shards_has_only_the_images_of_the_protocol_embedded(tmp_path: Path) -> None:
+    small_sets.cfp(tmp_path / "cfp")
+    counted, said = Projection(), list[str]()
+    sets = {
+        kind: protocols.load("cfp", tmp_path / "cfp", tmp_path / "cache", counted, protocol=kind, progress=said.append)
+        for kind in ("FF", "FP")
+    }
+    names = {kind: sorted(name.split("/")[2] for name in s.faces.names) for kind, s in sets.items()}
+    assert names["FF"] == ["frontal-01.webp"] * 3 + ["frontal-02.webp"] * 3
+    assert names["FP"] == ["frontal-01.webp"] * 3 + ["profile-01.webp"] * 3
+    assert counted.seen == 2 * 9, "each image and its mirror image, those of both protocols once"
+    again = protocols.load("cfp", tmp_path / "cfp", tmp_path / "cache", Projection(stop_after=0), protocol="FF")
+    assert again.crops_sha256 == sets["FF"].crops_sha256
+
+
+def test_photo_that_the_shards_lack_matters_where_a_pair_names_it(tmp_path: Path) -> None:
+    root = tmp_path / "cfp"
+    small_sets.cfp(root)
+    table = (root / "cfp.csv").read_text()
+    (root / "cfp.csv").write_text(table + "cfp-00.tar,cfp/003/profile-04.webp\n")
+    chosen = protocols.load("cfp", root, tmp_path / "cache", Projection())
+    assert (chosen.made(chosen.pairs).all(), chosen.faces.broken) == (True, ())
+    (root / "cfp.csv").write_text(table.replace("002/frontal-02", "002/frontal-09"))
+    with pytest.raises(UserError) as e:
+        protocols.load("cfp", root, tmp_path / "cache", Projection())
+    place = root / "Protocol" / "Split" / "FF" / "01" / "diff.txt"
+    assert str(e.value) == f"{place} line 1: no photo 002/frontal-02; expected every photo of the list, got 5 photos"
+
+
 @pytest.fixture(scope="module")
 def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Photos of two people, and one without a face, as LFW keeps them."""
@@ -297,7 +328,8 @@ def test_many_photos_are_looked_at_by_several_processes(tmp_path: Path, monkeypa
     assert found[4].no_face.startswith("not a photo; expected")
     for i in (0, photos.FEW):
         assert np.array_equal(found[i].pixels, photos.look(paths[i]).pixels)
-    assert said[-1] == f"looking for faces: {len(paths)} of {len(paths)}"
+    assert said[0] == "9 of 9 photos to be looked at once for a face"
+    assert said[-1] == "looking for faces: 9 of 9, 0 s left"
 
 
 def test_process_that_is_killed_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
