@@ -67,7 +67,8 @@ def refused_in_codegen(file: str, i: Import) -> bool:
     backend."""
     if file == "backends/twin.py" and under(i.name, "hyper_mcu.hypertrain.oracle"):
         return i.at_once
-    late = i.at_once or not under(i.name, "unicorn", "onnx", "onnxruntime")
+    lite = ("flatbuffers", "tflite", "tflite_micro", "ai_edge_litert", "tensorflow")
+    late = i.at_once or not under(i.name, "unicorn", "onnx", "onnxruntime", *lite)
     return late and outside(i.name, "hyper_mcu.codegen", "numpy", "jinja2")
 
 

@@ -1,0 +1,117 @@
+"""f as a .tflite file in other people's runtimes, on this machine's processor, one thread.
+
+TFLite Micro's and LiteRT's reference kernels compute what SPEC.md says. Kernels that LiteRT takes by itself (XNNPACK)
+round otherwise.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hyper_mcu.codegen import install
+from hyper_mcu.codegen.backends import Answers, Image
+from hyper_mcu.codegen.emit_tflite import emit
+from hyper_mcu.codegen.errors import MissingTool
+from hyper_mcu.codegen.netspec import NetSpec
+from hyper_mcu.codegen.oracle import Result, head
+from hyper_mcu.codegen.person import Person
+
+Int8 = NDArray[np.int8]
+Ask = Callable[[Int8], list[Int8]]  # the input (1, H, W, C), every stage's map (1, H, W, C)
+
+
+def tflm(person: Person, images: Sequence[Image]) -> Answers:
+    """TensorFlow Lite Micro's reference kernels. Raises MissingTool without tflite-micro."""
+    return _answers(person, images, "tflite-micro", _tflm)
+
+
+def litert_reference(person: Person, images: Sequence[Image]) -> Answers:
+    """LiteRT's reference kernels. Raises MissingTool without ai-edge-litert."""
+    return _answers(person, images, "ai-edge-litert", lambda model, _: _litert(model, "BUILTIN_REF"))
+
+
+def litert_xnnpack(person: Person, images: Sequence[Image]) -> Answers:
+    """LiteRT with the kernels that it takes by itself, XNNPACK's. Raises MissingTool without ai-edge-litert."""
+    return _answers(person, images, "ai-edge-litert", lambda model, _: _litert(model, "AUTO"))
+
+
+def tensorflow(person: Person, images: Sequence[Image]) -> Answers:
+    """TensorFlow's own interpreter with the reference kernels. Raises MissingTool without tensorflow."""
+    return _answers(person, images, "tensorflow", lambda model, _: _tensorflow(model))
+
+
+def interpreter(model: bytes, arena_bytes: int) -> Any:
+    """TFLite Micro's interpreter; RuntimeError where the arena is too small. MissingTool without tflite-micro."""
+    try:
+        from tflite_micro.python.tflite_micro import runtime
+    except ImportError:
+        raise _missing("tflite-micro", "tflite") from None
+    return runtime.Interpreter.from_bytes(model, arena_size=arena_bytes)
+
+
+def _answers(
+    person: Person, images: Sequence[Image], distribution: str, load: Callable[[bytes, NetSpec], Ask]
+) -> Answers:
+    began, spec = time.perf_counter(), person.qnet.spec
+    ask = load(emit(person.qnet, taps=True), spec)
+    ready = time.perf_counter()
+    results = []
+    for image in images:
+        layers = tuple(layer[0] for layer in ask((image ^ 0x80).view(np.int8)[None]))
+        u = layers[-1].astype(np.int64) + (0 if spec.linear_end else 128)
+        results.append(Result(layers, head(person.qnet, u)))
+    done = time.perf_counter()
+    tool = f"{distribution} {importlib.metadata.version(distribution)}"
+    return Answers(tuple(results), tool, ready - began, done - ready)
+
+
+def _tflm(model: bytes, spec: NetSpec) -> Ask:
+    maps = sum(h * w * c for h, w, c in (s.out_shape for s in spec.stages))
+    runtime = interpreter(model, 2 * (spec.input_bytes + maps) + 8 * len(model) + (1 << 20))  # far more than it takes
+
+    def ask(x: Int8) -> list[Int8]:
+        runtime.set_input(x, 0)
+        runtime.invoke()
+        return [runtime.get_output(i) for i in range(len(spec.stages))]
+
+    return ask
+
+
+def _litert(model: bytes, kernels: str) -> Ask:
+    try:
+        from ai_edge_litert import interpreter as litert
+    except ImportError:
+        raise _missing("ai-edge-litert", "tflite") from None
+    return _lite(litert.Interpreter, getattr(litert.OpResolverType, kernels), model)
+
+
+def _tensorflow(model: bytes) -> Ask:
+    try:
+        from tensorflow import lite
+    except ImportError:
+        raise _missing("tensorflow", "tensorflow") from None
+    return _lite(lite.Interpreter, lite.experimental.OpResolverType.BUILTIN_REF, model)
+
+
+def _lite(make: Callable[..., Any], kernels: Any, model: bytes) -> Ask:
+    runtime = make(model_content=model, num_threads=1, experimental_op_resolver_type=kernels)
+    runtime.allocate_tensors()
+    (given,) = runtime.get_input_details()
+    wanted = [d["index"] for d in runtime.get_output_details()]
+
+    def ask(x: Int8) -> list[Int8]:
+        runtime.set_tensor(given["index"], x)
+        runtime.invoke()
+        return [runtime.get_tensor(i) for i in wanted]
+
+    return ask
+
+
+def _missing(distribution: str, extra: str) -> MissingTool:
+    return MissingTool(distribution, "running .tflite files needs it", install.extra(extra), "no such package")
