@@ -20,7 +20,7 @@ from record import about
 from hyper_mcu import enroll, generator
 from hyper_mcu.codegen.emit_c import emit
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.codegen.parse_header import parse
+from hyper_mcu.codegen.person_file import person_file
 from hyper_mcu.probe import ask
 
 STRANGERS = 2  # asked about for each enrolled person
@@ -54,12 +54,12 @@ def main() -> int:
                 refused.append(unfit(people[name][0], error))
                 continue
             model.write_text(emit(enroll.person(f"p{name}", e, g, enroll.Stopwatch())))
-            header = parse(model)
+            person = person_file(model)
             others = [people[names[(i + k) % len(names)]][-1] for k in range(1, STRANGERS + 1)]
             for probes, answers in ((people[name][1:], genuine), (others, impostor)):
                 for probe in probes:
                     try:
-                        a = ask(probe, "largest", model, header, o.target.split(","), lambda text: None)
+                        a = ask(probe, "largest", model, person, o.target.split(","), lambda text: None)
                     except UserError as error:
                         refused.append(unfit(probe, error))
                         continue

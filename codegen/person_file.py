@@ -1,14 +1,16 @@
-"""A person from a file of theirs, whatever its form: model.h or person.bin, told apart by what is in it."""
+"""A person in a file of theirs: model.h or person.bin, written by suffix and told apart by what is in it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from hyper_mcu.codegen import parse_header, person_bin
+from hyper_mcu.codegen.emit_c import PREFIX, emit
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.files import read
 from hyper_mcu.codegen.person import Person
 
+SUFFIXES = (".h", ".bin")
 FORMS = "a model.h or person.bin of hyper-mcu enroll"
 
 
@@ -21,6 +23,11 @@ def person_file(path: Path | str) -> Person:
     if data.startswith(person_bin.MAGIC):
         return person_bin.parse_bytes(data, str(path))
     return parse_header.parse_text(data.decode("latin-1"), str(path)).person
+
+
+def content(p: Person, suffix: str, prefix: str = PREFIX) -> str | bytes:
+    """What a file of that suffix, one of SUFFIXES, holds of a person; prefix: of the C names in a model.h."""
+    return person_bin.pack(p) if suffix == ".bin" else emit(p, prefix)
 
 
 def _foreign(path: Path, start: bytes) -> str:

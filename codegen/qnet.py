@@ -62,6 +62,10 @@ class QHead:
         """Σw²: the square that turns a cosine into CosDot's logit."""
         return int((self.weight.astype(np.int64) ** 2).sum())
 
+    def reach(self, peak: int) -> int:
+        """|bias| + Σ|w|·peak: no sum over elements of at most ±peak reaches further."""
+        return abs(self.bias) + peak * int(np.abs(self.weight.astype(np.int64)).sum())
+
 
 @dataclass(frozen=True)
 class QNet:
@@ -176,9 +180,8 @@ def _check_head(where: str, spec: NetSpec, h: QHead) -> None:
         raise UserError(where, "weight", "-127…127", -128)
     if spec.head.kind == "cosdot" and h.bias != 0:
         raise UserError(where, "bias", "0 for CosDot", h.bias)
-    total = abs(h.bias) + spec.head_peak * int(np.abs(h.weight.astype(np.int64)).sum())
-    if total >= HEAD_BOUND:
-        raise UserError(where, "|bias| + Σ|w|·max u", "below 2^31", total)
+    if h.reach(spec.head_peak) >= HEAD_BOUND:
+        raise UserError(where, "|bias| + Σ|w|·max u", "below 2^31", h.reach(spec.head_peak))
 
 
 def _check_array(where: str, what: str, a: NDArray[Any], dtype: type[np.generic], shape: tuple[int, ...]) -> None:

@@ -105,18 +105,19 @@ def names(photos: list[Path], name: str | None) -> list[str]:
 
 
 def destinations(people: list[str], out: Path) -> list[Path]:
-    """The header of each person: `out` itself (one person, a name ending in .h), or `out`/NAME.h in a folder.
+    """The file of each person: `out` itself (one person, a name ending in .h or .bin), or `out`/NAME.h in a folder.
 
-    Raises UserError before anything is computed where a header could not be written or two would be the same.
+    Raises UserError before anything is computed where a file could not be written or two would be the same.
     """
     from hyper_mcu.codegen.files import check_place
+    from hyper_mcu.codegen.person_file import SUFFIXES
 
     if out.is_dir():
         targets = [out / f"{name}.h" for name in people]
     elif len(people) > 1:
         raise UserError(out, "several photos", "--out naming an existing folder", "a file or nothing")
-    elif out.suffix != ".h":
-        raise UserError(out, "output", "a name ending in .h", repr(out.name))
+    elif out.suffix not in SUFFIXES:
+        raise UserError(out, "output", f"a name ending in {' or '.join(SUFFIXES)}", repr(out.name))
     else:
         targets = [out]
     for t in targets:

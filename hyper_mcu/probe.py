@@ -1,4 +1,4 @@
-"""Asking a model.h about the faces of a photo, wherever its C runs, and holding the answer against the oracle."""
+"""Asking a person's net about the faces of a photo, wherever its C runs, and holding the answer against the oracle."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.codegen.parse_header import Header
+from hyper_mcu.codegen.person import Person
 from hyper_mcu.codegen.progress import Progress
 from hyper_mcu.codegen.run import Report, Run
 from hyper_mcu.faces import Crop
@@ -27,22 +27,22 @@ class Answer:
         return next(iter(self.runs.values()))
 
 
-def ask(photo: Path, which: str | None, model: Path, header: Header, targets: list[str], progress: Progress) -> Answer:
-    """Runs the compiled `header`, read from `model`, on every chosen face of `photo` and on every target.
+def ask(photo: Path, which: str | None, model: Path, person: Person, targets: list[str], progress: Progress) -> Answer:
+    """Runs the C of `person`, read from `model`, compiled, on every chosen face of `photo` and on every target.
 
     Raises UserError where a photo or a tool is unfit, and where a target's bytes differ from the oracle's.
     """
     import numpy as np
 
     from hyper_mcu.codegen import oracle
-    from hyper_mcu.codegen.emit_c import PREFIX, emit
+    from hyper_mcu.codegen.emit_c import emit
     from hyper_mcu.codegen.run import run_model
     from hyper_mcu.codegen.targets import target_named
     from hyper_mcu.faces import face_crops
 
     for target in targets:
         target_named(target)
-    text = header.text if header.prefix == PREFIX else emit(header.person)  # the names that the harness calls
+    text = emit(person)
     progress("looking for faces")
     crops = face_crops(photo, which, "probe")
     probes = [np.ascontiguousarray(c.pixels).tobytes() for c in crops]
@@ -51,7 +51,7 @@ def ask(photo: Path, which: str | None, model: Path, header: Header, targets: li
         runs[target], reports[target] = run_model(model, probes, target, text=text, progress=progress)
     progress("checking against the oracle")
     for i, crop in enumerate(crops):
-        expected = oracle.run(header.person.qnet, crop.pixels)
+        expected = oracle.run(person.qnet, crop.pixels)
         for target, answers in runs.items():
             r = answers[i]
             if (r.logit, r.layers_sha256) != (expected.logit, expected.layers_sha256):

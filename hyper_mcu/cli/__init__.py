@@ -25,9 +25,9 @@ from hyper_mcu.codegen.progress import Event
 T = TypeVar("T")
 
 COMMANDS = {
-    "enroll": "A photo in, a personal network as a C header out.",
-    "verify": "Ask a model.h about a photo: on this machine or on an emulated core.",
-    "inspect": "What a model.h holds, layer by layer.",
+    "enroll": "A photo in, a personal network out: model.h, or person.bin.",
+    "verify": "Ask a person's network about a photo: on this machine or on an emulated core.",
+    "inspect": "What a model.h or person.bin holds, layer by layer.",
     "parity": "One network on every backend, byte by byte against the oracle.",
     "demo": "Enrol a real photo and ask the emulated Cortex-M4 about two others.",
     "doctor": "What is installed, what is missing, and the line that installs it.",

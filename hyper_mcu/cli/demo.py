@@ -22,7 +22,7 @@ def command(out: Path, target: str) -> None:
     from hyper_mcu.cli.verify import as_text
     from hyper_mcu.codegen.emit_c import emit
     from hyper_mcu.codegen.files import check_place, write
-    from hyper_mcu.codegen.parse_header import parse
+    from hyper_mcu.codegen.person_file import person_file
     from hyper_mcu.codegen.targets import target_named
     from hyper_mcu.faces.weights import demo_photo
     from hyper_mcu.generator import load
@@ -46,11 +46,11 @@ def command(out: Path, target: str) -> None:
     click.echo(
         f"{portrait.name} → {model}: {made.qnet.spec.params:,} parameters, {made.qnet.spec.macs / 1e6:.2f} M MACs\n"
     )
-    header = parse(model)
+    person = person_file(model)
     for photo, which in ((team, "any"), (stranger, None)):
         with cli.status() as progress:
-            answer = ask(photo, which, model, header, [target], progress)
+            answer = ask(photo, which, model, person, [target], progress)
         clock(f"ask about {photo.name}")
-        click.echo(as_text(answer, Path(photo.name), header.person) + "\n")
+        click.echo(as_text(answer, Path(photo.name), person) + "\n")
     total = sum(clock.seconds.values())
     click.echo(f"where {total:.1f} s went: " + ", ".join(f"{k} {v:.2f}" for k, v in clock.seconds.items()))

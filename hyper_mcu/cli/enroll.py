@@ -1,4 +1,4 @@
-"""`hyper-mcu enroll`: a photo in, a personal network as a C header out."""
+"""`hyper-mcu enroll`: a photo in, a personal network out, as a C header or a blob."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import click
 @click.command("enroll")
 @click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="model.h, or an existing folder for several photos."
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="model.h, person.bin, or an existing folder for several photos.",
 )
 @click.option(
     "--face", metavar="N|largest", help="Which face, where a photo shows several: its number as listed, or the largest."
@@ -31,13 +34,14 @@ def command(
     """Look once at an enrolment PHOTO and write the person's network.
 
     The photo (JPEG, PNG, WebP, HEIC with hyper-mcu[heic]) must show one sharp face, eyes at least 20 pixels apart.
-    Nothing but the network leaves this machine; treat model.h as biometric data all the same.
+    Nothing but the network leaves this machine; treat its file as biometric data all the same.
     """
     from hyper_mcu import enroll as enrol
     from hyper_mcu.cli import emit_json, track
-    from hyper_mcu.codegen.emit_c import emit
+    from hyper_mcu.codegen.emit_c import PREFIX
     from hyper_mcu.codegen.errors import UserError
     from hyper_mcu.codegen.files import check_other, write
+    from hyper_mcu.codegen.person_file import content
     from hyper_mcu.generator import SHIPPED, load
 
     clock = enrol.Stopwatch()
@@ -45,6 +49,8 @@ def command(
     if face == "any":
         raise UserError("--face", "enrolment needs one face", "a number or largest", "any")
     targets = enrol.destinations(people, out)
+    if prefix != PREFIX and out.suffix == ".bin":
+        raise UserError("--prefix", "person.bin holds no C", "--out naming a .h", out)
     for target in targets:
         check_other("--out", target, photos)
     generated = load(generator or SHIPPED)
@@ -54,9 +60,9 @@ def command(
         try:
             found = enrol.embedding(photo, face, generated.backbone, clock)
             p = enrol.person(person, found, generated, clock)
-            header = emit(p, prefix)
-            clock("emit C")
-            write(target, header)
+            written = content(p, target.suffix, prefix)
+            clock("emit")
+            write(target, written)
             made.append((photo, target, p))
         except UserError as e:
             if len(photos) == 1:

@@ -1,8 +1,9 @@
-"""`hyper-mcu inspect`: what a model.h holds, layer by layer."""
+"""`hyper-mcu inspect`: what a model.h or person.bin holds, layer by layer."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ def layers(p: Person) -> list[dict[str, Any]]:
         if q is not None:
             row |= {
                 "weights": q.weight.size,
+                "accumulator_bound": int(q.peak.max()),
                 "accumulator_bits": int(q.peak.max()).bit_length() + 1,
                 "out_scale": float(q.out_scale),
             }
@@ -42,7 +44,7 @@ def as_table(rows: list[dict[str, Any]]) -> str:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("stage", "layer", "output", "MACs", "weights", "acc. bits", "scale")
+    table = Table("stage", "layer", "output", "MACs", "weights", "|sum| ≤", "scale")
     for r in rows:
         h, w, c = r["output"]
         cells = (
@@ -51,7 +53,7 @@ def as_table(rows: list[dict[str, Any]]) -> str:
             f"{h}×{w}×{c}",
             f"{r['macs']:,}",
             f"{r['weights']:,}",
-            r.get("accumulator_bits", ""),
+            f"{r['accumulator_bound']:,}" if "accumulator_bound" in r else "",
             f"{r['out_scale']:.5f}" if "out_scale" in r else "",
         )
         table.add_row(*(str(v) for v in cells))
@@ -67,31 +69,33 @@ def as_table(rows: list[dict[str, Any]]) -> str:
 def command(model: Path, as_json: bool) -> None:
     """Print what MODEL holds: its layers, its threshold and what that stands for, and what made it."""
     from hyper_mcu import cli
-    from hyper_mcu.codegen.parse_header import parse
+    from hyper_mcu.codegen.files import read
+    from hyper_mcu.codegen.layout import person_bytes, session_bytes
+    from hyper_mcu.codegen.person_file import FORMS, person_file
 
-    header = parse(model)
-    p = header.person
-    rows = layers(p)
+    p = person_file(model)
+    rows, flash, ram = layers(p), person_bytes(p), session_bytes(p.qnet.spec)
+    head, reach = p.qnet.spec.head, p.qnet.head.reach(p.qnet.spec.head_peak)
     if as_json:
         cli.emit_json(
             {
                 "model": str(model), "name": p.name, "netspec": p.qnet.spec.id, "netspec_sha256": p.qnet.spec.sha256,
                 "params": p.qnet.spec.params, "macs": p.qnet.spec.macs, "threshold": p.threshold, "score": p.score,
-                "fmr": p.fmr, "fnmr": p.fnmr, "rates_on": p.rates_on, "person_bytes": header.person_bytes,
-                "session_bytes": header.session_bytes, "sha256": header.sha256,
-                "provenance": asdict(p.provenance), "layers": rows,
+                "fmr": p.fmr, "fnmr": p.fnmr, "rates_on": p.rates_on, "person_bytes": flash,
+                "session_bytes": ram, "sha256": sha256(read(model, FORMS)).hexdigest(),
+                "qnet_sha256": p.qnet.sha256(), "head_bound": reach, "provenance": asdict(p.provenance), "layers": rows,
             }
         )  # fmt: skip
         return
-    head = p.qnet.spec.head
     reads = f"{p.qnet.spec.head_size} {'channel sums' if head.pool else 'elements'}"
     click.echo(f"{p.name}: {p.qnet.spec.id}, {p.qnet.spec.params:,} parameters, {p.qnet.spec.macs:,} MACs")
     click.echo(as_table(rows))
     click.echo(
-        "s: stride, g: groups; acc. bits: of 32, at most needed; scale: of one step of the output\n"
-        f"head {head.kind} over {reads}: match iff logit ≥ {p.threshold:,}\n"
+        "s: stride, g: groups; scale: of one step of the output\n"
+        f"|sum|: |bias| + 256·Σ|w| of these very weights, no image reaches further; a net may reach {2**30 - 1:,}\n"
+        f"head {head.kind} over {reads}: |sum| ≤ {reach:,}, at most {2**31 - 1:,}; match iff logit ≥ {p.threshold:,}\n"
         f"threshold {p.score:.4f}: FMR {p.fmr:.1%}, FNMR {p.fnmr:.1%} on {p.rates_on}\n"
-        f"flash {header.person_bytes:,} B for the person, RAM {header.session_bytes:,} B for a session\n"
+        f"flash {flash:,} B for the person, RAM {ram:,} B for a session\n"
         f"made by {p.provenance.tool}, backbone {p.provenance.backbone} {p.provenance.backbone_sha256[:16]}, "
         f"generator {p.provenance.generator_sha256[:16]}"
     )

@@ -1,4 +1,4 @@
-"""`hyper-mcu verify`: ask a model.h about a photo, on this machine or on an emulated core."""
+"""`hyper-mcu verify`: ask a person's network about a photo, on this machine or on an emulated core."""
 
 from __future__ import annotations
 
@@ -84,7 +84,9 @@ def crop_file(crop: Crop, suffix: str) -> bytes:
 
 @click.command("verify")
 @click.argument("photo", type=click.Path(path_type=Path))
-@click.option("--model", required=True, type=click.Path(path_type=Path), help="The model.h that enroll wrote.")
+@click.option(
+    "--model", required=True, type=click.Path(path_type=Path), help="The model.h or person.bin that enroll wrote."
+)
 @click.option(
     "--target",
     default="host",
@@ -110,16 +112,15 @@ def command(photo: Path, model: Path, target: str, face: str | None, crop: Path 
     """
     from hyper_mcu import cli
     from hyper_mcu.codegen.files import check_other, check_place, write
-    from hyper_mcu.codegen.parse_header import parse
+    from hyper_mcu.codegen.person_file import person_file
     from hyper_mcu.probe import ask
 
     if crop is not None:
         check_place(crop)
         check_other("--crop", crop, (photo, model))
-    header = parse(model)
-    p = header.person
+    p = person_file(model)
     with cli.status() as progress:
-        answer = ask(photo, face, model, header, [t.strip() for t in target.split(",")], progress)
+        answer = ask(photo, face, model, p, [t.strip() for t in target.split(",")], progress)
     if crop is not None:
         write(crop, crop_file(answer.crop, crop.suffix))
     if json_wanted:

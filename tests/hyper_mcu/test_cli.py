@@ -140,7 +140,7 @@ def test_bad_calls_of_enroll_are_one_line(
         f"{missing}: cannot write; expected an existing folder {tmp_path}/no, got none"
     )
     assert say(PORTRAIT, "--out", tmp_path / "model.txt") == (
-        f"{tmp_path}/model.txt: output; expected a name ending in .h, got 'model.txt'"
+        f"{tmp_path}/model.txt: output; expected a name ending in .h or .bin, got 'model.txt'"
     )
     assert say(PORTRAIT, STRANGER, "--out", tmp_path / "m.h") == (
         f"{tmp_path}/m.h: several photos; expected --out naming an existing folder, got a file or nothing"
@@ -187,7 +187,7 @@ def test_bad_models_are_one_line(
     foreign.write_text("#include <stdio.h>\n")
     assert say(foreign).startswith(f"{foreign}: not a hyper-mcu header; expected a first line ")
     assert say(tmp_path / "none.h") == (
-        f"{tmp_path}/none.h: cannot be read; expected a model.h of hyper-mcu, got no such file or directory"
+        f"{tmp_path}/none.h: cannot be read; expected a model.h or person.bin of hyper-mcu enroll, got no such file or directory"
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from hyper_mcu import enroll, generator
 from hyper_mcu.codegen.emit_c import emit
-from hyper_mcu.codegen.parse_header import parse
+from hyper_mcu.codegen.person_file import person_file
 from hyper_mcu.probe import ask
 
 
@@ -24,8 +24,8 @@ def test_most_verdicts_on_raw_photos_are_right(research_faces: Path, tmp_path: P
         e = enroll.embedding(photos[name][0], None, generator.load().backbone, enroll.Stopwatch())
         path = tmp_path / f"{name}.h"
         path.write_text(emit(enroll.person(f"p{name}", e, generator.load(), enroll.Stopwatch())))
-        header = parse(path)
+        person = person_file(path)
         for probe, same in ((photos[name][1], True), (photos[names[i - 1]][1], False)):
-            answer = ask(probe, None, path, header, ["host", "m4"], quiet)
+            answer = ask(probe, None, path, person, ["host", "m4"], quiet)
             right.append(answer.run.match is same)
     assert sum(right) >= 12, f"{sum(right)} of {len(right)}"

@@ -1,0 +1,123 @@
+"""The commands take model.h and person.bin alike, and no network of another tool."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hyper_mcu import cli
+from hyper_mcu.codegen.emit_c import emit
+from hyper_mcu.codegen.person_file import person_file
+from hyper_mcu.faces.weights import demo_photo
+
+PORTRAIT = demo_photo("yaoming.jpg")
+STRANGER = Path(cli.__file__).parents[1] / "demo" / "astronaut.jpg"
+
+
+@pytest.fixture
+def told(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """Exit code and JSON of `hyper-mcu WORDS --json`."""
+
+    def run(*words: object) -> tuple[int, Any]:
+        capsys.readouterr()
+        code = command(*words, "--json")
+        return code, json.loads(capsys.readouterr().out)
+
+    return run
+
+
+@pytest.fixture
+def said(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """The one line on stderr of a refused `hyper-mcu WORDS`."""
+
+    def run(*words: object) -> str:
+        capsys.readouterr()
+        assert command(*words) == 2
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
+        return err.rstrip("\n")
+
+    return run
+
+
+@pytest.fixture
+def blob(command: Callable[..., int], tmp_path: Path) -> Path:
+    """A person.bin of the portrait."""
+    assert command("enroll", PORTRAIT, "--out", tmp_path / "person.bin") == 0
+    return tmp_path / "person.bin"
+
+
+def test_both_files_hold_one_person_and_are_their_owners_alone(
+    blob: Path, command: Callable[..., int], tmp_path: Path
+) -> None:
+    assert command("enroll", PORTRAIT, "--out", tmp_path / "model.h") == 0
+    assert emit(person_file(blob)) == (tmp_path / "model.h").read_text()
+    assert blob.stat().st_mode & 0o777 == 0o600
+    assert PORTRAIT.name.encode() not in blob.read_bytes()
+
+
+def test_both_files_give_one_verdict_and_one_table(
+    blob: Path, command: Callable[..., int], told: Callable[..., Any], tmp_path: Path
+) -> None:
+    assert command("enroll", PORTRAIT, "--out", tmp_path / "model.h") == 0
+    for photo, code in ((PORTRAIT, 0), (STRANGER, 1)):
+        answers = [told("verify", photo, "--model", model) for model in (blob, tmp_path / "model.h")]
+        assert [c for c, _ in answers] == [code, code]
+        a, b = (answer for _, answer in answers)
+        assert (a["layers_sha256"], a["logit"], a["runs"].keys()) == (b["layers_sha256"], b["logit"], b["runs"].keys())
+    (_, a), (_, b) = (told("inspect", model) for model in (blob, tmp_path / "model.h"))
+    assert a["layers"] == b["layers"]
+    assert {k for k in a if a[k] != b[k]} == {"model", "sha256"}
+
+
+def test_inspect_prints_the_bound_of_these_very_weights(
+    blob: Path, command: Callable[..., int], told: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    qnet = person_file(blob).qnet
+    bounds = [
+        int((abs(q.bias.astype(int)) + 256 * abs(q.weight.astype(int)).sum((1, 2, 3))).max()) for q in qnet.stages
+    ]
+    _, inspected = told("inspect", blob)
+    assert [r["accumulator_bound"] for r in inspected["layers"]] == bounds
+    assert max(bounds) < 2**30
+    peak = 255 if qnet.spec.stages[-1].layer.relu else 128
+    assert inspected["head_bound"] == peak * int(abs(qnet.head.weight.astype(int)).sum())
+    capsys.readouterr()
+    assert command("inspect", blob) == 0
+    text = capsys.readouterr().out
+    assert [b for b in bounds if f" {b:,} " not in text] == []
+
+
+def test_bad_calls_are_one_line(blob: Path, said: Callable[..., str], tmp_path: Path) -> None:
+    two = said("enroll", PORTRAIT, "--out", tmp_path / "b.bin", "--prefix", "two")
+    assert two == f"--prefix: person.bin holds no C; expected --out naming a .h, got {tmp_path}/b.bin"
+    assert not (tmp_path / "b.bin").exists()
+    long = said("enroll", PORTRAIT, "--out", tmp_path / "b.bin", "--name", "n" * 48)
+    assert long == f"person {'n' * 48}: name; expected at most 47 characters, got 48"
+    cut = tmp_path / "cut.bin"
+    cut.write_bytes(blob.read_bytes()[:-1])
+    for words in (("verify", PORTRAIT, "--model", cut), ("inspect", cut), ("parity", cut)):
+        size = blob.stat().st_size
+        assert said(*words) == f"{cut}: cut short or grown; expected {size} bytes, got {size - 1}"
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "what"),
+    [
+        ("net.tflite", b"\x1c\0\0\0TFL3", "a TFLite model"),
+        ("net.onnx", b"\x08\x09\x12\x07pytorch", "an ONNX graph"),
+    ],
+)
+@pytest.mark.parametrize("words", [("inspect",), ("parity",), ("verify", PORTRAIT, "--model")])
+def test_networks_of_other_tools_are_not_imported(
+    said: Callable[..., str], tmp_path: Path, name: str, start: bytes, what: str, words: tuple[object, ...]
+) -> None:
+    (tmp_path / name).write_bytes(start + bytes(100))
+    assert said(*words, tmp_path / name) == (
+        f"{tmp_path}/{name}: no person; importing networks of other tools is out of scope; "
+        f"expected a model.h or person.bin of hyper-mcu enroll, got {what}"
+    )
