@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -166,19 +168,66 @@ def _value(text: str) -> Any:
 
 
 def _with(config: Config, given: Mapping[str, Any], where: str) -> Config:
+    """The config with other values in some sections; raises UserError, which names every mistake."""
     sections = {f.name: getattr(config, f.name) for f in fields(config)}
+    wrong: list[UserError] = []
     for name, values in given.items():
-        if name not in sections:
-            raise UserError(where, f"unknown section {name}", ", ".join(sections), name)
-        if not isinstance(values, Mapping):
-            raise UserError(where, f"section {name}", "keys and values", repr(values))
-        hints = get_type_hints(type(sections[name]))
-        for key in values:
-            if key not in hints:
-                raise UserError(where, f"unknown key {name}.{key}", ", ".join(f"{name}.{k}" for k in hints), key)
-        typed = {key: _typed(hints[key], v, where, f"{name}.{key}") for key, v in values.items()}
-        sections[name] = replace(sections[name], **typed)
+        typed: dict[str, Any] = {}
+        with _noted(wrong):
+            for key, value in _items(sections, name, values, where):
+                with _noted(wrong):
+                    typed[key] = _typed(_kind(sections, name, key, where), value, where, f"{name}.{key}")
+            if len(typed) == len(values):
+                sections[name] = replace(sections[name], **typed)
+    if len(wrong) > 1:
+        each = (f"({i}) {str(e).removeprefix(f'{where}: ')}" for i, e in enumerate(wrong, 1))
+        raise UserError(where, f"{len(wrong)} mistakes: " + " ".join(each))
+    if wrong:
+        raise wrong[0]
     return Config(**sections)
+
+
+@contextmanager
+def _noted(wrong: list[UserError]) -> Iterator[None]:
+    """Adds a UserError to the list instead of raising it."""
+    try:
+        yield
+    except UserError as e:
+        wrong.append(e)
+
+
+def _items(sections: Mapping[str, Any], name: str, values: Any, where: str) -> Iterable[tuple[str, Any]]:
+    """Keys and values of a section; raises UserError where it is none."""
+    if name in sections and isinstance(values, Mapping):
+        return values.items()
+    if name in sections:
+        raise UserError(where, f"section {name}", "keys and values", _shown(values))
+    if not isinstance(values, Mapping):
+        under = ", ".join(f"[{s}]" for s in _having(sections, name) or sections)
+        raise UserError(where, f"key {name} outside of a section", f"it under {under}", f"{name} = {_shown(values)}")
+    raise UserError(
+        where, f"unknown section {name}{_meant(get_close_matches(name, sections))}", ", ".join(sections), name
+    )
+
+
+def _kind(sections: Mapping[str, Any], name: str, key: str, where: str) -> Any:
+    """The type of a key; raises UserError where the section has none of that name."""
+    hints = get_type_hints(type(sections[name]))
+    if key in hints:
+        return hints[key]
+    meant = _meant(
+        [*(f"{name}.{k}" for k in get_close_matches(key, hints)), *(f"{s}.{key}" for s in _having(sections, key))]
+    )
+    raise UserError(where, f"unknown key {name}.{key}{meant}", ", ".join(f"{name}.{k}" for k in hints), key)
+
+
+def _having(sections: Mapping[str, Any], key: str) -> list[str]:
+    """The sections that have a key of that name."""
+    return [name for name, section in sections.items() if key in vars(section)]
+
+
+def _meant(names: list[str]) -> str:
+    return f" (did you mean {' or '.join(names)}?)" if names else ""
 
 
 def _typed(kind: Any, value: Any, where: str, key: str) -> Any:
@@ -190,5 +239,10 @@ def _typed(kind: Any, value: Any, where: str, key: str) -> Any:
     if kind is str and type(value) in (int, float):
         return str(value)
     if type(value) is not kind:
-        raise UserError(where, key, kind.__name__, value)
+        raise UserError(where, key, kind.__name__, _shown(value))
     return value
+
+
+def _shown(value: Any) -> str:
+    """A value as TOML has it: text in quotes."""
+    return json.dumps(value, ensure_ascii=False, default=str)

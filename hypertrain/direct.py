@@ -21,7 +21,7 @@ from hyper_mcu.hypertrain.loop import Run
 from hyper_mcu.hypertrain.metrics import equal_error
 from hyper_mcu.hypertrain.net import Statistics, features, flatten, he_init
 from hyper_mcu.hypertrain.protocols import all_pairs
-from hyper_mcu.hypertrain.settings import at_least, one_of, share
+from hyper_mcu.hypertrain.settings import at_least, one_of, share, warmup_within
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Settings:
         at_least("direct", self, concentration=1e-3)
         share("direct", self, "memory")
         one_of("direct", self, optimiser=schedule.OPTIMISERS)
+        warmup_within("direct", self)
 
 
 class Classifier(nn.Module):

@@ -21,7 +21,7 @@ from hyper_mcu.hypertrain.loop import Run
 from hyper_mcu.hypertrain.metrics import equal_error
 from hyper_mcu.hypertrain.net import Statistics, features, flatten, he_init
 from hyper_mcu.hypertrain.protocols import all_pairs
-from hyper_mcu.hypertrain.settings import at_least, share
+from hyper_mcu.hypertrain.settings import at_least, share, warmup_within
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Settings:
         at_least("distill", self, steps=0, batch=2, warmup=0, lr=0, weight_decay=0, temperature=1e-3)
         at_least("distill", self, direct=0, relation=0, contrast=0, isometry=0)
         share("distill", self, "partner")
+        warmup_within("distill", self)
 
 
 class Trunk(torch.nn.Module):

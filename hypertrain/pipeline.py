@@ -127,6 +127,7 @@ def run(
     shape = replace(c.hgen, dimension=h_bb.size, tokens=h_bb.tokens, layers=(further,) if further else ())
     start.check_shape(spec, shape)
     check_out(c, out, resume)
+    start.check_files(vars(c.start).values())
     processes.wait()  # all have looked before the first writes there
     hgen = None
     if c.start.generator:

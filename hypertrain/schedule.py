@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.hypertrain.settings import at_least
+from hyper_mcu.hypertrain.settings import at_least, warmup_within
 
 SHAPES = ("linear", "cosine")
 OPTIMISERS = ("adamw", "sgd")
@@ -81,8 +81,7 @@ class Schedule:
             raise UserError("hyper.double_at", "not shares of the run", "rising numbers in 0…1", self.double_at)
         if self.alpha_shape not in SHAPES:
             raise UserError("hyper.alpha_shape", "unknown", " or ".join(SHAPES), self.alpha_shape)
-        if 0 < self.steps <= self.warmup:
-            raise UserError("hyper.warmup", "longer than the run", f"below hyper.steps {self.steps}", self.warmup)
+        warmup_within("hyper", self)
 
     @property
     def most_people(self) -> int:

@@ -17,6 +17,14 @@ def at_least(section: str, settings: Any, **least: float) -> None:
             raise UserError(f"{section}.{name}", "out of range", f"at least {minimum:g}", value)
 
 
+def warmup_within(section: str, settings: Any) -> None:
+    """Raises UserError where `warmup` does not end within the stage's `steps`."""
+    if 0 < settings.steps <= settings.warmup:
+        raise UserError(
+            f"{section}.warmup", "longer than the run", f"below {section}.steps {settings.steps}", settings.warmup
+        )
+
+
 def share(section: str, settings: Any, *names: str) -> None:
     """Raises UserError where the named setting is no share of 0…1."""
     for name in names:

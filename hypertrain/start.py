@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
@@ -19,6 +21,14 @@ def check_shape(spec: NetSpec, shape: Shape) -> None:
     for s in spec.stages[shape.first :]:
         if isinstance(s.layer, Add) and s.layer.of < shape.first:
             raise UserError("hgen.first", "an Add reaches back to a shared stage", f"at most {s.layer.of}", shape.first)
+
+
+def check_files(paths: Iterable[str]) -> None:
+    """Raises UserError where one is named, and is no file."""
+    for path in map(Path, filter(None, paths)):
+        if not path.is_file():
+            got = "a folder" if path.is_dir() else "no such file"
+            raise UserError(path, "nothing to begin from", "a checkpoint of stage distill or a generator.onnx", got)
 
 
 def fresh(spec: NetSpec, shape: Shape, seed: int) -> HGen:

@@ -20,7 +20,7 @@ CACHE = Path(".cache/hypertrain")
     "--config",
     "settings",
     show_default="product; of OUT with --resume",
-    help="TOML file of settings, or one that comes along: product, paper, ablation.",
+    help="TOML file of settings, or one that comes along: product, paper, tiny (a first try, in minutes), ablation.",
 )
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of the training set; the same as data.root.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")

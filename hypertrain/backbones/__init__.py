@@ -71,6 +71,10 @@ def load(
     if plain not in product.CHECKPOINTS:
         if weights is not None or fetch is not None:
             raise UserError(name, "takes no checkpoint", "one of " + ", ".join(product.CHECKPOINTS), weights or fetch)
+        if plain not in product.NAMES and not plain.endswith(".onnx"):
+            others = " or ".join(product.CHECKPOINTS)
+            known = f"{', '.join(product.NAMES)}, an ONNX file, or with backbone.weights {others}"
+            raise UserError(name, "unknown backbone", known, name)
         return product.backbone(name)
     net = official(plain)
     if layers:

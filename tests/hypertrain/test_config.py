@@ -41,7 +41,7 @@ def test_config_survives_json() -> None:
     assert config.from_json(c.to_json()) != Config()
 
 
-@pytest.mark.parametrize("name", ["product", "paper"])
+@pytest.mark.parametrize("name", ["product", "paper", "tiny"])
 def test_shipped_settings_are_valid(name: str) -> None:
     c = config.read(config.find(name))
     assert c.net.preset == "paper"
@@ -62,15 +62,20 @@ def test_the_papers_settings_are_the_papers() -> None:
         ("trunk", "--set: not a setting; expected section.key=value, got trunk"),
         ("distill.steps=1.5", "--set: distill.steps; expected int, got 1.5"),
         ("distill.batch=2e2", "--set: distill.batch; expected int, got 200.0"),
-        ("hyper.lr=fast", "--set: hyper.lr; expected float, got fast"),
+        ("hyper.lr=fast", '--set: hyper.lr; expected float, got "fast"'),
         ("run.amp=1", "--set: run.amp; expected bool, got 1"),
-        ("hyper.double_at=[0.5,\"x\"]", "--set: hyper.double_at; expected float, got x"),
+        ('hyper.steps="3"', '--set: hyper.steps; expected int, got "3"'),
+        ("hyper.steps=true", "--set: hyper.steps; expected int, got true"),
+        ("distill.steps=100", "distill.warmup: longer than the run; expected below distill.steps 100, got 100"),
+        ("direct.steps=50", "direct.warmup: longer than the run; expected below direct.steps 50, got 100"),
+        ("hyper.steps=7", "hyper.warmup: longer than the run; expected below hyper.steps 7, got 100"),
+        ("hyper.double_at=[0.5,\"x\"]", '--set: hyper.double_at; expected float, got "x"'),
         ("distill.partner=2", "distill.partner: out of range; expected a share of 0…1, got 2.0"),
         ("distill.lr=nan", "distill.lr: out of range; expected at least 0, got nan"),
         ("hyper.optimiser=lamb", "hyper.optimiser: unknown; expected adamw, sgd, got lamb"),
         ("net.norm=batch", f"net.norm: unknown; expected nothing, {', '.join(get_args(Norm))}, got batch"),
         (
-            "direct.steps=5",
+            "direct.steps=500",
             "direct.steps: f is trained directly or by h; expected distill.steps and hyper.steps 0, got both",
         ),
         ("direct.optimiser=lamb", "direct.optimiser: unknown; expected adamw, sgd, got lamb"),
@@ -82,9 +87,35 @@ def test_mistakes_are_one_line(override: str, text: str) -> None:
     assert said(None, override) == text
 
 
-def test_unknown_key_names_those_there_are() -> None:
-    text = said(None, "run.device_name=cpu")
-    assert text.startswith("--set: unknown key run.device_name; expected run.seed, run.every, ")
+@pytest.mark.parametrize(
+    ("override", "text"),
+    [
+        ("run.worker=2", "--set: unknown key run.worker; expected run.seed, run.every, "),
+        ("run.device_name=cpu", "--set: unknown key run.device_name (did you mean run.device?); expected run.seed, "),
+        (
+            "distill.people=8",
+            "--set: unknown key distill.people (did you mean hyper.people?); expected distill.steps, ",
+        ),
+        ("hypr.steps=8", "--set: unknown section hypr (did you mean hyper?); expected data, start, "),
+    ],
+)
+def test_unknown_names_come_with_those_that_may_be_meant_and_those_there_are(override: str, text: str) -> None:
+    assert said(None, override).startswith(text)
+
+
+def test_several_mistakes_are_named_together(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text(
+        'seed = 3\nspeed = 3\n[distill]\nsteps = "3"\nwarm = 1\n[hyper]\nbeta = -1\n[net]\npreset = "nano"\n'
+    )
+    text = said(path)
+    assert text.startswith(
+        f"{path}: 5 mistakes: (1) key seed outside of a section; expected it under [run], got seed = 3 "
+        "(2) key speed outside of a section; expected it under [data], [start], "
+    )
+    assert '(3) distill.steps; expected int, got "3" (4) unknown key distill.warm (did you mean ' in text
+    assert text.partition("(5) ")[2].startswith("hyper.beta: ")
+    assert "\n" not in text
 
 
 def test_files_that_are_no_settings_are_refused(tmp_path: Path) -> None:
@@ -97,5 +128,5 @@ def test_files_that_are_no_settings_are_refused(tmp_path: Path) -> None:
     assert said(path) == f"{path}: no settings; expected a TOML file, got not UTF-8"
     with pytest.raises(UserError) as e:
         config.find("nonesuch")
-    there = "a TOML file or one of ablation, paper, product"
+    there = "a TOML file or one of ablation, paper, product, tiny"
     assert str(e.value) == f"--config: no such settings; expected {there}, got nonesuch"

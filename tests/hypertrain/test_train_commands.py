@@ -45,9 +45,9 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     [
         (
             ("--config", "mine"),
-            "--config: no such settings; expected a TOML file or one of ablation, paper, product, got mine",
+            "--config: no such settings; expected a TOML file or one of ablation, paper, product, tiny, got mine",
         ),
-        (("--set", "hyper.lr=fast"), "--set: hyper.lr; expected float, got fast"),
+        (("--set", "hyper.lr=fast"), '--set: hyper.lr; expected float, got "fast"'),
         (("--set", "hyper.steps=-1"), "hyper.steps: out of range; expected at least 0, got -1"),
         (("--set", "hgen.rank=-2"), "hgen.rank: out of range; expected at least -1, got -2"),
         (("--set", "hgen.first=11"), "hgen.first: first personal stage; expected at most 10, got 11"),
@@ -59,7 +59,18 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         (("--set", "net.preset=huge"), "netspec: no preset huge; expected paper@1 or large@1 or nano@1, got huge"),
         (
             ("--set", "backbone.name=arc"),
-            "arc: unknown backbone; expected one of mbf-w600k, sface, dlib, or an ONNX file, got arc",
+            "arc: unknown backbone; expected mbf-w600k, sface, dlib, an ONNX file, or with backbone.weights "
+            "adaface-ir101 or face-transformer, got arc",
+        ),
+        (
+            ("--from", "nofile.onnx"),
+            "nofile.onnx: nothing to begin from; expected a checkpoint of stage distill or a generator.onnx, "
+            "got no such file",
+        ),
+        (
+            ("--warm", "none.safetensors"),
+            "none.safetensors: nothing to begin from; expected a checkpoint of stage distill or a generator.onnx, "
+            "got no such file",
         ),
         ((), "faces: no data set; expected a folder, got no such folder"),
     ],
