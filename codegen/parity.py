@@ -23,6 +23,7 @@ from hyper_mcu.codegen.oracle import Result
 from hyper_mcu.codegen.person import Person
 
 Status = Literal["identical", "different", "not_run"]
+FEW = 10  # images for an emulated core, unless it is asked for more
 
 
 @dataclass(frozen=True)
@@ -73,16 +74,22 @@ class Plan:
     images: int
 
 
+def plans(backends: Sequence[Backend], images: int, everywhere: bool = False) -> list[Plan]:
+    """All of `images` for every backend; unless everywhere, FEW for the emulated cores but m4, which take long."""
+    few = images if everywhere else min(FEW, images)
+    return [Plan(b, few if b.place == "emulated" and b.name != "m4" else images) for b in backends]
+
+
 def combined(hashes: Sequence[str]) -> str:
     """One hash (hex) over several images: SHA-256 of their layers_sha256, 32 bytes each, in order; of one image, its
     own layers_sha256."""
     return hashes[0] if len(hashes) == 1 else hashlib.sha256(bytes.fromhex("".join(hashes))).hexdigest()
 
 
-def parity(person: Person, images: Sequence[Image], plans: Sequence[Plan]) -> Iterator[Outcome]:
+def parity(person: Person, images: Sequence[Image], asked: Sequence[Plan]) -> Iterator[Outcome]:
     """The outcome of every plan, in their order, as they come; the oracle is asked about all images first.
 
-    As many backends run at a time as there are processors.
+    As many backends run at a time as there are processors, and share these: seconds are not those of a machine at rest.
     """
     expected = REFERENCE.ask(person, images)
     hashes = [r.layers_sha256 for r in expected.results]
@@ -98,7 +105,7 @@ def parity(person: Person, images: Sequence[Image], plans: Sequence[Plan]) -> It
         return _compare(plan.backend, person.threshold, expected.results[: plan.images], answers, known)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from pool.map(outcome, plans)
+        yield from pool.map(outcome, asked)
 
 
 def _compare(backend: Backend, threshold: int, expected: Sequence[Result], answers: Answers, known: str) -> Outcome:

@@ -30,17 +30,18 @@ def host(
     return _answers(person, images, target, kind, optimise=optimise, std=std, sanitise=sanitise)
 
 
-def core(person: Person, images: Sequence[Image], name: str) -> Answers:
+def core(person: Person, images: Sequence[Image], name: str, kind: str = "", emulator: str = "auto") -> Answers:
     """The -O2 build for the emulated core `name`; raises as `host` does, MissingTool without an emulator too."""
-    find_emulator(target_named(name))
-    return _answers(person, images, target_named(name))
+    find_emulator(target_named(name), emulator)
+    return _answers(person, images, target_named(name), kind, emulator)
 
 
 def _answers(
     person: Person,
     images: Sequence[Image],
     target: Target,
-    kind: str = "",
+    kind: str,
+    emulator: str = "auto",
     *,
     optimise: str = "-O2",
     std: str = "c11",
@@ -54,7 +55,7 @@ def _answers(
     ready = time.perf_counter()
     limit = max(120, SECONDS_AN_IMAGE * len(images))
     probes = [np.ascontiguousarray(image).tobytes() for image in images]
-    runs, output = run_program(program, header, probes, target, taps=True, limit_s=limit)
+    runs, output = run_program(program, header, probes, target, taps=True, emulator=emulator, limit_s=limit)
     results = tuple(_result(person, run) for run in runs)
     tool = f"{tools}, {output.emulator}" if output.emulator else str(tools)
     return Answers(results, tool, ready - began, time.perf_counter() - ready)

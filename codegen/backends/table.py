@@ -41,6 +41,8 @@ BACKENDS = (
     Backend("gcc-sanitized", "host", True, _late("compiled", "host", "gcc", "-O1", "c11", True)),
     Backend("clang-sanitized", "host", True, _late("compiled", "host", "clang", "-O1", "c11", True)),
     *(Backend(name, "emulated", True, _late("compiled", "core", name)) for name in TARGETS if name != "host"),
+    Backend("m4-zig", "emulated", True, _late("compiled", "core", "m4", "zig")),
+    Backend("m4-qemu", "emulated", True, _late("compiled", "core", "m4", "gcc", "qemu")),
 )
 REFERENCE = BACKENDS[0]
 

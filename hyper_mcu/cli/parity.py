@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from hyper_mcu.codegen.parity import Outcome
     from hyper_mcu.codegen.person import Person
 
-FEW = 10  # images on emulated cores but m4, unless --all
-
 
 def seeded(p: Person, count: int) -> list[NDArray[np.uint8]]:
     """Generated images; the first is the one of the known answer."""
@@ -74,7 +72,7 @@ def as_json(o: Outcome) -> dict[str, Any]:
 def word(o: Outcome) -> str:
     """What the table says of an outcome."""
     if o.status == "different":
-        return "DIFFERENT" if o.backend.exact else "rounds otherwise"
+        return "DIFFERENT" if o.backend.exact else "differs"
     return o.status.replace("_", " ")
 
 
@@ -86,27 +84,27 @@ def as_table(outcomes: list[Outcome]) -> str:
     table = Table("backend", "images", "result", "layers_sha256", "compile s", "run s")
     for o in outcomes:
         times = ("", "") if o.status == "not_run" else (f"{o.compile_seconds:.1f}", f"{o.run_seconds:.1f}")
-        table.add_row(o.backend.name, str(o.images), word(o), o.sha256[:16], *times)
+        table.add_row(o.backend.name, str(o.images), word(o), o.sha256[:12], *times)
     console = Console()
     with console.capture() as text:
         console.print(table)
     return text.get().rstrip("\n")
 
 
+def remark(o: Outcome) -> str:
+    """Why a backend has not run, or what differs."""
+    if o.status == "not_run":
+        return f"{o.backend.name}: not run: {o.reason}"
+    elements = f"{o.differing:,} of {o.elements:,} elements and {o.verdicts} of {o.images} verdicts"
+    said = o.reason or f"{elements} are others; first in {o.first}"
+    return f"{o.backend.name}: {'DIFFERENT' if o.backend.exact else 'rounds otherwise'}: {said}"
+
+
 def remarks(outcomes: list[Outcome]) -> list[str]:
-    """What the table has no room for: what differs and where, what is missing, by what the others were computed."""
-    lines = []
-    for o in outcomes:
-        if o.status != "identical":
-            said = o.reason
-            if o.sha256:
-                said = (
-                    f"{o.differing:,} of {o.elements:,} elements differ, {o.verdicts} of {o.images} verdicts change; "
-                    f"first in {o.first}"
-                )
-            lines.append(f"{o.backend.name}: {word(o)}: {said}")
+    """What the table has no room for: what differs, what is missing, whole hashes, tools."""
+    hashes = {f"oracle on {o.images} images: {o.oracle_sha256}" for o in outcomes}
     tools = dict.fromkeys(part for o in outcomes for part in o.tool.split(", ") if part)
-    return [*lines, f"by {', '.join(tools)}"]
+    return [*(remark(o) for o in outcomes if o.status != "identical"), *sorted(hashes), f"by {', '.join(tools)}"]
 
 
 @click.command("parity")
@@ -121,7 +119,7 @@ def remarks(outcomes: list[Outcome]) -> list[str]:
 @click.option(
     "--count", default=100, show_default=True, metavar="N", type=click.IntRange(min=1), help="How many images, at most."
 )
-@click.option("--all", "everywhere", is_flag=True, help=f"All images on all emulated cores; else {FEW}, but on m4.")
+@click.option("--all", "everywhere", is_flag=True, help="All images on all emulated cores; else 10, but on m4.")
 @click.option("--json", "json_wanted", is_flag=True, help="One JSON object on stdout.")
 def command(
     model: Path, backends: str | None, images: Path | None, count: int, everywhere: bool, json_wanted: bool
@@ -136,7 +134,7 @@ def command(
     from hyper_mcu import cli
     from hyper_mcu.codegen.backends.table import BACKENDS, backends_named
     from hyper_mcu.codegen.errors import UserError
-    from hyper_mcu.codegen.parity import Plan, differs, identical, parity
+    from hyper_mcu.codegen.parity import differs, identical, parity, plans
     from hyper_mcu.codegen.person_file import person_file
 
     chosen = BACKENDS if backends is None else backends_named([name.strip() for name in backends.split(",")])
@@ -145,12 +143,10 @@ def command(
     with cli.bar() as (say, _):
         say("reading images")
         shown = seeded(p, count) if images is None else crops(images, p.qnet.spec, count)
-        few = len(shown) if everywhere else min(FEW, len(shown))
-        plans = [Plan(b, few if b.place == "emulated" and b.name != "m4" else len(shown)) for b in chosen]
         say("asking the oracle")
-        for outcome in parity(p, shown, plans):
+        for outcome in parity(p, shown, plans(chosen, len(shown), everywhere)):
             outcomes.append(outcome)
-            say(f"parity of {p.name}: {len(outcomes)} of {len(plans)} backends")
+            say(f"parity of {p.name}: {len(outcomes)} of {len(chosen)} backends")
     if json_wanted:
         source = "generated" if images is None else str(images)
         cli.emit_json(

@@ -15,14 +15,15 @@ from hyper_mcu.codegen import oracle
 from hyper_mcu.codegen.backends import Answers, Backend, table
 from hyper_mcu.codegen.emit_c import emit
 from hyper_mcu.codegen.errors import MissingTool
+from hyper_mcu.codegen.person_bin import pack
 
 ALICE = person(net(TINY))
 
 
-@pytest.fixture
-def model(tmp_path):
-    path = tmp_path / "model.h"
-    path.write_text(emit(ALICE))
+@pytest.fixture(params=["model.h", "person.bin"])
+def model(request, tmp_path):
+    path = tmp_path / request.param
+    path.write_bytes(pack(ALICE) if path.suffix == ".bin" else emit(ALICE).encode())
     return path
 
 
@@ -60,9 +61,9 @@ def test_table_names_backends_and_what_they_are_by(model, command, capsys):
     assert command("parity", model, "--backends", "oracle,onnx,ort-qlinear", "--count", 3) == 0
     out = capsys.readouterr().out
     assert "identical: alice on 3 generated images, 2 exact backends" in out
-    assert "by NumPy " in out
+    assert "\nby NumPy " in out
     assert "onnxruntime " in out
-    assert "rounds otherwise" in out
+    assert "ort-qlinear: rounds otherwise: " in out
 
 
 def test_pictures_are_taken_by_name_with_or_without_a_margin(model, tmp_path, command, capsys):
@@ -106,8 +107,9 @@ def test_difference_is_named_and_exits_with_one(model, command, capsys, also):
     assert command("parity", model, "--backends", "onnx,planted", "--count", 2) == 1
     out = capsys.readouterr().out
     logit = oracle.run(ALICE.qnet, oracle.known_image(TINY, ALICE.known.seed)).logit
-    assert "planted: DIFFERENT: 1 of " in out
-    assert f"first in image 0, logit: want {logit}, got {logit + 1}" in out
+    size = 2 * (sum(layer.size for layer in oracle.run(ALICE.qnet, oracle.known_image(TINY, 7)).layers) + 1)
+    first = f"first in image 0, logit: want {logit}, got {logit + 1}"
+    assert f"planted: DIFFERENT: 1 of {size} elements and 0 of 2 verdicts are others; {first}\n" in out
     assert out.endswith("DIFFERENT: alice on 2 generated images, 2 exact backends\n")
 
 
