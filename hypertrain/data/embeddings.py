@@ -2,7 +2,8 @@
 
 KEY.npy, float16 (n, 2, D), has beside it KEY.hashes.npy, uint8 (n, 16). A file is never changed. That of a set is in
 the set's order and is mapped as it is; its key is the hash of its hashes. While a set is embedded, what is there
-already is written to a part every minute, so that an interrupted run goes on where it was.
+already is written to a part every minute, so that an interrupted run goes on where it was. Parts go when their images
+are in the file of a set, so an embedding that is there stays there; who looks for some, or moves them, has the lock.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from numpy.typing import NDArray
 from hyper_mcu.codegen import files
 from hyper_mcu.codegen.progress import Event, Progress, counting, silent
 from hyper_mcu.hypertrain.data.faces import Crops, central
+from hyper_mcu.hypertrain.data.locks import locked
 
 BATCH = 256
 SAVE = 60.0  # seconds of embedding that an interruption may cost
+LOCK = "lock"
 BLOCK = 1 << 14  # rows copied in one go
 
 
@@ -58,18 +61,24 @@ def stored(
     """
     folder = cache / "embeddings" / backbone.sha256[:16]
     folder.mkdir(parents=True, exist_ok=True)
-    key = hashlib.sha256(np.ascontiguousarray(hashes).tobytes()).hexdigest()[:24]
-    path, shape = folder / f"{key}.npy", (len(hashes), 2, backbone.size)
+    path, shape = folder / f"{key(hashes)}.npy", (len(hashes), 2, backbone.size)
     found = _opened(path, shape)
     if found is None:
-        missing = _missing(hashes, folder, backbone)
+        with locked(folder / LOCK):
+            missing = _missing(hashes, folder, backbone)
         _embed(hashes, missing, crops, backbone, folder, progress)
-        _assemble(hashes, path, shape, folder, backbone, progress)
-        found = _opened(path, shape)
-        if found is None:
-            raise RuntimeError(f"{path} is not what was written")
-        _drop_parts(_keys(hashes), folder)
+        with locked(folder / LOCK):
+            _assemble(hashes, path, shape, folder, backbone, progress)
+            found = _opened(path, shape)
+            if found is None:
+                raise RuntimeError(f"{path} is not what was written")
+            _drop_parts(_keys(hashes), folder)
     return found
+
+
+def key(hashes: NDArray[np.uint8]) -> str:
+    """What the files of images with these hashes uint8 (N, 16), in this order, are called by."""
+    return hashlib.sha256(np.ascontiguousarray(hashes).tobytes()).hexdigest()[:24]
 
 
 def _embed(
@@ -89,7 +98,10 @@ def _embed(
 
     def keep(end: int) -> None:
         if done:
-            _write(folder / f"part-{os.getpid()}-{time.time_ns()}.npy", hashes[rows[begin:end]], np.concatenate(done))
+            with locked(folder / LOCK):
+                _write(
+                    folder / f"part-{os.getpid()}-{time.time_ns()}.npy", hashes[rows[begin:end]], np.concatenate(done)
+                )
 
     at = 0
     try:

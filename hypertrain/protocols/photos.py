@@ -28,7 +28,7 @@ from hyper_mcu.faces.align import SIDE
 from hyper_mcu.faces.crops import face_crops
 from hyper_mcu.faces.select import Purpose
 from hyper_mcu.faces.weights import sha256_of
-from hyper_mcu.hypertrain.data.loading import alone
+from hyper_mcu.hypertrain.data.locks import alone
 
 SOURCES = ("photo", "detect", "select", "quality", "align", "crops")
 FEW = 8  # photos for which no process is started
@@ -53,10 +53,10 @@ def identity() -> str:
     return h.hexdigest()
 
 
-def acquire(paths: list[Path], cache: Path, progress: Progress = silent) -> list[Photo]:
-    """What is found in each photo. Raises UserError where a photo is missing or the detector cannot run; a photo that
-    cannot be read shows no face."""
-    with alone(cache, progress):
+def acquire(paths: list[Path], root: Path, cache: Path, progress: Progress = silent) -> list[Photo]:
+    """What is found in each photo of the set in `root`. Raises UserError where a photo is missing or the detector
+    cannot run; a photo that cannot be read shows no face."""
+    with alone(cache, root, progress):
         folder = cache / f"photos-{identity()[:16]}"
         folder.mkdir(exist_ok=True)
         kept = [folder / hashlib.sha256(_content(path)).hexdigest() for path in paths]

@@ -124,7 +124,7 @@ def load(
     progress("looking for the images of the list")
     paths = _paths(listed, root, spelt)
     made = _of_crops if aligned else _of_photos
-    return _assembled(listed, made(paths, cache, backbone, progress), quality)
+    return _assembled(listed, made(paths, root, cache, backbone, progress), quality)
 
 
 def _usual_list(name: str, root: Path) -> Path:
@@ -186,19 +186,20 @@ def _pictures(root: Path) -> Iterator[Path]:
         yield from (p for name in sorted(names) if (p := Path(folder, name)).suffix.lower() in SUFFIXES)
 
 
-def _of_photos(paths: dict[str, Path], cache: Path, backbone: data.Embedder, progress: Progress) -> _Images:
+def _of_photos(paths: dict[str, Path], root: Path, cache: Path, backbone: data.Embedder, progress: Progress) -> _Images:
     """The largest face of each photo."""
-    seen = dict(zip(paths, photos.acquire(list(paths.values()), cache, progress), strict=True))
+    seen = dict(zip(paths, photos.acquire(list(paths.values()), root, cache, progress), strict=True))
     crops = {name: p.pixels for name, p in seen.items() if p.pixels is not None}
     refused = {name: p.no_enrolment for name, p in seen.items() if p.no_enrolment}
-    return _embedded(crops, {n: p.no_face for n, p in seen.items() if p.no_face}, refused, cache, backbone, progress)
+    no_face = {name: p.no_face for name, p in seen.items() if p.no_face}
+    return _embedded(crops, no_face, refused, root, cache, backbone, progress)
 
 
-def _of_crops(paths: dict[str, Path], cache: Path, backbone: data.Embedder, progress: Progress) -> _Images:
+def _of_crops(paths: dict[str, Path], root: Path, cache: Path, backbone: data.Embedder, progress: Progress) -> _Images:
     """Images that are aligned already."""
     contents = {name: path.read_bytes() for name, path in paths.items()}
     crops, damaged = _decoded(contents, {name: str(path) for name, path in paths.items()}, progress)
-    return _embedded(crops, damaged, {}, cache, backbone, progress)
+    return _embedded(crops, damaged, {}, root, cache, backbone, progress)
 
 
 def _decoded(
@@ -226,6 +227,7 @@ def _embedded(
     crops: dict[str, NDArray[np.uint8]],
     no_face: dict[str, str],
     no_enrolment: dict[str, str],
+    root: Path,
     cache: Path,
     backbone: data.Embedder,
     progress: Progress,
@@ -235,8 +237,7 @@ def _embedded(
     if not len(pixels):
         name, reason = next(iter(no_face.items()))
         raise UserError(name, "no image with a face", "some", f"{len(no_face)} without: {reason}")
-    empty = np.full(len(names), "")
-    faces = data.of_crops(pixels, names, empty, cache, backbone, progress)
+    faces = data.of_crops(pixels, names, root, cache, backbone, progress)
     return _Images(faces, {name: i for i, name in enumerate(crops)}, no_face, no_enrolment)
 
 
@@ -260,7 +261,7 @@ def _of_bin(path: Path, cache: Path, backbone: data.Embedder, progress: Progress
         names[::2], names[1::2], same, tenths(same), [f"{path} pair {i}" for i in range(len(same))],
         hashlib.sha256(repr((names, same.tolist())).encode()).hexdigest(),
     )  # fmt: skip
-    return _assembled(listed, _embedded(crops, damaged, {}, cache, backbone, progress), False)
+    return _assembled(listed, _embedded(crops, damaged, {}, path, cache, backbone, progress), False)
 
 
 def _assembled(listed: Listed, images: _Images, quality: bool) -> EvalSet:

@@ -310,9 +310,8 @@ def test_central_crop_lies_in_the_middle(side: int) -> None:
 
 def test_crops_that_are_there_already_are_embedded_through_the_cache(tmp_path: Path) -> None:
     crops, counted = np.stack([crop(k) for k in range(4)]), Projection()
-    names, identity = np.array(list("abcd")), np.array(["x", "x", "y", "y"])
     for _ in range(2):
-        found = data.of_crops(crops, names, identity, tmp_path, counted)
+        found = data.of_crops(crops, np.array(list("abcd")), tmp_path / "set", tmp_path / "cache", counted)
         assert np.array_equal(found.embeddings, data.embedded(crops, Projection()))
         assert counted.seen == 8
     assert zlib.crc32(np.ascontiguousarray(found.crops)) == zlib.crc32(crops)

@@ -14,7 +14,7 @@ from data_sets import Projection, crop, encoded, items, write_folders
 from hyper_mcu.codegen.progress import Event
 from hyper_mcu.hypertrain import data
 from hyper_mcu.hypertrain.data import embeddings
-from hyper_mcu.hypertrain.data.loading import alone
+from hyper_mcu.hypertrain.data.locks import alone
 
 CROPS = np.stack([crop(k) for k in range(12)])
 RIGHT = data.embedded(CROPS, Projection())
@@ -123,26 +123,60 @@ def test_part_without_its_hashes_is_as_good_as_none(tmp_path: Path) -> None:
     assert np.array_equal(stored(CROPS, tmp_path, Projection()), RIGHT)
 
 
-def test_processes_that_start_together_take_turns(tmp_path: Path) -> None:
-    write_folders(tmp_path / "set", items({"ann": 20, "bob": 20}))
-    program = (
-        "import sys; from pathlib import Path\n"
-        "from data_sets import Projection; from hyper_mcu.hypertrain import data\n"
-        "p, say = Projection(), lambda text: print(type(text).__name__, text.partition(' ')[0], flush=True)\n"
-        "f = data.load(Path(sys.argv[1]), Path(sys.argv[2]), p, progress=say)\n"
-        "print(p.seen, len(f.names), float(f.embeddings.astype(float).sum()), int(f.crops.sum()))"
-    )
-    run = [sys.executable, "-c", program, str(tmp_path / "set"), str(tmp_path / "cache")]
-    with alone(tmp_path / "cache"):
-        both = [subprocess.Popen(run, cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-        assert [p.stdout.readline() for p in both if p.stdout] == ["Event waiting\n"] * 2
-        (tmp_path / "set" / "ann" / "late.png").write_bytes(encoded(crop(40)))
+PROGRAM = (
+    "import sys; from pathlib import Path\n"
+    "from data_sets import Projection; from hyper_mcu.hypertrain import data\n"
+    "from hyper_mcu.hypertrain.data import embeddings\n"
+    "embeddings.BATCH, embeddings.SAVE = 2, 0.0\n"
+    "p, say = Projection(), lambda text: print(text.partition(' ')[0], flush=True)\n"
+    "f = data.load(Path(sys.argv[1]), Path(sys.argv[2]), p, progress=say)\n"
+    "right = (f.embeddings == data.embedded(f.crops[:], Projection())).all()\n"
+    "print(p.seen, len(f.names), right, int(f.crops[:].sum()))"
+)
+
+
+def loading(root: Path, cache: Path) -> subprocess.Popen[str]:
+    """A process that reads a set, part by part, and tells what it does; in the end how many images it embedded, how
+    many there are, and whether all are right."""
+    run = [sys.executable, "-c", PROGRAM, str(root), str(cache)]
+    return subprocess.Popen(run, cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True)
+
+
+def test_processes_that_prepare_one_set_take_turns(tmp_path: Path) -> None:
+    root, cache = tmp_path / "set", tmp_path / "cache"
+    write_folders(root, items({"ann": 20, "bob": 20}))
+    (tmp_path / "link").symlink_to(root)
+    with alone(cache, tmp_path / "link"):
+        both = [loading(root, cache) for _ in range(2)]
+        assert [p.stdout.readline() for p in both if p.stdout] == ["waiting\n"] * 2
+        (root / "ann" / "late.png").write_bytes(encoded(crop(40)))
     said = sorted((p.communicate()[0].splitlines() for p in both), key=len)
-    assert said[0][0].split()[0] == "0", "who comes second finds all done, and says nothing of work"
-    assert said[1][-1].split()[:2] == ["82", "41"]
+    assert said[0][0].split()[:3] == ["0", "41", "True"], "who comes second finds all done, and says nothing of work"
     assert said[1][-1].split() == ["82", *said[0][0].split()[1:]]
-    found = data.load(tmp_path / "set", tmp_path / "cache", Projection())
-    assert np.array_equal(found.embeddings, data.embedded(found.crops[:], Projection()))
+
+
+def test_who_prepares_another_set_waits_for_nobody_and_leaves_half_files_alone(tmp_path: Path) -> None:
+    one, other, cache = tmp_path / "one", tmp_path / "other", tmp_path / "cache"
+    write_folders(other, items({"ann": 3, "bob": 3}))
+    with alone(cache, one):
+        half = cache / ".images-0123.rgb.x1"
+        half.write_bytes(b"somebody writes it")
+        said = loading(other, cache).communicate(timeout=60)[0].splitlines()
+        assert ("waiting" in said, said[-1].split()[:3]) == (False, ["12", "6", "True"])
+        assert half.exists()
+    with alone(cache, other):
+        assert not half.exists()
+
+
+def test_processes_whose_sets_overlap_lose_no_embedding(tmp_path: Path) -> None:
+    found = items({"ann": 20, "bob": 20})
+    sets = [found[:25], found[10:], found[5:35], found[::2]]
+    for k, some in enumerate(sets):
+        write_folders(tmp_path / str(k), some)
+    runs = [loading(tmp_path / str(k), tmp_path / "cache") for k in range(len(sets))]
+    ends = [run.communicate(timeout=120)[0].splitlines()[-1].split() for run in runs]
+    assert [end[1:3] for end in ends] == [[str(len(some)), "True"] for some in sets]
+    assert list((tmp_path / "cache").rglob("part-*")) == []
 
 
 def test_added_image_alone_is_embedded(tmp_path: Path) -> None:

@@ -323,7 +323,7 @@ def test_many_photos_are_looked_at_by_several_processes(tmp_path: Path, monkeypa
         yao.resize((160 + 8 * i, 160 + 8 * i)).save(paths[-1])
     paths[4].write_bytes(b"no photo")
     said: list[str] = []
-    found = photos.acquire(paths, tmp_path / "cache", said.append)
+    found = photos.acquire(paths, tmp_path, tmp_path / "cache", said.append)
     assert found[4].pixels is None
     assert found[4].no_face.startswith("not a photo; expected")
     for i in (0, photos.FEW):
@@ -356,4 +356,4 @@ def test_detector_that_cannot_run_is_no_failure_of_a_photo(tmp_path: Path, monke
     monkeypatch.setattr(photos, "face_crops", missing)
     save(tmp_path / "a.png", crop(1))
     with pytest.raises(UserError, match="scrfd-500m: package is not installed; expected it, got none"):
-        photos.acquire([tmp_path / "a.png"], tmp_path / "cache")
+        photos.acquire([tmp_path / "a.png"], tmp_path, tmp_path / "cache")
