@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from people import OTHER, TINY, net, person, same_person
 from strategies import qnets
 
@@ -208,6 +209,43 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
     assert str(refused.value) == (
         f"{tmp_path}/person.bin: cannot be read; expected a person.bin of hyper-mcu, got no such file or directory"
     )
+
+
+def read_or_refused(data):
+    """Whatever the bytes, they are a person's very own or one UserError."""
+    try:
+        again = pack(parse_bytes(data))
+    except UserError:
+        return
+    assert again == data
+
+
+CHANGES = st.lists(st.tuples(st.integers(0, 2**16), st.binary(max_size=8), st.integers(0, 8)), min_size=1, max_size=4)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(CHANGES, st.booleans(), st.data())
+def test_changed_bytes_are_a_person_or_refused(blob, changes, sign, data):
+    """Bytes put over, into and out of the blob, mostly near what is parsed; with and without a check sum that fits."""
+    for at, new, gone in changes:
+        where = at % data.draw(st.sampled_from((HEAD.size, len(blob))))
+        blob = blob[:where] + new + blob[where + gone :]
+    read_or_refused(signed(blob) if sign else blob)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.data())
+def test_changed_facts_are_a_person_or_refused(blob, data):
+    said = json.loads(blob[HEAD.size + weights_bytes(TINY) : -4])
+    key = data.draw(st.sampled_from(sorted(said)))
+    inside = isinstance(said[key], dict) and data.draw(st.booleans())
+    value = {**said[key], data.draw(st.sampled_from(sorted(said[key]))): data.draw(JSON)} if inside else data.draw(JSON)
+    read_or_refused(with_facts(blob, **{key: value}))
 
 
 @pytest.mark.parametrize(
