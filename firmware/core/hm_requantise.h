@@ -1,7 +1,7 @@
 /* Requantisation: TFLite's two roundings by a 31-bit multiplier and a right shift, without undefined behaviour.
  *
  * high = floor((acc * multiplier + 2^30) / 2^31), then high / 2^shift to nearest, halves away from zero.
- * Needs |acc| < 2^30, multiplier in [2^30, 2^31), shift in 0 ... 30, which a person's integers promise. */
+ * Takes any acc; needs a multiplier in [2^30, 2^31) and a shift in 0 ... 30, which a person's integers promise. */
 #ifndef HM_REQUANTISE_H
 #define HM_REQUANTISE_H
 
@@ -19,12 +19,12 @@ static inline uint8_t hm_requantise_relu(int32_t acc, int32_t multiplier, uint8_
     return (uint8_t)(rounded < 255 ? rounded : 255);
 }
 
-/* Without ReLU: q, so -128 ... 127. 2^61 is added and taken off again (as 2^30) to shift a positive number only. */
+/* Without ReLU: q, so -128 ... 127. 2^62 is added and taken off again (as 2^31) to shift a positive number only. */
 static inline int8_t hm_requantise_linear(int32_t acc, int32_t multiplier, uint8_t shift)
 {
     const int64_t product = (int64_t)acc * multiplier;
-    const uint64_t positive = (uint64_t)(product + (INT64_C(1) << 61) + (INT64_C(1) << 30));
-    const int32_t high = (int32_t)((int64_t)(positive >> 31) - (INT64_C(1) << 30));
+    const uint64_t positive = (uint64_t)(product + (INT64_C(1) << 62) + (INT64_C(1) << 30));
+    const int32_t high = (int32_t)((int64_t)(positive >> 31) - (INT64_C(1) << 31));
     const uint32_t magnitude = (uint32_t)(high < 0 ? -high : high);
     const uint32_t rounded = (magnitude + ((UINT32_C(1) << shift) >> 1)) >> shift;
     if (high < 0) {

@@ -182,7 +182,9 @@ def test_vectors_are_what_their_script_writes():
 def test_requantisation_vectors():
     rows = [[int(v) for v in r.values()] for r in table("requantise.csv")]
     acc, m, s, high, full, relu, linear = np.array(rows).T
-    assert len(rows) > 400
+    assert len(rows) > 1000
+    assert set(s) == set(range(31))
+    assert {INT32_MIN, INT32_MAX, 2**30 - 1, 1 - 2**30} <= set(acc)
     assert np.array_equal(saturating_rounding_doubling_high_mul(acc, m), high)
     assert np.array_equal(requantise(acc, m, s), full)
     assert np.array_equal(requantise_relu(acc, m, s), relu)

@@ -13,7 +13,9 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 SEED = 20_240_229
-ACC = 2**30 - 1  # largest accumulator
+ACC = 2**30 - 1  # largest accumulator of a net
+ENDS = (0, 1, -1, ACC, -ACC, 2**30, -(2**30), 2**31 - 1, 1 - 2**31, -(2**31))  # and of int32
+MULTIPLIERS = (2**30, 2**31 - 1)
 
 
 def halves_up(x: Fraction) -> int:
@@ -28,7 +30,7 @@ def halves_away(x: Fraction) -> int:
 
 def requantise_rows(rng: random.Random) -> list[tuple[object, ...]]:
     """acc, multiplier, shift; then the product's upper half, the whole, it clamped to 0…255 and to −128…127."""
-    cases = {(a, m, s) for a in (0, 1, -1, ACC, -ACC) for m in (2**30, 2**31 - 1) for s in (0, 1, 30)}
+    cases = {(a, m, s) for a in ENDS for m in MULTIPLIERS for s in range(31)}
     for _ in range(170):
         m = rng.choice(
             [2**30, 2**30 + 1, 3 * 2**29, 2**31 - 1, rng.randrange(2**30, 2**31), rng.randrange(2**30, 2**31)]
