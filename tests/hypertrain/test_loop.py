@@ -138,6 +138,7 @@ def test_tensorboard_has_the_numbers_of_the_log(people: Faces, tmp_path: Path) -
     shown = {e.step: e.value for e in board.Scalars("distill/relation")}
     assert shown == pytest.approx({r["step"]: r["relation"] for r in rows if "relation" in r}, rel=1e-5)
     assert len(shown) == STEPS
+    assert {p.stat().st_mode & 0o777 for p in tmp_path.rglob("*") if p.is_file()} == {0o600}
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_state(people: Faces, tmp_path: Path) -> None:
