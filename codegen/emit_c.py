@@ -26,7 +26,7 @@ from hyper_mcu.codegen.layout import (
     session_bytes,
     weights_bytes,
 )
-from hyper_mcu.codegen.netspec import cosdot_bits
+from hyper_mcu.codegen.netspec import NetSpec, cosdot_bits
 from hyper_mcu.codegen.passes import compiled
 from hyper_mcu.codegen.person import Person
 from hyper_mcu.codegen.program import Program
@@ -54,7 +54,7 @@ def emit(person: Person, prefix: str = PREFIX) -> str:
         raise UserError("prefix", "cannot begin a C name", expected, repr(prefix))
     program = compiled(person.qnet)
     body = (
-        _environment(prefix)
+        environment(prefix)
         .get_template("model.h.j2")
         .render(
             **_engine(program),
@@ -62,7 +62,11 @@ def emit(person: Person, prefix: str = PREFIX) -> str:
             prefix=prefix,
             abi=ABI,
             tool=comment(person.provenance.tool),
-            facts=_facts(person),
+            facts=banner(
+                person,
+                flash=f"{person_bytes(person)} bytes for this person",
+                ram=f"{session_bytes(person.qnet.spec)} bytes for hm_session",
+            ),
             arrays=program.arrays,
             person_bytes=person_bytes(person),
             threshold=c_int(person.threshold),
@@ -78,12 +82,7 @@ def emit(person: Person, prefix: str = PREFIX) -> str:
 def _engine(program: Program) -> dict[str, Any]:
     """What the templates need to know of an architecture: the same for all people."""
     spec, run = program.spec, calls(program)
-    (h, w, _), n = spec.map_shape, spec.head_size
     digest = bytes.fromhex(spec.sha256)
-    formula = "bias + the sum of w * u"
-    if spec.head.kind == "cosdot":
-        formula = f"sign(num) * floor(num^2 * 2^{cosdot_bits(n)} / norm)"
-    over = f"{n} channels, each summed over {h}x{w} pixels" if spec.head.pool else f"{n} bytes of the last map"
     return {
         "spec": spec,
         "id": comment(spec.id),
@@ -94,12 +93,22 @@ def _engine(program: Program) -> dict[str, Any]:
         "weights_bytes": weights_bytes(spec),
         "kernels": list(dict.fromkeys(s.kernel for s in run)),
         "steps": run,
-        "head": {"title": f"{formula}, over {over}", "bits": cosdot_bits(n), "size": n, "pixels": h * w},
+        "head": head_facts(spec),
     }
 
 
-def _facts(p: Person) -> list[str]:
-    """The lines of the banner that tell what this person's net is."""
+def head_facts(spec: NetSpec) -> dict[str, Any]:
+    """What a template needs to know of the head: title in words, K of CosDot, elements, pixels that are summed."""
+    (h, w, _), n = spec.map_shape, spec.head_size
+    formula = "bias + the sum of w * u"
+    if spec.head.kind == "cosdot":
+        formula = f"sign(num) * floor(num^2 * 2^{cosdot_bits(n)} / norm)"
+    over = f"{n} channels, each summed over {h}x{w} pixels" if spec.head.pool else f"{n} bytes of the last map"
+    return {"title": f"{formula}, over {over}", "bits": cosdot_bits(n), "size": n, "pixels": h * w}
+
+
+def banner(p: Person, flash: str, ram: str) -> list[str]:
+    """The lines of a banner that tell what this person's net is and what it costs."""
     spec, made = p.qnet.spec, p.provenance
     score = "cosine" if spec.head.kind == "cosdot" else "score"
     rows = [
@@ -107,8 +116,8 @@ def _facts(p: Person) -> list[str]:
         ("", f"architecture {spec.sha256}"),
         ("match", f"logit >= {p.threshold} ({score} {p.score:.4f}), which stands for"),
         ("", f"{p.fmr:.4%} false matches and {p.fnmr:.4%} false non-matches on {comment(p.rates_on)}"),
-        ("flash", f"{person_bytes(p)} bytes for this person"),
-        ("RAM", f"{session_bytes(spec)} bytes for hm_session"),
+        ("flash", flash),
+        ("RAM", ram),
         ("backbone", comment(made.backbone)),
         ("", comment(made.backbone_sha256)),
         ("generator", comment(made.generator)),
@@ -153,7 +162,8 @@ def core_text(names: Sequence[str]) -> str:
 
 
 @cache
-def _environment(prefix: str) -> Environment:
+def environment(prefix: str = PREFIX) -> Environment:
+    """Templates whose identifiers begin with `prefix`, but for those of firmware/core."""
     from jinja2 import Environment, FunctionLoader, StrictUndefined  # 60 ms, and only enrolment needs it
 
     types, code = core_text(CORE_TYPES), core_text(CORE_CODE)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hyper_mcu.codegen import install
 from hyper_mcu.codegen.errors import MissingTool
-
-if TYPE_CHECKING:
-    import flatbuffers
 
 SCHEMA = 3
 IDENTIFIER = b"TFL3"
@@ -75,101 +72,108 @@ class Graph:
 def write(g: Graph, description: str) -> bytes:
     """The flatbuffer of a graph. Raises MissingTool without the packages flatbuffers and tflite."""
     try:
-        import flatbuffers
-        import tflite
+        w = _Writer()
     except ImportError as e:
         raise MissingTool("tflite", "writing .tflite files needs it", install.extra("tflite"), f"no {e.name}") from None
-    b = flatbuffers.Builder(1 << 16)
     constants = [i for i, t in enumerate(g.tensors) if t.data is not None]
     contents = [_little_endian(t.data) for t in g.tensors if t.data is not None]
     runtime = g.first_runtime.encode().ljust(16, b"\0")
-    buffers = [_table(b, "Buffer")] + [_table(b, "Buffer", Data=_data(b, data)) for data in (*contents, runtime)]
+    buffers = [w.table("Buffer")] + [w.table("Buffer", Data=w.data(data)) for data in (*contents, runtime)]
     numbers = {tensor: number for number, tensor in enumerate(constants, 1)}  # buffer 0 is for all without data
-    tensors = [_tensor(b, t, numbers.get(i, 0)) for i, t in enumerate(g.tensors)]
+    tensors = [w.tensor(t, numbers.get(i, 0)) for i, t in enumerate(g.tensors)]
     codes = list(dict.fromkeys((o.kind, o.version[0]) for o in g.operators))
-    operators = [_operator(b, o, codes.index((o.kind, o.version[0]))) for o in g.operators]
-    subgraph = _table(
-        b,
+    operators = [w.operator(o, codes.index((o.kind, o.version[0]))) for o in g.operators]
+    subgraph = w.table(
         "SubGraph",
-        Tensors=_offsets(b, tensors),
-        Inputs=_numbers(b, [0]),
-        Outputs=_numbers(b, g.outputs),
-        Operators=_offsets(b, operators),
-        Name=b.CreateString("main"),
+        Tensors=w.offsets(tensors),
+        Inputs=w.numbers([0]),
+        Outputs=w.numbers(g.outputs),
+        Operators=w.offsets(operators),
+        Name=w.text("main"),
     )
-    metadata = _table(b, "Metadata", Name=b.CreateString("min_runtime_version"), Buffer=len(buffers) - 1)
-    model = _table(
-        b,
+    metadata = w.table("Metadata", Name=w.text("min_runtime_version"), Buffer=len(buffers) - 1)
+    model = w.table(
         "Model",
         Version=SCHEMA,
-        OperatorCodes=_offsets(b, [_code(b, getattr(tflite.BuiltinOperator, kind), v) for kind, v in codes]),
-        Subgraphs=_offsets(b, [subgraph]),
-        Description=b.CreateString(description),
-        Buffers=_offsets(b, buffers),
-        Metadata=_offsets(b, [metadata]),
+        OperatorCodes=w.offsets([w.code(*code) for code in codes]),
+        Subgraphs=w.offsets([subgraph]),
+        Description=w.text(description),
+        Buffers=w.offsets(buffers),
+        Metadata=w.offsets([metadata]),
     )
-    b.Finish(model, file_identifier=IDENTIFIER)
-    return bytes(b.Output())
+    w.builder.Finish(model, file_identifier=IDENTIFIER)
+    return bytes(w.builder.Output())
 
 
-def _tensor(b: flatbuffers.Builder, t: Tensor, buffer: int) -> int:
-    import tflite
+class _Writer:
+    """A flatbuffer in the making; methods return where in it things are. ImportError without the packages."""
 
-    kind = tflite.TensorType.INT8 if t.data is None or t.data.dtype == np.int8 else tflite.TensorType.INT32
-    fields = {"Shape": _numbers(b, t.shape), "Name": b.CreateString(t.name), "Type": kind, "Buffer": buffer}
-    if t.scale is not None:
-        scale, zeros = _numbers(b, t.scale, np.float32), _numbers(b, np.full(t.scale.size, t.zero), np.int64)
-        fields["Quantization"] = _table(
-            b, "QuantizationParameters", Scale=scale, ZeroPoint=zeros, QuantizedDimension=t.axis
+    def __init__(self) -> None:
+        import flatbuffers
+        import tflite
+
+        self.schema = tflite
+        self.builder = flatbuffers.Builder(1 << 16)
+        self.vectors: dict[bytes, int] = {}
+
+    def tensor(self, t: Tensor, buffer: int) -> int:
+        """A tensor, its content in a buffer of that number."""
+        kinds = self.schema.TensorType
+        kind = kinds.INT8 if t.data is None or t.data.dtype == np.int8 else kinds.INT32
+        fields = {"Shape": self.numbers(t.shape), "Name": self.text(t.name), "Type": kind, "Buffer": buffer}
+        if t.scale is not None:
+            scale, zeros = self.numbers(t.scale, np.float32), self.numbers(np.full(t.scale.size, t.zero), np.int64)
+            quantization = {"Scale": scale, "ZeroPoint": zeros, "QuantizedDimension": t.axis}
+            fields["Quantization"] = self.table("QuantizationParameters", **quantization)
+        return self.table("Tensor", **fields)
+
+    def code(self, kind: str, version: int) -> int:
+        """An operator's code, also where old runtimes look for it: all of ours are below 127."""
+        code = getattr(self.schema.BuiltinOperator, kind)
+        return self.table("OperatorCode", BuiltinCode=code, DeprecatedBuiltinCode=code, Version=version)
+
+    def operator(self, o: Operator, code: int) -> int:
+        """An operator, its code the one of that number."""
+        options = {k: self.numbers(v) if isinstance(v, tuple) else v for k, v in o.options.items()}
+        return self.table(
+            "Operator",
+            OpcodeIndex=code,
+            Inputs=self.numbers(o.inputs),
+            Outputs=self.numbers([o.output]),
+            BuiltinOptionsType=getattr(self.schema.BuiltinOptions, o.table),
+            BuiltinOptions=self.table(o.table, **options),
         )
-    return _table(b, "Tensor", **fields)
 
+    def table(self, name: str, **fields: Any) -> int:
+        """A table of the schema; what its fields refer to is there already."""
+        getattr(self.schema, f"{name}Start")(self.builder)
+        for key, value in fields.items():
+            getattr(self.schema, f"{name}Add{key}")(self.builder, value)
+        return int(getattr(self.schema, f"{name}End")(self.builder))
 
-def _code(b: flatbuffers.Builder, code: int, version: int) -> int:
-    """An operator's code, also where old runtimes look for it: all of ours are below 127."""
-    return _table(b, "OperatorCode", BuiltinCode=code, DeprecatedBuiltinCode=code, Version=version)
+    def offsets(self, values: Sequence[int]) -> int:
+        """A vector of tables."""
+        self.builder.StartVector(4, len(values), 4)
+        for v in reversed(values):
+            self.builder.PrependUOffsetTRelative(v)
+        return int(self.builder.EndVector())
 
+    def numbers(self, values: Any, dtype: type[np.generic] = np.int32) -> int:
+        """A vector of numbers; equal ones are kept once, as a channel's zero points are many."""
+        array = np.asarray(values, dtype)
+        key = array.dtype.str.encode() + array.tobytes()
+        if key not in self.vectors:
+            self.vectors[key] = int(self.builder.CreateNumpyVector(array))
+        return self.vectors[key]
 
-def _operator(b: flatbuffers.Builder, o: Operator, code: int) -> int:
-    import tflite
+    def data(self, data: bytes) -> int:
+        """A vector of bytes that begins at a multiple of ALIGNMENT: CreateByteVector sees to its length alone."""
+        self.builder.Prep(ALIGNMENT, len(data))
+        return int(self.builder.CreateByteVector(data))
 
-    options = {k: _numbers(b, v) if isinstance(v, tuple) else v for k, v in o.options.items()}
-    return _table(
-        b,
-        "Operator",
-        OpcodeIndex=code,
-        Inputs=_numbers(b, o.inputs),
-        Outputs=_numbers(b, [o.output]),
-        BuiltinOptionsType=getattr(tflite.BuiltinOptions, o.table),
-        BuiltinOptions=_table(b, o.table, **options),
-    )
-
-
-def _table(b: flatbuffers.Builder, name: str, **fields: Any) -> int:
-    """A table of the schema; what its fields refer to is there already."""
-    import tflite
-
-    getattr(tflite, f"{name}Start")(b)
-    for key, value in fields.items():
-        getattr(tflite, f"{name}Add{key}")(b, value)
-    return int(getattr(tflite, f"{name}End")(b))
-
-
-def _offsets(b: flatbuffers.Builder, values: Sequence[int]) -> int:
-    b.StartVector(4, len(values), 4)
-    for v in reversed(values):
-        b.PrependUOffsetTRelative(v)
-    return int(b.EndVector())
-
-
-def _numbers(b: flatbuffers.Builder, values: Any, dtype: type[np.generic] = np.int32) -> int:
-    return int(b.CreateNumpyVector(np.asarray(values, dtype)))
-
-
-def _data(b: flatbuffers.Builder, data: bytes) -> int:
-    """A vector of bytes that begins at a multiple of ALIGNMENT: CreateByteVector sees to its length alone."""
-    b.Prep(ALIGNMENT, len(data))
-    return int(b.CreateByteVector(data))
+    def text(self, text: str) -> int:
+        """A string."""
+        return int(self.builder.CreateString(text))
 
 
 def _little_endian(a: NDArray[Any]) -> bytes:

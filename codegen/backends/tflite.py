@@ -55,6 +55,12 @@ def interpreter(model: bytes, arena_bytes: int) -> Any:
     return runtime.Interpreter.from_bytes(model, arena_size=arena_bytes)
 
 
+def generous_arena(model: bytes, spec: NetSpec) -> int:
+    """Bytes of an arena far larger than it has to be, whatever maps are outputs."""
+    maps = sum(h * w * c for h, w, c in (s.out_shape for s in spec.stages))
+    return 2 * (spec.input_bytes + maps) + 8 * len(model) + (1 << 20)
+
+
 def _answers(
     person: Person, images: Sequence[Image], distribution: str, load: Callable[[bytes, NetSpec], Ask]
 ) -> Answers:
@@ -72,8 +78,7 @@ def _answers(
 
 
 def _tflm(model: bytes, spec: NetSpec) -> Ask:
-    maps = sum(h * w * c for h, w, c in (s.out_shape for s in spec.stages))
-    runtime = interpreter(model, 2 * (spec.input_bytes + maps) + 8 * len(model) + (1 << 20))  # far more than it takes
+    runtime = interpreter(model, generous_arena(model, spec))
 
     def ask(x: Int8) -> list[Int8]:
         runtime.set_input(x, 0)

@@ -29,6 +29,7 @@ COMMANDS = {
     "verify": "Ask a person's network about a photo: on this machine or on an emulated core.",
     "inspect": "What a model.h or person.bin holds, layer by layer.",
     "parity": "One network on every backend, byte by byte against the oracle.",
+    "export": "A person's network for TFLite Micro, TFLite or ONNX, or as C.",
     "demo": "Enrol a real photo and ask the emulated Cortex-M4 about two others.",
     "doctor": "What is installed, what is missing, and the line that installs it.",
     "train": "Train a generator on a folder of faces.",

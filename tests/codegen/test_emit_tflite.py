@@ -11,15 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from people import TINY, net, person
-from strategies import fitting_scales, images, qnets
+from quantised import EVERY_KIND, quantised
+from strategies import images, qnets
 
 from hyper_mcu.codegen import oracle
 from hyper_mcu.codegen.backends import tflite as backends
 from hyper_mcu.codegen.emit_tflite import emit, graph, grouped
 from hyper_mcu.codegen.errors import MissingTool, UserError
-from hyper_mcu.codegen.netspec import Add, Conv, Head, NetSpec, Shuffle
+from hyper_mcu.codegen.netspec import Conv, Head, NetSpec
 from hyper_mcu.codegen.presets import PRESETS, preset
-from hyper_mcu.codegen.quantize import quantize
 from hyper_mcu.codegen.tflite_file import ALIGNMENT
 
 tflite = pytest.importorskip("tflite", reason="needs hyper-mcu[tflite]: tflite")
@@ -33,17 +33,6 @@ def asked(name):
     if not importlib.util.find_spec(PACKAGES[name]):
         pytest.skip(f"needs hyper-mcu[tflite]: {PACKAGES[name]}")
     return getattr(backends, name)
-
-
-def quantised(spec, seed=1):
-    """A net of random weights whose maps are neither empty nor saturated, as enrolment quantises it."""
-    rng = np.random.default_rng(seed)
-    theta = rng.normal(size=spec.params)
-    for t in spec.tensors:
-        theta[t.offset : t.offset + t.size] *= (2 * t.shape[0] / t.size) ** 0.5 if len(t.shape) > 1 else 0.1
-    theta = theta.astype(np.float32)
-    maps = oracle.run_float(spec, theta, oracle.known_image(spec, 9)).maps
-    return quantize(spec, theta, fitting_scales(spec, maps))
 
 
 def check(answers, qnet, shown):
@@ -88,24 +77,6 @@ def test_kernels_that_litert_takes_by_itself_are_within_one_of_the_oracle_on_the
     (result,) = asked("litert_xnnpack")(person(qnet), [image]).results
     first = oracle.run(qnet, image).layers[0].astype(int)
     assert np.abs(result.layers[0] - first).max() <= 1  # both round acc·s_in·s_w/s_out, once or twice
-
-
-EVERY_KIND = NetSpec(
-    "every kind",
-    (
-        Conv(3, 2, "same", 3, 8),
-        Shuffle(2),
-        Conv(3, 1, "same", 8, 8, 8),
-        Conv(1, 1, "same", 8, 8, 2),
-        Shuffle(4),
-        Conv(5, 1, "same", 8, 8, 4),
-        Add(1),
-        Conv(7, 2, "valid", 8, 16, 8, relu=False),
-    ),
-    Head("dot", pool=True),
-    height=17,
-    width=16,
-)
 
 
 def parsed(data):

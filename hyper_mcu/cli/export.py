@@ -1,0 +1,97 @@
+"""`hyper-mcu export`: a person's network for other runtimes, and as C."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from hyper_mcu.codegen.person import Person
+
+SUFFIXES = {"tflite": ".tflite", "onnx": ".onnx", "c": ".h"}  # of a file; tflm is a folder
+
+
+def files_of(form: str, person: Person, out: Path, prefix: str) -> tuple[dict[Path, str | bytes], dict[str, Any]]:
+    """What to write where, and what is to be told of it besides."""
+    if form == "tflm":
+        from hyper_mcu.codegen.emit_tflm import emit as emit_tflm
+
+        made = emit_tflm(person)
+        told = {"arena_bytes": made.arena_bytes, "measured_by": made.runtime, "operators": list(made.operators)}
+        return {out / name: text for name, text in made.files.items()}, told | {"warnings": list(made.warnings)}
+    if form == "tflite":
+        from hyper_mcu.codegen.emit_tflite import emit as emit_tflite
+
+        return {out: emit_tflite(person.qnet, tool=person.provenance.tool)}, {}
+    if form == "onnx":
+        from hyper_mcu.codegen.emit_onnx import emit as emit_onnx
+
+        return {out: emit_onnx(person.qnet)}, {}
+    from hyper_mcu.codegen.emit_c import emit as emit_c
+
+    return {out: emit_c(person, prefix)}, {}
+
+
+def check(form: str, out: Path, prefix: str) -> None:
+    """Raises UserError for a place or a prefix that does not go with the form."""
+    from hyper_mcu.codegen.emit_c import PREFIX
+    from hyper_mcu.codegen.errors import UserError
+    from hyper_mcu.codegen.files import check_place
+
+    if prefix != PREFIX and form != "c":
+        raise UserError("--prefix", f"export {form} has no C names to choose", "export c", prefix)
+    if form == "tflm":
+        if not (out if out.exists() else out.parent).is_dir():
+            raise UserError(out, "cannot write", "a folder, or a new name in one", "a file" if out.exists() else "none")
+        return
+    if out.suffix != SUFFIXES[form]:
+        raise UserError(out, "output", f"a name ending in {SUFFIXES[form]}", repr(out.name))
+    check_place(out)
+
+
+@click.command("export")
+@click.argument("form", metavar="tflm|tflite|onnx|c", type=click.Choice(["tflm", *SUFFIXES]))
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="A file; for tflm a folder.")
+@click.option("--prefix", default="hm", show_default=True, help="Of the C names, of c alone.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def command(form: str, model: Path, out: Path, prefix: str, as_json: bool) -> None:
+    """Write the network in MODEL, a model.h or person.bin, for another runtime.
+
+    \b
+    tflm    a folder: .tflite, C array, operators, measured arena, head and main for TensorFlow Lite Micro
+    tflite  the .tflite alone; it ends at the last map, for TFLite has no operator for the head
+    onnx    integer operators only, the head and its logit with them
+    c       model.h
+
+    README.md, "Other runtimes", says which of them compute the same bytes as the chip.
+    """
+    from hyper_mcu import cli
+    from hyper_mcu.codegen.files import check_other, check_place, write
+    from hyper_mcu.codegen.person_file import person_file
+
+    check(form, out, prefix)
+    check_other("--out", out, [model])
+    with cli.status() as progress:
+        progress(f"exporting {model}")
+        files, told = files_of(form, person_file(model), out, prefix)
+    if form == "tflm":
+        out.mkdir(exist_ok=True)
+        for path in files:
+            check_place(path)
+            check_other("--out", path, [model])
+    for path, content in files.items():
+        write(path, content)
+    for warning in told.get("warnings", ()):
+        click.echo(f"{out}: {warning}", err=True)
+    if as_json:
+        sizes = [{"path": str(path), "bytes": path.stat().st_size} for path in files]
+        cli.emit_json({"model": str(model), "form": form, "files": sizes, **told})
+        return
+    for path in files:
+        click.echo(f"{path}: {path.stat().st_size:,} B")
+    if told:
+        operators = ", ".join(told["operators"])
+        click.echo(f"operators {operators}; arena {told['arena_bytes']:,} B, measured by {told['measured_by']}")

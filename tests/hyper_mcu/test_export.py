@@ -1,0 +1,163 @@
+"""`hyper-mcu export`, of a person that the shipped generator enrolled from a real photo."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hyper_mcu.codegen import oracle
+from hyper_mcu.codegen.backends import tflite as backends
+from hyper_mcu.codegen.emit_onnx import emit as emit_onnx
+from hyper_mcu.codegen.emit_tflite import emit as emit_tflite
+from hyper_mcu.codegen.person import Person
+from hyper_mcu.codegen.person_file import person_file
+from hyper_mcu.faces import face_crops
+from hyper_mcu.faces.weights import demo_photo
+
+PORTRAIT, TEAM = demo_photo("yaoming.jpg"), demo_photo("players.jpg")
+Command = Callable[..., int]
+
+for module in ("tflite", "flatbuffers", "tflite_micro", "ai_edge_litert"):
+    if not importlib.util.find_spec(module):
+        pytest.skip(f"needs hyper-mcu[tflite]: {module}", allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model.h of the portrait."""
+    from hyper_mcu import enroll
+    from hyper_mcu.codegen.emit_c import emit
+    from hyper_mcu.generator import load
+
+    generator, clock = load(), enroll.Stopwatch()
+    e = enroll.embedding(PORTRAIT, None, generator.backbone, clock)
+    path = tmp_path_factory.mktemp("model") / "model.h"
+    path.write_text(emit(enroll.person("yao", e, generator, clock)), "ascii")
+    return path
+
+
+@pytest.fixture(scope="module")
+def person(model: Path) -> Person:
+    """The person in it."""
+    return person_file(model)
+
+
+def refused(command: Command, capsys: pytest.CaptureFixture[str], *words: object) -> str:
+    """The one line that a refused command says."""
+    capsys.readouterr()
+    assert command("export", *words) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    return said.err.rstrip("\n")
+
+
+@pytest.mark.parametrize("name", ["tflm", "litert_reference"])
+def test_reference_kernels_give_the_oracles_bytes_on_faces(person: Person, name: str) -> None:
+    crops = [c.pixels for c in face_crops(TEAM, "any", "probe")[:3]] + [face_crops(PORTRAIT, None, "probe")[0].pixels]
+    results = getattr(backends, name)(person, crops).results
+    assert [r.layers_sha256 for r in results] == [oracle.run(person.qnet, x).layers_sha256 for x in crops]
+    assert results[-1].logit >= person.threshold
+
+
+def test_tflm_is_a_folder_that_says_what_it_needs(
+    model: Path, person: Person, tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "tflm"
+    assert command("export", "tflm", model, "--out", out, "--json") == 0
+    said = capsys.readouterr()
+    told = json.loads(said.out)
+    names = {
+        "yao.tflite",
+        "model_data.h",
+        "verify.h",
+        "verify.cc",
+        "main.cc",
+        "hm_types.h",
+        "hm_check.h",
+        "hm_cosdot.h",
+    }
+    assert {p.name for p in out.iterdir()} == names == {Path(f["path"]).name for f in told["files"]}
+    assert (told["schema_version"], told["form"], told["operators"]) == (1, "tflm", ["CONV_2D"])
+    assert (out / "yao.tflite").read_bytes() == emit_tflite(person.qnet, tool=person.provenance.tool)
+    maps = 112 * 112 * 3 + 56 * 56 * 16  # what stage 0 reads and writes
+    assert maps < told["arena_bytes"] < maps + 10_000
+    assert said.err == f"{out}: {told['warnings'][0]}\n"
+    assert "grouped convolutions: wrong under ESP-NN" in said.err
+    assert all(p.stat().st_mode & 0o777 == 0o600 for p in out.iterdir())
+
+
+def test_tflm_goes_into_an_existing_folder_and_replaces_its_own_files(
+    model: Path, tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "main.cc").write_text("old")
+    (tmp_path / "mine").write_text("kept")
+    assert command("export", "tflm", model, "--out", tmp_path) == 0
+    assert "int main(" in (tmp_path / "main.cc").read_text()
+    assert (tmp_path / "mine").read_text() == "kept"
+    assert "operators CONV_2D; arena " in capsys.readouterr().out
+
+
+def test_files_are_those_of_the_emitters(model: Path, person: Person, tmp_path: Path, command: Command) -> None:
+    for form, suffix in (("tflite", ".tflite"), ("onnx", ".onnx"), ("c", ".h")):
+        assert command("export", form, model, "--out", tmp_path / f"a{suffix}") == 0
+    assert (tmp_path / "a.tflite").read_bytes() == emit_tflite(person.qnet, tool=person.provenance.tool)
+    assert (tmp_path / "a.onnx").read_bytes() == emit_onnx(person.qnet)
+    assert (tmp_path / "a.h").read_bytes() == model.read_bytes()
+
+
+def test_c_may_have_another_prefix_and_nothing_else(
+    model: Path, tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("export", "c", model, "--out", tmp_path / "a.h", "--prefix", "second") == 0
+    assert "second_verify(" in (tmp_path / "a.h").read_text()
+    assert refused(command, capsys, "onnx", model, "--out", tmp_path / "a.onnx", "--prefix", "second") == (
+        "--prefix: export onnx has no C names to choose; expected export c, got second"
+    )
+
+
+def test_bad_places_and_files_are_one_line_and_nothing_is_written(
+    model: Path, tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("x")
+    said = [
+        refused(command, capsys, "tflite", model, "--out", tmp_path / "a.bin"),
+        refused(command, capsys, "tflm", model, "--out", file),
+        refused(command, capsys, "tflm", model, "--out", tmp_path / "no" / "folder"),
+        refused(command, capsys, "c", model, "--out", model),
+        refused(command, capsys, "tflite", tmp_path / "none.h", "--out", tmp_path / "a.tflite"),
+    ]
+    assert said == [
+        f"{tmp_path}/a.bin: output; expected a name ending in .tflite, got 'a.bin'",
+        f"{file}: cannot write; expected a folder, or a new name in one, got a file",
+        f"{tmp_path}/no/folder: cannot write; expected a folder, or a new name in one, got none",
+        f"--out: would overwrite what is read; expected another file, got {model}",
+        f"{tmp_path}/none.h: cannot be read; expected a model.h or person.bin of hyper-mcu enroll, "
+        "got no such file or directory",
+    ]
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_another_tools_network_is_refused_by_name(
+    model: Path, tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("export", "tflite", model, "--out", tmp_path / "a.tflite") == 0
+    said = refused(command, capsys, "onnx", tmp_path / "a.tflite", "--out", tmp_path / "a.onnx")
+    assert said.startswith(f"{tmp_path}/a.tflite: no person; importing networks of other tools is out of scope; ")
+
+
+def test_onnx_file_runs_where_there_is_onnxruntime(
+    model: Path, person: Person, tmp_path: Path, command: Command
+) -> None:
+    import onnxruntime
+
+    assert command("export", "onnx", model, "--out", tmp_path / "a.onnx") == 0
+    crop = face_crops(PORTRAIT, None, "probe")[0].pixels
+    session = onnxruntime.InferenceSession(tmp_path / "a.onnx", providers=["CPUExecutionProvider"])
+    (logit,) = session.run(["logit"], {"image": crop[None]})
+    assert np.array_equal(logit, [oracle.run(person.qnet, crop).logit])
