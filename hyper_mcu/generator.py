@@ -27,8 +27,9 @@ class Generator:
 
     spec: the architecture that it writes weights for; backbone, backbone_sha256: the h_bb whose embeddings it reads, by
     the name that faces.backbone takes (of a file: its path); scales: float32 (stages,), real value of one step of each
-    stage's bytes; threshold: of the real score (a cosine for CosDot); fmr, fnmr: 0…1 at that threshold, measured on
-    `rates_on` with the integer net.
+    stage's bytes, learned in training or calibrated after it; threshold: of the real score (a cosine for CosDot); fmr,
+    fnmr: 0…1 at that threshold, measured on `rates_on` with the integer net; first: the stages before it are the same
+    for everybody; trained: the settings of its training.
     """
 
     path: Path
@@ -41,7 +42,16 @@ class Generator:
     fmr: float
     fnmr: float
     rates_on: str
+    learned: bool
+    first: int
+    trained: dict[str, Any]
     session: Any
+
+    @property
+    def personal(self) -> int:
+        """How many weights of f differ from person to person; the others all share."""
+        shared = {f"stage{i}" for i in range(self.first)}
+        return sum(t.size for t in self.spec.tensors if t.name.partition(".")[0] not in shared)
 
     def weights(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """θ float32 (N, params), normalisation folded in, of unit embeddings (N, d)."""
@@ -77,6 +87,8 @@ def load(path: Path = SHIPPED) -> Generator:
         spec = from_json(meta["netspec"])
         scales = np.array(json.loads(meta["scales"]), np.float32)
         threshold, fmr, fnmr = (float(json.loads(meta[k])) for k in ("threshold", "fmr", "fnmr"))
+        learned, trained = (json.loads(meta.get(key, plain)) for key, plain in (("qat", "false"), ("trained", "{}")))
+        first = int(json.loads(meta["shape"]).get("first", 0))
         name, backbone_sha256, rates_on, netspec_sha256 = (
             meta[k] for k in ("backbone", "backbone_sha256", "rates_on", "netspec_sha256")
         )
@@ -103,6 +115,9 @@ def load(path: Path = SHIPPED) -> Generator:
         fmr=fmr,
         fnmr=fnmr,
         rates_on=rates_on,
+        learned=learned,
+        first=first,
+        trained=trained,
         session=session,
     )
 

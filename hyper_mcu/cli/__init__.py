@@ -27,7 +27,7 @@ T = TypeVar("T")
 COMMANDS = {
     "enroll": "A photo in, a personal network out: model.h, or person.bin.",
     "verify": "Ask a person's network about a photo: on this machine or on an emulated core.",
-    "inspect": "What a model.h or person.bin holds, layer by layer.",
+    "inspect": "What a model.h or person.bin holds, layer by layer, or a generator.onnx.",
     "parity": "One network on every backend, byte by byte against the oracle.",
     "export": "A person's network for TFLite Micro, TFLite or ONNX, or as C.",
     "demo": "Enrol a real photo and ask the emulated Cortex-M4 about two others.",

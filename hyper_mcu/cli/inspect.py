@@ -1,4 +1,4 @@
-"""`hyper-mcu inspect`: what a model.h or person.bin holds, layer by layer."""
+"""`hyper-mcu inspect`: what a model.h or person.bin holds, layer by layer, and what a generator promises."""
 
 from __future__ import annotations
 
@@ -63,12 +63,53 @@ def as_table(rows: list[dict[str, Any]]) -> str:
     return text.get().rstrip("\n")
 
 
+def generator(path: Path) -> dict[str, Any]:
+    """What a generator file says of itself, as plain values; raises UserError where it is none."""
+    from hyper_mcu.generator import load
+
+    g = load(path)
+    return {
+        "generator": str(path), "sha256": g.sha256, "netspec": g.spec.id, "netspec_sha256": g.spec.sha256,
+        "norm": g.spec.norm, "params": g.spec.params, "macs": g.spec.macs, "personal": g.personal, "first": g.first,
+        "stages": len(g.spec.stages), "backbone": g.backbone, "backbone_sha256": g.backbone_sha256,
+        "threshold": g.threshold, "fmr": g.fmr, "fnmr": g.fnmr, "rates_on": g.rates_on,
+        "scales": [float(s) for s in g.scales], "scales_learned": g.learned, "trained": g.trained,
+    }  # fmt: skip
+
+
+def generator_text(g: dict[str, Any]) -> str:
+    """The same for people."""
+    own = g["stages"] - g["first"]
+    share = f"those of the head and of {own} of {g['stages']} stages" if g["first"] else "all of them"
+    return (
+        f"{g['generator']}: writes {g['netspec']}, {g['params']:,} parameters, {g['macs']:,} MACs, normalisation "
+        f"{g['norm']}\n"
+        f"personal: {g['personal']:,} of {g['params']:,} weights, {share}\n"
+        f"reads embeddings of {g['backbone']} {g['backbone_sha256'][:16]}\n"
+        f"threshold {g['threshold']:.4f}: FMR {g['fmr']:.1%}, FNMR {g['fnmr']:.1%} on {g['rates_on']}\n"
+        f"scales {'learned in training' if g['scales_learned'] else 'calibrated after training'}\n"
+        f"SHA-256 {g['sha256']}"
+    )
+
+
 @click.command("inspect")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def command(model: Path, as_json: bool) -> None:
-    """Print what MODEL holds: its layers, its threshold and what that stands for, and what made it."""
+    """Print what MODEL holds: its layers, its threshold and what that stands for, and what made it.
+
+    MODEL may be a generator.onnx too: the nets that it writes, how many of their weights are personal, its backbone,
+    its threshold, and with --json the settings of its training.
+    """
     from hyper_mcu import cli
+
+    if model.suffix == ".onnx":
+        told = generator(model)
+        if as_json:
+            cli.emit_json(told)
+        else:
+            click.echo(generator_text(told))
+        return
     from hyper_mcu.codegen.files import read
     from hyper_mcu.codegen.layout import person_bytes, session_bytes
     from hyper_mcu.codegen.person_file import FORMS, person_file

@@ -1,5 +1,8 @@
 """Loading a generator: what is refused, and with which words."""
 
+import hashlib
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -96,3 +99,38 @@ def test_shipped_generator_keeps_its_promises() -> None:
     assert 0 < g.fmr < 0.25
     assert abs(g.fmr - g.fnmr) < 0.01  # the equal-error point
     assert len(g.scales) == len(g.spec.stages)
+
+
+def test_inspect_tells_what_a_generator_holds(
+    path: Path, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("inspect", path, "--json") == 0
+    told, g = json.loads(capsys.readouterr().out), generator.load(path)
+    assert (told["schema_version"], told["sha256"]) == (1, hashlib.sha256(path.read_bytes()).hexdigest())
+    assert (told["netspec"], told["norm"], told["params"]) == (SPEC.id, SPEC.norm, SPEC.params)
+    assert (told["backbone"], told["backbone_sha256"]) == ("mbf-w600k", sha256_of("mbf-w600k"))
+    assert (told["threshold"], told["fmr"], told["fnmr"], told["rates_on"]) == (0.25, 0.1, 0.1, "nobody")
+    assert (told["scales_learned"], told["trained"], told["first"]) == (False, {}, 0)
+    assert told["personal"] == g.personal == SPEC.params
+    assert command("inspect", path) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"{path}: writes {SPEC.id}, {SPEC.params:,} parameters, ")
+    assert f"personal: {SPEC.params:,} of {SPEC.params:,} weights, all of them\n" in said
+    assert said.endswith(f"SHA-256 {told['sha256']}\n")
+
+
+def test_personal_weights_are_those_that_differ_between_people() -> None:
+    g = generator.load()
+    a, b = g.weights(np.eye(512, dtype=np.float32)[:2])
+    assert g.personal == np.count_nonzero(a != b)
+    assert 0 < g.personal < g.spec.params
+
+
+def test_inspect_of_what_is_no_generator_is_one_line(
+    tmp_path: Path, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "g.onnx").write_bytes(b"none")
+    assert command("inspect", tmp_path / "g.onnx") == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert said.err.startswith(f"{tmp_path}/g.onnx: not a generator; expected an ONNX file written by hyper-mcu, got ")
