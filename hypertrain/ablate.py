@@ -172,11 +172,16 @@ def about(base: Config, seeds: int, faces: Faces, sets: Mapping[str, EvalSet]) -
         "data": {
             "images": len(faces.names),
             "people": len(np.unique(faces.identity[faces.identity != ""])),
-            "broken": len(faces.broken),
+            "broken_images": len(faces.broken),
             "sha256": faces.sha256,
         },
         "sets": {
-            name: {"pairs": len(s.pairs.same), "pairs_sha256": s.pairs_sha256, "crops_sha256": s.crops_sha256}
+            name: {
+                "pairs": len(s.pairs.same),
+                "broken_images": len(s.faces.broken),
+                "pairs_sha256": s.pairs_sha256,
+                "crops_sha256": s.crops_sha256,
+            }
             for name, s in sets.items()
         },
     }

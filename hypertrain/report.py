@@ -89,6 +89,8 @@ def summary(chosen: EvalSet, g: Generator, scored: Scored) -> dict[str, Any]:
         **by["first"],
         "enrolled_second": by["second"],
         "mean_of_both_directions": {"takes": "two nets a pair, which no chip does", **by["mean"]},
+        "broken_images": len(chosen.faces.broken),
+        "broken": _named(chosen.faces.broken),
         "failure_to_enrol": _failures(chosen.to_enrol),
         "failure_to_acquire": _failures(chosen.to_acquire),
         "pairs_that_count_as_errors": int((~scored.made["first"]).sum()),
@@ -102,5 +104,8 @@ def summary(chosen: EvalSet, g: Generator, scored: Scored) -> dict[str, Any]:
 
 
 def _failures(f: Failed) -> dict[str, Any]:
-    reasons = [{"image": name, "reason": reason} for name, reason in f.reasons]
-    return {"photos": f.photos, "failed": len(f.reasons), "rate": f.rate, "images": reasons}
+    return {"photos": f.photos, "failed": len(f.reasons), "rate": f.rate, "images": _named(f.reasons)}
+
+
+def _named(reasons: tuple[tuple[str, str], ...]) -> list[dict[str, str]]:
+    return [{"image": name, "reason": reason} for name, reason in reasons]

@@ -139,6 +139,8 @@ def text(said: dict[str, Any]) -> str:
         lines.append("~ rough: fewer than 30 false matches lie behind the threshold")
     for needs in sorted({t["needs"] for t in shown if not t["supported"]}):
         lines.append(f"– not to be shown with so few pairs of different people: {needs:,} would do (rule of three)")
+    if said["broken"]:
+        lines.append(f"images that are no whole picture: {said['broken_images']:,}: {_few(said['broken'])}")
     lines += [
         _failed("failure to enrol", said["failure_to_enrol"]),
         _failed("failure to acquire", said["failure_to_acquire"]),
@@ -158,8 +160,11 @@ def _tar(t: dict[str, Any]) -> str:
 
 
 def _failed(what: str, f: dict[str, Any]) -> str:
-    named = "; ".join(f"{i['image']}: {i['reason']}" for i in f["images"][:REASONS])
-    more = f"; and {len(f['images']) - REASONS:,} more" if len(f["images"]) > REASONS else ""
-    return f"{what}: {f['failed']:,} of {f['photos']:,} photos ({f['rate']:.2%})" + (
-        f": {named}{more}" if named else ""
-    )
+    named = f": {_few(f['images'])}" if f["images"] else ""
+    return f"{what}: {f['failed']:,} of {f['photos']:,} photos ({f['rate']:.2%}){named}"
+
+
+def _few(images: list[dict[str, str]]) -> str:
+    """The first images with their reasons, and how many more there are."""
+    named = "; ".join(f"{i['image']}: {i['reason']}" for i in images[:REASONS])
+    return named + (f"; and {len(images) - REASONS:,} more" if len(images) > REASONS else "")

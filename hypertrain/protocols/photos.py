@@ -26,6 +26,7 @@ from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.progress import Event, Progress, counting, silent
 from hyper_mcu.faces.align import SIDE
 from hyper_mcu.faces.crops import face_crops
+from hyper_mcu.faces.photo import read_photo
 from hyper_mcu.faces.select import Purpose
 from hyper_mcu.faces.weights import sha256_of
 from hyper_mcu.hypertrain.data.locks import alone
@@ -37,12 +38,13 @@ Mistake = tuple[str, str, str, str]  # the arguments of a UserError, which does 
 
 @dataclass(frozen=True)
 class Photo:
-    """What was found in a photo: the crop uint8 (112, 112, 3) of its largest face, or why there is none; and why the
-    product would refuse to enrol it, empty where it would not."""
+    """What was found in a photo: the crop uint8 (112, 112, 3) of its largest face, or why there is none; why the
+    product would refuse to enrol it, empty where it would not; whether it is no whole picture."""
 
     pixels: NDArray[np.uint8] | None
     no_face: str
     no_enrolment: str
+    broken: bool
 
 
 def identity() -> str:
@@ -132,20 +134,28 @@ def look(path: Path) -> Photo | Mistake:
             pixels, no_face = crop("probe")
     except UserError as e:
         return e.where, e.what, e.expected, e.got
-    return Photo(pixels, no_face, no_enrolment)
+    return Photo(pixels, no_face, no_enrolment, pixels is None and not _readable(path))
+
+
+def _readable(path: Path) -> bool:
+    try:
+        read_photo(path)
+    except UserError:
+        return False
+    return True
 
 
 def _packed(photo: Photo) -> bytes:
-    reasons = json.dumps([photo.no_face, photo.no_enrolment]).encode()
-    return reasons + b"\n" + (b"" if photo.pixels is None else photo.pixels.tobytes())
+    facts = json.dumps([photo.no_face, photo.no_enrolment, photo.broken]).encode()
+    return facts + b"\n" + (b"" if photo.pixels is None else photo.pixels.tobytes())
 
 
 def _recalled(path: Path) -> Photo | None:
     """What the file says was found, or nothing where it is missing or damaged."""
     try:
-        reasons, _, pixels = path.read_bytes().partition(b"\n")
-        no_face, no_enrolment = json.loads(reasons)
+        facts, _, pixels = path.read_bytes().partition(b"\n")
+        no_face, no_enrolment, broken = json.loads(facts)
         crop = np.frombuffer(pixels, np.uint8).reshape(SIDE, SIDE, 3) if pixels or not no_face else None
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError):
         return None
-    return Photo(crop, no_face, no_enrolment)
+    return Photo(crop, no_face, no_enrolment, broken)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +53,8 @@ class Failed:
 class EvalSet:
     """A set ready to be scored.
 
-    pairs: of images in `faces`, −1 where an image shows no face. enrollable: bool (N,), whether the product would enrol
+    faces: the images of the list that show one; faces.broken: those that are no whole picture. pairs: of images in
+    `faces`, −1 where an image shows no face. enrollable: bool (N,), whether the product would enrol
     each image, or all of them where it was not asked. to_enrol: the failures among first images (no face, or refused);
     to_acquire: among second ones. pairs_sha256: of the pair list; crops_sha256: of the names and pixels of the images.
     """
@@ -192,14 +193,15 @@ def _of_photos(paths: dict[str, Path], root: Path, cache: Path, backbone: data.E
     crops = {name: p.pixels for name, p in seen.items() if p.pixels is not None}
     refused = {name: p.no_enrolment for name, p in seen.items() if p.no_enrolment}
     no_face = {name: p.no_face for name, p in seen.items() if p.no_face}
-    return _embedded(crops, no_face, refused, root, cache, backbone, progress)
+    broken = {name: p.no_face for name, p in seen.items() if p.broken}
+    return _embedded(crops, no_face, refused, broken, root, cache, backbone, progress)
 
 
 def _of_crops(paths: dict[str, Path], root: Path, cache: Path, backbone: data.Embedder, progress: Progress) -> _Images:
     """Images that are aligned already."""
     contents = {name: path.read_bytes() for name, path in paths.items()}
     crops, damaged = _decoded(contents, {name: str(path) for name, path in paths.items()}, progress)
-    return _embedded(crops, damaged, {}, root, cache, backbone, progress)
+    return _embedded(crops, damaged, {}, damaged, root, cache, backbone, progress)
 
 
 def _decoded(
@@ -227,6 +229,7 @@ def _embedded(
     crops: dict[str, NDArray[np.uint8]],
     no_face: dict[str, str],
     no_enrolment: dict[str, str],
+    broken: dict[str, str],
     root: Path,
     cache: Path,
     backbone: data.Embedder,
@@ -238,6 +241,7 @@ def _embedded(
         name, reason = next(iter(no_face.items()))
         raise UserError(name, "no image with a face", "some", f"{len(no_face)} without: {reason}")
     faces = data.of_crops(pixels, names, root, cache, backbone, progress)
+    faces = replace(faces, broken=tuple(broken.items()))
     return _Images(faces, {name: i for i, name in enumerate(crops)}, no_face, no_enrolment)
 
 
@@ -261,7 +265,7 @@ def _of_bin(path: Path, cache: Path, backbone: data.Embedder, progress: Progress
         names[::2], names[1::2], same, tenths(same), [f"{path} pair {i}" for i in range(len(same))],
         hashlib.sha256(repr((names, same.tolist())).encode()).hexdigest(),
     )  # fmt: skip
-    return _assembled(listed, _embedded(crops, damaged, {}, path, cache, backbone, progress), False)
+    return _assembled(listed, _embedded(crops, damaged, {}, damaged, path, cache, backbone, progress), False)
 
 
 def _assembled(listed: Listed, images: _Images, quality: bool) -> EvalSet:

@@ -111,7 +111,12 @@ def test_rows_are_trained_measured_and_not_trained_again(
             assert (sorted(r["figures"]), kept["config"]["run"]["seed"]) == (["cfp-ff", "val EER"], r["seed"])
             assert all(0 <= v <= 1 for v in r["figures"].values())
             assert list(r["best_step"]) == (["direct"] if name == "direct" else ["distill", "hyper"])
-    assert (told["schema_version"], told["seeds"], told["data"]["images"], told["data"]["broken"]) == (1, 2, 21, 0)
+    assert (told["schema_version"], told["seeds"], told["data"]["images"], told["data"]["broken_images"]) == (
+        1,
+        2,
+        21,
+        0,
+    )
     assert told["sets"]["cfp-ff"]["pairs"] == 20
     assert len(told["data"]["sha256"]) == len(told["sets"]["cfp-ff"]["crops_sha256"]) == 64
     assert json.loads((out / "table.json").read_text()) == told

@@ -75,6 +75,7 @@ def test_json_says_what_was_measured_and_on_what(ask, lfw: Path, tmp_path: Path)
             assert {k: (t["supported"], t["tar"]) for k, t in f["tar_at_fmr"].items()} == {
                 "1e-2": (False, None), "1e-3": (False, None), "1e-4": (False, None)
             }  # fmt: skip
+    assert (said["broken_images"], said["broken"]) == (0, [])
     assert said["failure_to_enrol"] == {"photos": 12, "failed": 0, "rate": 0.0, "images": []}
     assert said["failure_to_acquire"]["failed"] == said["pairs_that_count_as_errors"] == 0
     g = generator.load()
@@ -151,6 +152,7 @@ def test_photos_without_a_face_are_counted_and_named(ask, lfw: Path, tmp_path: P
     (root / "pairs.txt").write_text(LIST + "\nQ 1 P0 1\nP1 1 Q 1\n")
     code, out, _ = ask("lfw", "--root", root, "--aligned")
     assert code == 0
+    assert "images that are no whole picture: 1: Q/Q_0001: damaged image (UnidentifiedImageError)" in out
     assert "failure to enrol: 1 of 13 photos (7.69%): Q/Q_0001: damaged image (UnidentifiedImageError)" in out
     assert "pairs that count as errors, as a face was not found: 2" in out
     whole = json.loads(ask("lfw", "--root", lfw, "--aligned", "--json")[1])
@@ -160,6 +162,7 @@ def test_photos_without_a_face_are_counted_and_named(ask, lfw: Path, tmp_path: P
     assert said["failure_to_acquire"]["images"] == [
         {"image": "Q/Q_0001", "reason": "damaged image (UnidentifiedImageError)"}
     ]
+    assert (said["broken_images"], said["broken"]) == (1, said["failure_to_acquire"]["images"])
 
 
 @pytest.mark.parametrize(

@@ -246,6 +246,10 @@ def test_photo_that_the_shards_lack_matters_where_a_pair_names_it(tmp_path: Path
     (root / "cfp.csv").write_text(table + "cfp-00.tar,cfp/003/profile-04.webp\n")
     chosen = protocols.load("cfp", root, tmp_path / "cache", Projection())
     assert (chosen.made(chosen.pairs).all(), chosen.faces.broken) == (True, ())
+    (root / "cfp.csv").write_text(table.replace("002/frontal-02.webp", "002/frontal-02.png"))  # of no such file
+    chosen = protocols.load("cfp", root, tmp_path / "cache", Projection())
+    assert chosen.to_acquire.reasons == (("002/frontal-02", "not in cfp-00.tar"),)
+    assert chosen.faces.broken == (("cfp/002/frontal-02.png", "not in cfp-00.tar"),)
     (root / "cfp.csv").write_text(table.replace("002/frontal-02", "002/frontal-09"))
     with pytest.raises(UserError) as e:
         protocols.load("cfp", root, tmp_path / "cache", Projection())
@@ -266,6 +270,8 @@ def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
     team.save(root / "Team" / "Team_0001.jpg")
     Image.fromarray(np.full((200, 200, 3), 90, np.uint8)).save(root / "Wall" / "Wall_0001.png")
     (root / "pairs.txt").write_text("Yao 1 2\nYao 3 1\nWall 1 Yao 1\nYao 2 Team 1\nTeam 1 Wall 1\n")
+    (root / "Torn").mkdir()
+    (root / "Torn" / "Torn_0001.png").write_bytes((root / "Wall" / "Wall_0001.png").read_bytes()[:-90])
     return root
 
 
@@ -291,6 +297,15 @@ def test_photos_that_enrolment_would_refuse_are_refused_where_it_is_asked(album:
     assert "blurred" in chosen.to_enrol.reasons[1][1]
     assert [name for name, _ in chosen.to_acquire.reasons] == ["Wall/Wall_0001"], "it may still be asked about"
     assert chosen.made(chosen.pairs.swapped).tolist() == [True, True, False, True, False]
+
+
+def test_photos_that_are_no_whole_picture_are_told_from_those_without_a_face(album: Path) -> None:
+    assert load("lfw", album).faces.broken == ()
+    (album / "torn.txt").write_text("Yao 1 2\nTorn 1 Yao 1\nWall 1 Yao 1\n")
+    for _ in range(2):  # looked at, and recalled
+        chosen = load("lfw", album, pairs=album / "torn.txt")
+        assert [name for name, _ in chosen.to_enrol.reasons] == ["Torn/Torn_0001", "Wall/Wall_0001"]
+        assert [name for name, _ in chosen.faces.broken] == ["Torn/Torn_0001"]
 
 
 def test_photos_are_looked_at_once(album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
