@@ -17,6 +17,7 @@ from hyper_mcu.codegen.errors import MissingTool
 from hyper_mcu.codegen.fixedpoint import INT32_MIN
 from hyper_mcu.codegen.netspec import Add, Conv, Stage, cosdot_bits
 from hyper_mcu.codegen.oracle import shuffle_order
+from hyper_mcu.codegen.program import folds, reordered
 from hyper_mcu.codegen.qnet import QConv, QNet
 from hyper_mcu.codegen.quantize import INPUT_SCALE
 
@@ -44,13 +45,16 @@ def emit(qnet: QNet, taps: bool = False, qlinear: bool = False) -> bytes:
     maps: list[str] = []
     outputs: list[onnx.ValueInfoProto] = []
     for stage, q in zip(spec.stages, qnet.stages, strict=True):
+        shuffle = stage.shuffle
         if isinstance(c := stage.layer, Add):
             u = g.bytes(g.op("Add", g.cast(u, "INT64"), g.cast(maps[c.of], "INT64")))
         elif q is not None:
+            if folds(stage):
+                q, shuffle = reordered(q, shuffle_order(c.cout, shuffle)), 1
             s_in = qnet.scales[stage.index - 1] if stage.index else INPUT_SCALE
             u = _qlinear_conv(g, stage, c, q, u, s_in) if qlinear else _conv(g, stage, c, q, u)
-        if stage.shuffle > 1:
-            u = g.op("Gather", u, g.const(shuffle_order(stage.out_shape[2], stage.shuffle)), axis=1)
+        if shuffle > 1:
+            u = g.op("Gather", u, g.const(shuffle_order(stage.out_shape[2], shuffle)), axis=1)
         maps.append(u)
         if taps:
             name, (h, w, channels) = f"stage{stage.index}", stage.out_shape
