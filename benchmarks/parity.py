@@ -1,0 +1,63 @@
+"""Do all backends give the same bytes of a person's network on real faces, and what do other roundings change?
+
+Enrols the demo's portrait and asks every backend about the first 100 crops of CFP (10 on emulated cores but M4), as
+`hyper-mcu parity` does; then the runtimes that round otherwise about 1,000. With --save FILE, all figures go there as
+JSON. Exit code 1 where an exact backend differs.
+
+    python benchmarks/parity.py --faces FACES --save benchmarks/results/parity.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from record import about
+
+from hyper_mcu import enroll, generator
+from hyper_mcu.cli.parity import as_json, as_table, crops, remarks
+from hyper_mcu.codegen.backends.table import BACKENDS
+from hyper_mcu.codegen.parity import Outcome, differs, parity, plans
+from hyper_mcu.faces.weights import demo_photo
+
+EVERYWHERE, ROUNDING = 100, 1000  # crops
+
+
+def rows(outcomes: list[Outcome]) -> list[dict[str, Any]]:
+    """The outcomes as JSON; why one has not run, without this machine's install line."""
+    return [{**as_json(o), "reason": o.reason.partition(";")[0]} for o in outcomes]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Every backend on real crops, byte by byte.")
+    parser.add_argument("--faces", type=Path, required=True, help="the folder with cfp/")
+    parser.add_argument("--save", type=Path, help="write the figures as JSON")
+    o = parser.parse_args()
+    g, clock = generator.load(), enroll.Stopwatch()
+    portrait = demo_photo("yaoming.jpg")
+    p = enroll.person("yaoming", enroll.embedding(portrait, None, g.backbone, clock), g, clock)
+    with tempfile.TemporaryDirectory() as folder, tarfile.open(o.faces / "cfp" / "cfp-00.tar") as archive:
+        members = sorted((m for m in archive if m.isfile()), key=lambda m: m.name)[:ROUNDING]
+        archive.extractall(folder, members, filter="data")
+        shown = crops(Path(folder), p.qnet.spec, ROUNDING)
+    began = time.perf_counter()
+    outcomes = list(parity(p, shown[:EVERYWHERE], plans(BACKENDS, EVERYWHERE)))
+    seconds = time.perf_counter() - began
+    rounding = list(parity(p, shown, plans([b for b in BACKENDS if not b.exact], len(shown))))
+    print(as_table(outcomes))
+    print("\n".join([*remarks(outcomes), "", *remarks(rounding)]))
+    print(f"\n{seconds:.0f} s for all backends")
+    if o.save:
+        figures = {"seconds": round(seconds), "backends": rows(outcomes), "rounding": rows(rounding)}
+        o.save.write_text(json.dumps({**about(o.faces), **figures}, indent=2) + "\n")
+    return 1 if differs(outcomes) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
