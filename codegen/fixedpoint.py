@@ -65,6 +65,13 @@ def requantise(acc: ArrayLike, m: ArrayLike, s: ArrayLike) -> Int64:
     return rounding_divide_by_pot(saturating_rounding_doubling_high_mul(acc, m), s)
 
 
+def requantise_once(acc: ArrayLike, m: ArrayLike, s: ArrayLike) -> Int64:
+    """acc·m·2^(−31−s) rounded once, halves upwards: not f's arithmetic, but that of TFLite built with
+    TFLITE_SINGLE_ROUNDING (common.cc). |acc| < 2^31, m in [2^30, 2^31), s in 0…30."""
+    a, e = np.asarray(acc, np.int64), np.asarray(s, np.int64)
+    return np.asarray((a * np.asarray(m, np.int64) + (np.int64(1) << (30 + e))) >> (31 + e), np.int64)
+
+
 def requantise_relu(acc: ArrayLike, m: ArrayLike, s: ArrayLike) -> Int64:
     """requantise clamped to 0…255 in the form that kernels use; |acc| < 2^30, m in [2^30, 2^31), s in 0…30.
 

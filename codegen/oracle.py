@@ -6,11 +6,12 @@ ReLU, −128…127 behind a linear last stage; the byte that is hashed is u − 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from hyper_mcu.codegen.digest import layers_sha256
 from hyper_mcu.codegen.errors import UserError
@@ -21,6 +22,7 @@ from hyper_mcu.codegen.qnet import QConv, QNet
 Number = TypeVar("Number", np.int64, np.float64)
 Int64 = NDArray[np.int64]
 Float64 = NDArray[np.float64]
+Requantise = Callable[[ArrayLike, ArrayLike, ArrayLike], Int64]  # accumulators, multipliers, shifts
 
 COLUMNS = 1 << 22  # numbers that a convolution lays out at once, where a row is not more
 
@@ -47,8 +49,10 @@ class FloatResult:
     score: float
 
 
-def run(qnet: QNet, image: NDArray[np.uint8]) -> Result:
-    """f on one crop, uint8 (height, width, channels); raises UserError for another shape or type."""
+def run(qnet: QNet, image: NDArray[np.uint8], rounding: Requantise = requantise) -> Result:
+    """f on one crop, uint8 (height, width, channels); raises UserError for another shape or type.
+
+    rounding: another requantisation, for comparison with runtimes that have one."""
     u = _pixels(qnet.spec, image)
     maps: list[Int64] = []
     layers: list[NDArray[np.int8]] = []
@@ -57,7 +61,7 @@ def run(qnet: QNet, image: NDArray[np.uint8]) -> Result:
         if isinstance(c := stage.layer, Add):
             u = np.minimum(u + maps[c.of], 255)
         elif q is not None:
-            u = _conv(c, q, u)
+            u = _conv(c, q, u, rounding)
             zero = 128 if c.relu else 0
         u = shuffled(u, stage.shuffle)
         maps.append(u)
@@ -65,11 +69,11 @@ def run(qnet: QNet, image: NDArray[np.uint8]) -> Result:
     return Result(tuple(layers), head(qnet, u))
 
 
-def _conv(c: Conv, q: QConv, u: Int64) -> Int64:
+def _conv(c: Conv, q: QConv, u: Int64, rounding: Requantise) -> Int64:
     """One Conv before its shuffle: sums, requantisation, ReLU."""
     products = convolve(c, u.astype(np.float64), q.weight.astype(np.float64))
     acc = products.astype(np.int64) + q.bias  # floating point is exact here: sums of integers, below 2^30
-    y = requantise(acc, q.multiplier, q.shift)
+    y = rounding(acc, q.multiplier, q.shift)
     return np.clip(y, 0, 255) if c.relu else np.clip(y, -128, 127)
 
 

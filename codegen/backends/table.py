@@ -29,6 +29,7 @@ BACKENDS = (
     Backend("tflm", "in process", True, _late("tflite", "tflm")),
     Backend("litert-ref", "in process", True, _late("tflite", "litert_reference")),
     Backend("tensorflow", "in process", True, _late("tflite", "tensorflow")),
+    Backend("single-rounding", "in process", False, _late("reference", "single_rounding")),
     Backend("litert-xnnpack", "in process", False, _late("tflite", "litert_xnnpack")),
     Backend("ort-qlinear", "in process", False, _late("onnx", "qlinear")),
     *(

@@ -21,6 +21,7 @@ from hyper_mcu.codegen.fixedpoint import (
     cosdot,
     quantize_multiplier,
     requantise,
+    requantise_once,
     requantise_relu,
     restoring_division,
     rounding_divide_by_pot,
@@ -92,7 +93,12 @@ def test_two_roundings_differ_from_one_where_they_should():
     """0.49999… of a step becomes ½ by the first rounding, and a whole step by the second."""
     acc, m, s = 1_073_741_823, 2**30, 30
     assert Fraction(acc * m, 2 ** (31 + s)) < Fraction(1, 2)
-    assert requantise(acc, m, s) == 1
+    assert (requantise(acc, m, s), requantise_once(acc, m, s)) == (1, 0)
+
+
+@given(acc=ACC, m=MULTIPLIER, s=SHIFT)
+def test_single_rounding_is_to_nearest_with_halves_upwards(acc, m, s):
+    assert requantise_once(acc, m, s) == floor(Fraction(acc * m, 2 ** (31 + s)) + Fraction(1, 2))
 
 
 def test_smmulr_of_the_doubled_sum_is_the_high_multiply():
