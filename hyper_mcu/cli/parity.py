@@ -97,7 +97,8 @@ def remark(o: Outcome) -> str:
         return f"{o.backend.name}: not run: {o.reason}"
     elements = f"{o.differing:,} of {o.elements:,} elements and {o.verdicts} of {o.images} verdicts"
     said = o.reason or f"{elements} are others; first in {o.first}"
-    return f"{o.backend.name}: {'DIFFERENT' if o.backend.exact else 'rounds otherwise'}: {said}"
+    what = "DIFFERENT" if o.backend.exact else "failed" if o.reason else "rounds otherwise"
+    return f"{o.backend.name}: {what}: {said}"
 
 
 def remarks(outcomes: list[Outcome]) -> list[str]:

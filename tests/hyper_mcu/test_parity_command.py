@@ -14,7 +14,7 @@ from PIL import Image
 from hyper_mcu.codegen import oracle
 from hyper_mcu.codegen.backends import Answers, Backend, table
 from hyper_mcu.codegen.emit_c import emit
-from hyper_mcu.codegen.errors import MissingTool
+from hyper_mcu.codegen.errors import MissingTool, UserError
 from hyper_mcu.codegen.person_bin import pack
 
 ALICE = person(net(TINY))
@@ -121,6 +121,16 @@ def test_missing_tool_is_not_run_and_never_passes(model, command, capsys, also):
     captured = capsys.readouterr()
     assert json.loads(captured.out)["identical"] is False
     assert captured.err == "parity: no exact backend ran; expected one beside the oracle, got none\n"
+
+
+@pytest.mark.parametrize(("exact", "word", "code"), [(True, "DIFFERENT", 1), (False, "failed", 0)])
+def test_backend_that_fails_is_told_with_its_reason(model, command, capsys, also, exact, word, code):
+    def crash(p, shown):
+        raise UserError("m98", "the program crashed")
+
+    also(Backend("m98", "in process", exact, crash))
+    assert command("parity", model, "--backends", "onnx,m98", "--count", 1) == code
+    assert f"\nm98: {word}: m98: the program crashed\n" in capsys.readouterr().out
 
 
 def test_cores_get_few_images_unless_all_is_asked_for(model, command, capsys, also):
