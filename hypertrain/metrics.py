@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,10 +97,19 @@ def equal_error(genuine: Scores, impostor: Scores) -> EqualError:
     """Equal-error point of the rule `match iff score ≥ threshold`; thresholds are the scores themselves."""
     g, i = np.sort(genuine), np.sort(impostor)
     t = np.unique(g)
-    fnmr = np.searchsorted(g, t, "left") / len(g)
-    fmr = 1 - np.searchsorted(i, t, "left") / len(i)
+    fmr, fnmr = _rates(g, i, t)
+    k = int(np.searchsorted(fnmr - fmr, 0))  # they cross between t[k − 1] and t[k]; only impostors lie in there
+    low = np.searchsorted(i, t[k - 1], "right") if k else 0
+    high = np.searchsorted(i, t[k]) if k < len(t) else len(i)
+    t = np.unique(np.concatenate([t[max(k - 1, 0) : k + 1], i[low:high]]))
+    fmr, fnmr = _rates(g, i, t)
     best = int(np.argmin(np.abs(fmr - fnmr)))
     return EqualError(float(t[best]), float(fmr[best]), float(fnmr[best]))
+
+
+def _rates(g: NDArray[Any], i: NDArray[Any], t: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """FMR and FNMR at thresholds t of genuine and impostor scores, both sorted."""
+    return 1 - np.searchsorted(i, t) / len(i), np.searchsorted(g, t) / len(g)
 
 
 def rates(genuine: Scores, impostor: Scores, threshold: float) -> tuple[float, float]:
@@ -110,8 +120,7 @@ def rates(genuine: Scores, impostor: Scores, threshold: float) -> tuple[float, f
 def trade_off(genuine: Scores, impostor: Scores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """FMR and FNMR at every threshold that tells scores apart, FMR falling: the DET curve."""
     g, i = np.sort(genuine), np.sort(impostor)
-    t = np.append(np.unique(np.concatenate([g, i])), np.inf)
-    return 1 - np.searchsorted(i, t, "left") / len(i), np.searchsorted(g, t, "left") / len(g)
+    return _rates(g, i, np.append(np.unique(np.concatenate([g, i])), np.inf))
 
 
 def clopper_pearson(events: int, trials: int) -> tuple[float, float]:

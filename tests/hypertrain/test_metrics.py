@@ -26,6 +26,22 @@ def test_equal_error_of_overlapping_scores() -> None:
     assert metrics.rates(GENUINE, IMPOSTOR, 2) == (e.fmr, e.fnmr)
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_equal_error_lies_at_the_score_of_either_side_where_rates_are_closest(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    genuine, impostor = rng.integers(3, 30, rng.integers(1, 40)), rng.integers(0, 27, rng.integers(1, 40))
+    e = metrics.equal_error(genuine, impostor)
+    apart = [abs(np.subtract(*metrics.rates(genuine, impostor, t))) for t in (*genuine, *impostor)]
+    assert metrics.rates(genuine, impostor, e.threshold) == pytest.approx((e.fmr, e.fnmr))
+    assert abs(e.fmr - e.fnmr) == pytest.approx(min(apart))
+    assert e.threshold in (*genuine, *impostor)
+
+
+def test_equal_error_of_two_genuine_scores_is_not_that_between_them() -> None:
+    e = metrics.equal_error(np.array([0, 10]), np.arange(1, 10))
+    assert (e.threshold, e.fnmr, e.fmr) == (5, 1 / 2, pytest.approx(5 / 9))
+
+
 def test_trade_off_is_the_rates_at_every_score() -> None:
     fmr, fnmr = metrics.trade_off(GENUINE, IMPOSTOR)
     assert list(zip(fmr, fnmr, strict=True)) == [metrics.rates(GENUINE, IMPOSTOR, t) for t in (0, 1, 2, 3, 4, math.inf)]
