@@ -6,9 +6,9 @@ round otherwise.
 
 from __future__ import annotations
 
-import importlib.metadata
 import time
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -24,26 +24,27 @@ from hyper_mcu.codegen.person import Person
 
 Int8 = NDArray[np.int8]
 Ask = Callable[[Int8], list[Int8]]  # the input (1, H, W, C), every stage's map (1, H, W, C)
+Loaded = tuple[Ask, str]  # and what computes, name and version
 
 
 def tflm(person: Person, images: Sequence[Image]) -> Answers:
     """TensorFlow Lite Micro's reference kernels. Raises MissingTool without tflite-micro."""
-    return _answers(person, images, "tflite-micro", _tflm)
+    return _answers(person, images, _tflm)
 
 
 def litert_reference(person: Person, images: Sequence[Image]) -> Answers:
     """LiteRT's reference kernels. Raises MissingTool without ai-edge-litert."""
-    return _answers(person, images, "ai-edge-litert", lambda model, _: _litert(model, "BUILTIN_REF"))
+    return _answers(person, images, lambda model, _: _litert(model, "BUILTIN_REF"))
 
 
 def litert_xnnpack(person: Person, images: Sequence[Image]) -> Answers:
     """LiteRT with the kernels that it takes by itself, XNNPACK's. Raises MissingTool without ai-edge-litert."""
-    return _answers(person, images, "ai-edge-litert", lambda model, _: _litert(model, "AUTO"))
+    return _answers(person, images, lambda model, _: _litert(model, "AUTO"))
 
 
 def tensorflow(person: Person, images: Sequence[Image]) -> Answers:
     """TensorFlow's own interpreter with the reference kernels. Raises MissingTool without tensorflow."""
-    return _answers(person, images, "tensorflow", lambda model, _: _tensorflow(model))
+    return _answers(person, images, lambda model, _: _tensorflow(model))
 
 
 def interpreter(model: bytes, arena_bytes: int) -> Any:
@@ -61,11 +62,9 @@ def generous_arena(model: bytes, spec: NetSpec) -> int:
     return 2 * (spec.input_bytes + maps) + 8 * len(model) + (1 << 20)
 
 
-def _answers(
-    person: Person, images: Sequence[Image], distribution: str, load: Callable[[bytes, NetSpec], Ask]
-) -> Answers:
+def _answers(person: Person, images: Sequence[Image], load: Callable[[bytes, NetSpec], Loaded]) -> Answers:
     began, spec = time.perf_counter(), person.qnet.spec
-    ask = load(emit(person.qnet, taps=True), spec)
+    ask, tool = load(emit(person.qnet, taps=True), spec)
     ready = time.perf_counter()
     results = []
     for image in images:
@@ -73,11 +72,10 @@ def _answers(
         u = layers[-1].astype(np.int64) + (0 if spec.linear_end else 128)
         results.append(Result(layers, head(person.qnet, u)))
     done = time.perf_counter()
-    tool = f"{distribution} {importlib.metadata.version(distribution)}"
     return Answers(tuple(results), tool, ready - began, done - ready)
 
 
-def _tflm(model: bytes, spec: NetSpec) -> Ask:
+def _tflm(model: bytes, spec: NetSpec) -> Loaded:
     runtime = interpreter(model, generous_arena(model, spec))
 
     def ask(x: Int8) -> list[Int8]:
@@ -85,23 +83,25 @@ def _tflm(model: bytes, spec: NetSpec) -> Ask:
         runtime.invoke()
         return [runtime.get_output(i) for i in range(len(spec.stages))]
 
-    return ask
+    return ask, f"tflite-micro {version('tflite-micro')}"
 
 
-def _litert(model: bytes, kernels: str) -> Ask:
+def _litert(model: bytes, kernels: str) -> Loaded:
     try:
         from ai_edge_litert import interpreter as litert
     except ImportError:
         raise _missing("ai-edge-litert", "tflite") from None
-    return _lite(litert.Interpreter, getattr(litert.OpResolverType, kernels), model)
+    tool = f"ai-edge-litert {version('ai-edge-litert')}"
+    return _lite(litert.Interpreter, getattr(litert.OpResolverType, kernels), model), tool
 
 
-def _tensorflow(model: bytes) -> Ask:
+def _tensorflow(model: bytes) -> Loaded:
     try:
-        from tensorflow import lite
+        import tensorflow as tf
     except ImportError:
         raise _missing("tensorflow", "tensorflow") from None
-    return _lite(lite.Interpreter, lite.experimental.OpResolverType.BUILTIN_REF, model)
+    reference = tf.lite.experimental.OpResolverType.BUILTIN_REF
+    return _lite(tf.lite.Interpreter, reference, model), f"tensorflow {tf.__version__}"
 
 
 def _lite(make: Callable[..., Any], kernels: Any, model: bytes) -> Ask:
