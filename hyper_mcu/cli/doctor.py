@@ -13,7 +13,7 @@ PACKAGES = (  # module, distribution, what it gives, extra
     ("ziglang", "ziglang", "a C compiler for host and Cortex-M", "emulate"),
     ("pillow_heif", "pillow-heif", "HEIC photos", "heic"),
     ("torch", "torch", "training and evaluation", "train"),
-    ("onnx", "onnx", "writing generator files", "train"),
+    ("onnx", "onnx", "writing ONNX files", "onnx"),
     ("cv2", "opencv-python-headless", "augmentation in training", "train"),
     ("dlib", "dlib-bin", "running the backbone dlib", "dlib"),
 )
