@@ -170,7 +170,7 @@ def train(
     if journal:
         journal.close(top, least)
     stage.module.load_state_dict(kept)
-    return Outcome(stage.name, stage.steps, journal.seconds if journal else 0.0, top, least)
+    return Outcome(stage.name, stage.steps, round(journal.seconds, 1) if journal else 0.0, top, least)
 
 
 def _copy(module: torch.nn.Module) -> dict[str, Tensor]:

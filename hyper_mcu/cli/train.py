@@ -117,12 +117,12 @@ def command(
                 again += ["--cache", str(cache)] if cache != CACHE else []
                 launch = "torchrun … --no-python " if processes.size() > 1 else ""
                 raise UserError(e.where, f"{e.what}; go on with: {launch}{shlex.join(again)}") from e
-            told = _told(out, trained)
-            if first:
+            if first:  # it alone has written and measured
+                told = _told(out, trained)
                 files.write(out / RESULT, cli.as_json(told) + "\n")
-    if first and as_json:
+    if told and first and as_json:
         cli.emit_json(told)
-    elif first:
+    elif told and first:
         click.echo(text(told))
 
 

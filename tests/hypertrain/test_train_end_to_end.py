@@ -10,6 +10,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -30,6 +32,7 @@ from hyper_mcu.codegen.parse_header import parse
 from hyper_mcu.codegen.presets import preset
 from hyper_mcu.codegen.progress import Progress, silent
 from hyper_mcu.codegen.quantize import quantize
+from hyper_mcu.faces.backbone import backbone
 from hyper_mcu.faces.weights import demo_photo, sha256_of
 from hyper_mcu.hypertrain import data, metrics, protocols
 from hyper_mcu.hypertrain.journal import Watch
@@ -139,6 +142,24 @@ def test_a_stopped_run_goes_on_with_its_own_settings_and_a_complete_one_is_left_
     assert capsys.readouterr().err == f"{tmp_path / 'faces'}: no data set; expected a folder, got no such folder\n"
 
 
+def test_the_first_of_two_processes_says_what_both_made(tmp_path: Path) -> None:
+    training_set(tmp_path / "faces")
+    out = tmp_path / "run"
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    program = tmp_path / "program.py"
+    program.write_text("from hyper_mcu.cli import main\nmain()\n")
+    words = [program, "train", "--data", tmp_path / "faces", "--out", out, "--cache", tmp_path / "cache"]
+    where = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [str(w) for w in (*launch, *words, *SETS)], capture_output=True, text=True, check=False, env=where, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    sha256 = hashlib.sha256((out / "generator.onnx").read_bytes()).hexdigest()
+    assert json.loads((out / "trained.json").read_text())["generator_sha256"] == sha256
+    assert done.stdout.count("SHA-256") == 1
+    assert done.stdout.startswith(f"{out / 'generator.onnx'}: SHA-256 {sha256}\ndistill: 2 steps in ")
+
+
 def stopping_at(text: str) -> Callable[..., AbstractContextManager[tuple[Progress, Watch]]]:
     """In the place of cli.bar: sends SIGTERM when that is shown."""
 
@@ -151,8 +172,8 @@ def stopping_at(text: str) -> Callable[..., AbstractContextManager[tuple[Progres
 
 def accuracy_by_the_oracle(g: generator.Generator, root: Path, cache: Path, kind: str) -> float:
     """Ten-fold accuracy of the pairs' logits, each from a net of its own through the integer oracle."""
-    found = data.load(root, cache)
-    pairs = protocols.cfp_pairs(root, found, kind)
+    chosen = protocols.load("cfp", root, cache, backbone(), protocol=kind)
+    found, pairs = chosen.faces, chosen.pairs
     inner = data.central(np.asarray(found.crops))
     nets = {i: quantize(g.spec, g.weights(found.enrolled()[[i]])[0], g.scales) for i in set(pairs.enrol)}
     pictures = zip(pairs.enrol, pairs.probe, strict=True)
