@@ -15,6 +15,9 @@ PACKAGES = (  # module, distribution, what it gives, extra
     ("torch", "torch", "training and evaluation", "train"),
     ("onnx", "onnx", "writing ONNX files", "onnx"),
     ("cv2", "opencv-python-headless", "augmentation in training", "train"),
+    ("tflite", "tflite", "writing .tflite files", "tflite"),
+    ("tflite_micro", "tflite-micro", "TFLite Micro, to measure and compare", "tflite"),
+    ("ai_edge_litert", "ai-edge-litert", "LiteRT, to compare", "tflite"),
     ("dlib", "dlib-bin", "running the backbone dlib", "dlib"),
 )
 TOOLS = (  # executable, what it gives, Debian package

@@ -66,7 +66,7 @@ def command(form: str, model: Path, out: Path, prefix: str, as_json: bool) -> No
     onnx    integer operators only, the head and its logit with them
     c       model.h
 
-    README.md, "Other runtimes", says which of them compute the same bytes as the chip.
+    docs/runtimes.md says which runtimes compute the same bytes as the chip.
     """
     from hyper_mcu import cli
     from hyper_mcu.codegen.files import check_other, check_place, write
