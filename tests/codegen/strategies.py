@@ -3,6 +3,8 @@ integers at the ends of what the arithmetic allows."""
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -14,10 +16,12 @@ from hyper_mcu.codegen.netspec import Add, Conv, Head, Layer, NetSpec, Shuffle
 from hyper_mcu.codegen.qnet import ACC_BOUND, QConv, QHead, QNet
 from hyper_mcu.codegen.quantize import INPUT_SCALE, scales_of
 
+T = TypeVar("T")
 HEADS = [Head(kind, pool) for kind in ("dot", "cosdot") for pool in (False, True)]
 WEIGHTS = ("random", "saturated", "one sign", "zero")
 BIASES = ("random", "at the bound", "zero")
 SHIFTS = ("fitting", "any")
+SCALES = ((1e-3, 1.0), (1e-12, 1e12))
 SIDES = (5, 4, 8, 6, 3, 7, 10, 2, 9, 1)  # in this order, so that one pixel is not what is drawn most
 IMAGES = ("known", "black", "white", "black and white")
 
@@ -82,14 +86,15 @@ def qnets(draw: st.DrawFn, specs: st.SearchStrategy[NetSpec] | None = None) -> Q
     """
     spec = draw(net_specs() if specs is None else specs)
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    shared = any(isinstance(s.layer, Add) for s in spec.stages)  # then one scale for all, as Adds need
-    scales = np.full(len(spec.stages), 0.03, np.float32) if shared else log_uniform(rng, 1e-3, 1.0, len(spec.stages))
-    stages: list[QConv | None] = []
     calm = draw(st.booleans())
 
-    def kind(kinds: tuple[str, ...]) -> str:
+    def kind(kinds: tuple[T, ...]) -> T:
         return kinds[0] if calm else draw(st.sampled_from(kinds))
 
+    shared = any(isinstance(s.layer, Add) for s in spec.stages)  # then one scale for all, as Adds need
+    n = len(spec.stages)
+    scales = np.full(n, 0.03, np.float32) if shared else log_uniform(rng, *kind(SCALES), n)
+    stages: list[QConv | None] = []
     for s in spec.stages:
         if isinstance(c := s.layer, Conv):
             weight = _weight(rng, kind(WEIGHTS), (c.cout, c.k, c.k, c.cin_group))
