@@ -1,7 +1,7 @@
 """Running a program of the harness: on this machine, in Unicorn or in QEMU. Input and output are whole byte strings.
 
-A Cortex-M program talks by semihosting (Arm, "Semihosting for AArch32 and AArch64"): QEMU serves it itself; Unicorn,
-which is a core and nothing else, has it served by `unicorn_machine`.
+A core's program talks by semihosting (firmware/harness/core.h): QEMU serves it itself; Unicorn, which is a core and
+nothing else, has it served by `unicorn_machine`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from hyper_mcu.codegen.targets import Target
 from hyper_mcu.codegen.toolchain import without_folders
 
 PROBES, RECORDS = "hm-probes.bin", "hm-records.bin"  # the files that firmware/harness/port_semihost.c opens
+EMULATORS = ("unicorn", "qemu")
 FAULT = 82  # PORT_FAULT in firmware/harness/port.h
 
 
@@ -43,20 +44,17 @@ class RunOutput:
 
 def find_emulator(target: Target, emulator: str = "auto") -> str:
     """Which emulator runs `target` ("" for this machine); raises MissingTool with what to install where none is."""
-    if emulator not in ("auto", "unicorn", "qemu"):
+    if emulator not in ("auto", *EMULATORS):
         raise UserError("emulator", "unknown", "auto, unicorn or qemu", emulator)
-    if target.is_host:
+    if target.isa is None:
         return ""
-    ways = {}
-    if target.unicorn_cpu and emulator in ("auto", "unicorn"):
-        ways["unicorn"] = install.extra("emulate")
-    if target.qemu_machine and emulator in ("auto", "qemu"):
-        ways["qemu"] = "qemu-system-arm on PATH (Debian: qemu-system-arm)"
+    places = {"unicorn": install.extra("emulate"), "qemu": target.isa.qemu.place}
+    ways = {name: places[name] for name in target.emulators if emulator in ("auto", name)}
     if not ways:
         raise UserError(target.name, f"{emulator} does not emulate it", "another emulator", emulator)
     if "unicorn" in ways and importlib.util.find_spec("unicorn"):
         return "unicorn"
-    if "qemu" in ways and shutil.which("qemu-system-arm"):
+    if "qemu" in ways and shutil.which(target.isa.qemu.name):
         return "qemu"
     raise MissingTool(
         target.name, "no emulator found", " or ".join(ways.values()), "neither" if len(ways) > 1 else "none"
@@ -71,17 +69,18 @@ def run_elf(elf: Path, target: Target, probe: bytes, *, emulator: str = "auto", 
     """
     which = find_emulator(target, emulator)
     total = None
-    if which == "unicorn":
-        from hyper_mcu.codegen.unicorn_machine import run_unicorn
-
-        output, code, total, detail = run_unicorn(elf, target, probe, limit_s)
-        version = f"unicorn {importlib.metadata.version('unicorn')}"
-    elif which == "qemu":
-        output, code, detail = _run_qemu(elf, target, probe, limit_s)
-        version = f"QEMU {qemu_version()}"
-    else:
+    if target.isa is None:
         done = _wait([str(elf.absolute())], target.name, limit_s, probe)
         output, version, (code, detail) = done.stdout, "", _ended(done)
+    elif which == "unicorn":
+        from hyper_mcu.codegen.unicorn_machine import run_unicorn
+
+        output, code, total, detail = run_unicorn(elf, target, target.isa, probe, limit_s)
+        version = f"unicorn {importlib.metadata.version('unicorn')}"
+    else:
+        qemu = target.isa.qemu.name
+        output, code, detail = _run_qemu(qemu, elf, target, probe, limit_s)
+        version = f"QEMU {qemu_version(qemu)}"
     return RunOutput(output, code, total, version, detail)
 
 
@@ -91,20 +90,21 @@ def too_slow(target: str, limit_s: float) -> UserError:
 
 
 @cache
-def qemu_version() -> str:
-    """Version of qemu-system-arm."""
-    said = subprocess.run(["qemu-system-arm", "--version"], capture_output=True, text=True, check=False).stdout
+def qemu_version(qemu: str) -> str:
+    """Version of an executable of QEMU's."""
+    said = subprocess.run([qemu, "--version"], capture_output=True, text=True, check=False).stdout
     found = re.search(r"version (\S+)", said)
     return found.group(1) if found else "of unknown version"
 
 
-def _run_qemu(elf: Path, target: Target, probe: bytes, limit_s: float) -> tuple[bytes, int, str]:
+def _run_qemu(qemu: str, elf: Path, target: Target, probe: bytes, limit_s: float) -> tuple[bytes, int, str]:
     with tempfile.TemporaryDirectory(prefix="hyper-mcu-") as name:
         folder = Path(name)
         (folder / PROBES).write_bytes(probe)
         quiet = ["-display", "none", "-monitor", "none", "-serial", "none"]
         served = ["-semihosting-config", "enable=on,target=native"]
-        command = ["qemu-system-arm", "-M", target.qemu_machine, *quiet, *served, "-kernel", str(elf.absolute())]
+        machine = ["-M", target.qemu_machine, "-bios", "none"]
+        command = [qemu, *machine, *quiet, *served, "-kernel", str(elf.absolute())]
         done = _wait(command, target.name, limit_s, b"", folder)
         records = folder / RECORDS
         return records.read_bytes() if records.is_file() else b"", *_ended(done)

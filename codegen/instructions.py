@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.codegen.targets import TARGETS
+from hyper_mcu.codegen.targets import TARGETS, Isa
 from hyper_mcu.codegen.toolchain import cache_dir, compile_library, find_toolchain, private_dir
 
 SOURCE = Path(__file__).parent.parent / "firmware" / "harness" / "count_blocks.c"
@@ -51,8 +51,8 @@ def counter_library() -> Path | None:
     return library
 
 
-def count(uc: Any, library: Path, origin: int, code: bytes) -> Callable[[], int | None]:
-    """Begins to count in the Unicorn instance `uc`, whose Thumb code is `code` at `origin`.
+def count(uc: Any, library: Path, isa: Isa, origin: int, code: bytes) -> Callable[[], int | None]:
+    """Begins to count in the Unicorn instance `uc`, whose instructions, of `isa`, are `code` at `origin`.
 
     Returns a function for the instructions executed so far; None if some lay outside the code or Unicorn's binding is
     laid out in another way than in 2.1.
@@ -65,7 +65,7 @@ def count(uc: Any, library: Path, origin: int, code: bytes) -> Callable[[], int 
         hook_add, handle = unicorn.unicorn_py3.unicorn.uclib.uc_hook_add, uc._uch
     except AttributeError:
         return lambda: None
-    callback = ctypes.cast(ctypes.CDLL(str(library)).count_block, ctypes.c_void_p)
+    callback = ctypes.cast(getattr(ctypes.CDLL(str(library)), f"count_{isa.name}"), ctypes.c_void_p)
     everywhere = (ctypes.c_uint64(1), ctypes.c_uint64(0))  # begin > end
     hook = ctypes.c_size_t()
     kind = ctypes.c_int(unicorn.unicorn_const.UC_HOOK_BLOCK)

@@ -42,7 +42,7 @@ __all__ = ["Report", "Run", "build", "flash_bytes", "run_model", "run_program"]
 
 HARNESS = Path(__file__).parent.parent / "firmware" / "harness"
 HOST_SOURCES = ("main.c", "engine.c", "port_host.c")
-CORE_SOURCES = ("main.c", "engine.c", "port_semihost.c", "start_arm.c", "memory.c")
+CORE_SOURCES = ("main.c", "engine.c", "port_semihost.c", "start.c", "memory.c")
 KEPT_PROGRAMS = 64
 STALE_S = 86_400.0  # seconds after which an unfinished build is nobody's
 EXIT_CODES = {  # firmware/harness/port.h
@@ -186,7 +186,8 @@ def build(
         content = header.read_bytes() if text is None else text.encode()
     except OSError as e:
         raise UserError(header, "cannot be read", "a model.h", (e.strerror or str(e)).lower()) from e
-    sources = [HARNESS / name for name in (HOST_SOURCES if target.is_host else CORE_SOURCES)]
+    names = (*CORE_SOURCES, f"start_{target.isa.name}.c") if target.isa else HOST_SOURCES
+    sources = [HARNESS / name for name in names]
     defines = ["HARNESS_TAPS"] if taps else []
     key = hashlib.sha256(content)
     for path in sorted(p for p in HARNESS.iterdir() if p.is_file()):

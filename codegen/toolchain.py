@@ -21,13 +21,13 @@ from types import MappingProxyType
 
 from hyper_mcu.codegen import install
 from hyper_mcu.codegen.errors import MissingTool, UserError
-from hyper_mcu.codegen.targets import Target
+from hyper_mcu.codegen.targets import Target, Tool
 
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wundef", "-Wcast-align", "-Werror")
 C_WARNINGS = ("-Wstrict-prototypes",)  # not known in C++
 SECTIONS = ("-ffunction-sections", "-fdata-sections", "-fno-asynchronous-unwind-tables")
 SANITISERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g")
-LINKER_SCRIPT = Path(__file__).parent.parent / "firmware" / "harness" / "cortex_m.ld"
+LINKER_SCRIPT = Path(__file__).parent.parent / "firmware" / "harness" / "core.ld"
 KINDS = ("gcc", "clang", "zig")
 
 
@@ -101,8 +101,8 @@ def find_toolchain(target: Target, kind: str = "") -> Toolchain:
     wanted = kind or forced
     if wanted and wanted not in KINDS:
         raise UserError("HYPER_MCU_TOOLCHAIN", "unknown compiler", "gcc, clang or zig", wanted)
-    names = ("cc", "gcc", "clang") if target.is_host else ("arm-none-eabi-gcc",)
-    for name in names:
+    gcc = target.isa.gcc if target.isa else Tool("gcc", "gcc")
+    for name in (gcc.name,) if target.isa else ("cc", "gcc", "clang"):
         path = shutil.which(name)
         if path and wanted != "zig":
             found = _described(name, path)
@@ -111,13 +111,12 @@ def find_toolchain(target: Target, kind: str = "") -> Toolchain:
     zig = _zig()
     if zig and wanted in ("", "zig"):
         return zig
-    gcc = "gcc on PATH (Debian: gcc)" if target.is_host else f"{names[0]} on PATH (Debian: gcc-arm-none-eabi)"
-    clang = "clang on PATH (Debian: clang)" if target.is_host else "gcc or zig, which compile for it"
-    mends = {"gcc": gcc, "clang": clang, "zig": install.extra("emulate")}
+    clang = "gcc or zig, which compile for it" if target.isa else Tool("clang", "clang").place
+    mends = {"gcc": gcc.place, "clang": clang, "zig": install.extra("emulate")}
     if wanted:
         what = f"no {kind} found" if kind else f"HYPER_MCU_TOOLCHAIN={forced} found no compiler"
         raise MissingTool(target.name, what, mends[wanted], "none")
-    on_path = "cc, gcc or clang on PATH (Debian: gcc)" if target.is_host else gcc
+    on_path = gcc.place if target.isa else "cc, gcc or clang on PATH (Debian: gcc)"
     raise MissingTool(target.name, "no compiler found", f"{on_path} or {mends['zig']}", "neither")
 
 
@@ -241,8 +240,7 @@ def _zig_runtime(tools: Toolchain, target: Target) -> Path:
         built.parent.mkdir(parents=True, exist_ok=True)
         part = built.with_suffix(f".{os.getpid()}.a")
         source = str(tools.path.parent / "lib" / "compiler_rt.zig")
-        core = [flag for flag in target.zig_flags if not flag.startswith("-mfloat-abi")]
-        core = [word for flag in core for word in flag.split("=")]
+        core = [word for flag in target.zig_flags if not flag.startswith("-mfloat-abi") for word in flag.split("=")]
         command = [str(tools.path), "build-lib", source, *core, "-OReleaseSmall", "--name", "runtime"]
         _run(tools, [*command, f"-femit-bin={part}"], "compiler_rt", f"does not compile for {target.name} with {tools}")
         part.replace(built)

@@ -1,28 +1,58 @@
-"""A Cortex-M core in Unicorn with the memory of a target and the semihosting calls that the harness makes.
+"""A core in Unicorn with the memory of a target and the semihosting calls that the harness makes.
 
-Any exception of the core other than such a call ends the run as a fault; nothing is emulated that could hang.
+Any exception of the core stops it. The instruction of such a call is served and passed over; all others end the run as
+a fault. Nothing is emulated that could hang.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 from hyper_mcu.codegen.elf import Elf, read_elf
 from hyper_mcu.codegen.emulate import FAULT, PROBES, RECORDS, too_slow
 from hyper_mcu.codegen.instructions import count, counter_library
-from hyper_mcu.codegen.targets import Memory, Target
+from hyper_mcu.codegen.targets import ARM, Isa, Memory, Target
 
-BKPT_AB = b"\xab\xbe"
 SYS_OPEN, SYS_WRITE, SYS_READ, SYS_EXIT_EXTENDED, SYS_ELAPSED = 0x01, 0x05, 0x06, 0x20, 0x30
 FAILED = 0xFFFFFFFF
 HANDLES = {(PROBES, 1): 1, (RECORDS, 5): 2}  # by name and mode: rb, wb
 LONGEST_NAME = max(len(name) for name, _ in HANDLES)  # a read of memory allocates what is asked for
 MOST_OUTPUT = 1 << 28  # bytes; a program that writes more than this is lost
+
+
+@dataclass(frozen=True)
+class _Core:
+    """An instruction set as Unicorn has it: the names of its constants, and the instruction that calls the host.
+
+    registers: operation and result, argument, program counter, stack pointer. call: the instruction; around: what must
+    lie before and behind it. thumb: set in every address to go on at.
+    """
+
+    arch: str
+    mode: tuple[str, ...]
+    registers: tuple[str, str, str, str]
+    call: bytes
+    around: tuple[bytes, bytes] = (b"", b"")
+    thumb: int = 0
+
+
+CORES = {
+    "arm": _Core("ARM", ("THUMB", "MCLASS"), ("R0", "R1", "PC", "SP"), bytes.fromhex("abbe"), thumb=1),  # bkpt 0xAB
+    "riscv": _Core(
+        "RISCV",
+        ("RISCV32",),
+        ("A0", "A1", "PC", "SP"),
+        bytes.fromhex("73001000"),  # ebreak between slli zero, zero, 0x1f and srai zero, zero, 7
+        (bytes.fromhex("1310f001"), bytes.fromhex("13507040")),
+    ),
+}
 
 
 @dataclass
@@ -35,7 +65,7 @@ class _Host:
     code: int | None = None
 
     def serve(self, memory: Any, operation: int, at: int) -> int:
-        """One call; `at` is the address of its argument block. Returns what goes into r0."""
+        """One call; `at` is the address of its argument block. Returns what goes into the first register."""
         if operation == SYS_ELAPSED:
             executed = self.executed()
             if executed is None:
@@ -55,54 +85,78 @@ class _Host:
             return 0
         if operation == SYS_EXIT_EXTENDED:
             self.code = second
-            memory.emu_stop()
             return 0
         return FAILED
 
 
-def run_unicorn(elf: Path, target: Target, probe: bytes, limit_s: float) -> tuple[bytes, int, int | None, str]:
+def run_unicorn(
+    elf: Path, target: Target, isa: Isa, probe: bytes, limit_s: float
+) -> tuple[bytes, int, int | None, str]:
     """Output, exit code, instructions from reset to the end (None where uncounted) and what is known about a fault.
 
     Raises UserError where the program has not ended after `limit_s` seconds.
     """
     unicorn: Any = import_module("unicorn")  # untyped
-    arm_const: Any = import_module("unicorn.arm_const")
-    memory = target.memory
-    uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
-    uc.ctl_set_cpu_model(getattr(arm_const, target.unicorn_cpu))
+    const: Any = import_module(f"unicorn.{isa.name}_const")
+    core, memory = CORES[isa.name], target.memory
+    operation, argument, pc, sp = (getattr(const, f"UC_{core.arch}_REG_{name}") for name in core.registers)
+    uc = unicorn.Uc(getattr(unicorn, f"UC_ARCH_{core.arch}"), sum(getattr(unicorn, f"UC_MODE_{m}") for m in core.mode))
+    uc.ctl_set_cpu_model(getattr(const, target.unicorn_cpu))
     uc.mem_map(memory.flash_origin, memory.flash_bytes, unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)
     uc.mem_map(memory.ram_origin, memory.ram_bytes, unicorn.UC_PROT_READ | unicorn.UC_PROT_WRITE)
     code = _flash(read_elf(elf), memory)
     uc.mem_write(memory.flash_origin, code)
     library = counter_library()
-    host = _Host(probe, count(uc, library, memory.flash_origin, code) if library else lambda: None)
-    fault: list[str] = []
-
-    def on_exception(uc: Any, number: int, _: object) -> None:
-        pc = uc.reg_read(arm_const.UC_ARM_REG_PC)
-        try:
-            if bytes(uc.mem_read(pc, 2)) != BKPT_AB:
-                raise ValueError(f"exception {number}")
-            r0, r1 = uc.reg_read(arm_const.UC_ARM_REG_R0), uc.reg_read(arm_const.UC_ARM_REG_R1)
-            uc.reg_write(arm_const.UC_ARM_REG_R0, host.serve(uc, r0, r1))
-        except (unicorn.UcError, ValueError) as e:
-            fault.append(f"{e} at {pc:#x}")
-            uc.emu_stop()
-        else:
-            uc.reg_write(arm_const.UC_ARM_REG_PC, (pc + 2) | 1)
-
-    uc.hook_add(unicorn.UC_HOOK_INTR, on_exception)
-    stack, reset = struct.unpack("<2I", code[:8])
-    uc.reg_write(arm_const.UC_ARM_REG_SP, stack)
-    try:
-        uc.emu_start(reset | 1, FAILED, timeout=int(limit_s * 1e6))
-    except unicorn.UcError as e:
-        fault.append(f"{e} at {uc.reg_read(arm_const.UC_ARM_REG_PC):#x}")
-    if fault:
-        return bytes(host.output), FAULT, host.executed(), fault[0]
+    host = _Host(probe, count(uc, library, isa, memory.flash_origin, code) if library else lambda: None)
+    at = memory.flash_origin
+    if isa is ARM:
+        stack, at = struct.unpack("<2I", code[:8])
+        uc.reg_write(sp, stack)
+    with _stopped_after(limit_s, uc) as late:
+        while host.code is None and not late.is_set():
+            try:
+                uc.emu_start(at | core.thumb, FAILED)
+            except unicorn.UcError as e:
+                at = uc.reg_read(pc)
+                if not _is_call(core, code, at - memory.flash_origin):
+                    return bytes(host.output), FAULT, host.executed(), f"{e} at {at:#x}"
+                try:
+                    uc.reg_write(operation, host.serve(uc, uc.reg_read(operation), uc.reg_read(argument)))
+                except unicorn.UcError as unreadable:
+                    return bytes(host.output), FAULT, host.executed(), f"{unreadable} at {at:#x}"
+                at += len(core.call)
     if host.code is None:
         raise too_slow(target.name, limit_s)
     return bytes(host.output), host.code, host.executed(), ""
+
+
+def _is_call(core: _Core, code: bytes, at: int) -> bool:
+    before, behind = core.around
+    return at >= len(before) and code[at - len(before) :].startswith(before + core.call + behind)
+
+
+@contextmanager
+def _stopped_after(limit_s: float, uc: Any) -> Iterator[Event]:
+    """Stops `uc` after that time, and again and again, as it may just not be running; the event says so.
+
+    Unicorn's own time limit takes 0.8 ms of every start, and there is a start for every call.
+    """
+    late, done = Event(), Event()
+
+    def watch() -> None:
+        pause = limit_s
+        while not done.wait(pause):
+            late.set()
+            uc.emu_stop()
+            pause = 0.05
+
+    watcher = Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield late
+    finally:
+        done.set()
+        watcher.join()
 
 
 def _flash(elf: Elf, memory: Memory) -> bytes:

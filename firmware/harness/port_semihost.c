@@ -1,5 +1,6 @@
-/* The harness on a Cortex-M core under an emulator or a debugger that serves semihosting: probes are read from the file
+/* The harness on a core under an emulator or a debugger that serves semihosting: probes are read from the file
  * hm-probes.bin, records go to hm-records.bin. The core's registers are all that it touches. */
+#include "core.h"
 #include "port.h"
 
 /* Arm, "Semihosting for AArch32 and AArch64", chapter 5: operations. */
@@ -9,14 +10,6 @@ static const uint32_t application_exit = 0x20026;
 static const uint32_t painted = 0xA5A5A5A5;
 
 extern uint32_t hm_stack_limit[]; /* the lowest word of the stack, from the linker script */
-
-static uintptr_t semihost(uint32_t operation, const void *arguments)
-{
-    register uint32_t r0 __asm__("r0") = operation;
-    register const void *r1 __asm__("r1") = arguments;
-    __asm__ volatile("bkpt 0xAB" : "+r"(r0) : "r"(r1) : "memory");
-    return r0;
-}
 
 static uintptr_t open_file(const char *name, uintptr_t length, uintptr_t mode, int code)
 {
@@ -74,15 +67,8 @@ static uint64_t elapsed(void)
     return semihost(SYS_ELAPSED, &ticks) == 0 ? ticks : 0;
 }
 
-static uint32_t *stack_pointer(void)
-{
-    uint32_t *sp;
-    __asm__ volatile("mov %0, sp" : "=r"(sp));
-    return sp;
-}
-
-/* Never inlined: the frame of port_call is complete before the words below it are painted. */
-__attribute__((noinline)) static void paint(void)
+/* Always inlined: the words below the stack pointer are then below the frame of port_call, which has called before. */
+__attribute__((always_inline)) static inline void paint(void)
 {
     uint32_t *const end = stack_pointer();
     for (uint32_t volatile *word = hm_stack_limit; word < end; word++) {

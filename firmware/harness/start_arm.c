@@ -1,33 +1,23 @@
-/* From reset to main on any Cortex-M: stack, .data, .bss; a fault ends the program. */
-#include "port.h"
+/* From reset to hm_start on any Cortex-M; a fault ends the program. */
+#include "core.h"
 
-extern const uint32_t hm_data_load[];
-extern uint32_t hm_data_start[];
-extern uint32_t hm_data_end[];
-extern uint32_t hm_bss_start[];
-extern uint32_t hm_bss_end[];
 extern uint32_t hm_stack_top[];
 
-int main(void);
 _Noreturn void hm_reset(void);
 
 void hm_reset(void)
 {
-    const uint32_t *from = hm_data_load;
-    for (uint32_t volatile *to = hm_data_start; to < hm_data_end; to++) {
-        *to = *from++;
-    }
-    for (uint32_t volatile *to = hm_bss_start; to < hm_bss_end; to++) {
-        *to = 0;
-    }
-    port_exit(main());
+#if defined(__ARM_FP) || defined(__ARM_FEATURE_MVE)
+    *(uint32_t volatile *)0xE000ED88U |= 0xFU << 20; /* CPACR: floating point and Helium (Armv8-M ARM, D1.2) */
+    __asm__ volatile("dsb\n isb" : : : "memory");
+#endif
+    hm_start();
 }
 
-/* On a fresh stack: an overflow of the old one may be the fault. */
 static _Noreturn void fault(void)
 {
     __asm__ volatile("msr msp, %0" : : "r"(hm_stack_top) : "memory");
-    port_exit(PORT_FAULT);
+    hm_fault();
 }
 
 typedef union vector {

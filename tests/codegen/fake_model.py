@@ -7,23 +7,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
 
-from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.emulate import EMULATORS, find_emulator
+from hyper_mcu.codegen.errors import MissingTool
 from hyper_mcu.codegen.targets import TARGETS
 from hyper_mcu.codegen.toolchain import find_toolchain
 
 HEADER = Path(__file__).parents[1] / "firmware" / "fake_model.h"
 WEIGHTS = (1, -2, 3, -4, 5, -6, 7, 8)
 PROBES = [bytes((5 * i * i + 29 * seed * i + seed) % 256 for i in range(96)) for seed in (0, 3, 5)]
-TOOLS: dict[object, str] = {
-    ("gcc", True): "gcc",
-    ("clang", True): "clang",
-    ("gcc", False): "arm-none-eabi-gcc",
-    ("zig", True): "ziglang",
-    ("zig", False): "ziglang",
-    "unicorn": "unicorn",
-    "qemu": "qemu-system-arm",
-    "g++": "g++",
-}
 
 
 def expected(probe: bytes) -> tuple[int, tuple[bytes, bytes], str]:
@@ -50,14 +41,21 @@ def variant(folder: Path, *changes: tuple[str, str]) -> Path:
     return path
 
 
-def missing(*wanted: object) -> str:
-    """Why a test that needs these must be skipped, or "". Keys of TOOLS; a target stands for any compiler for it."""
-    for target in wanted:
-        if target in TARGETS:
-            try:
-                find_toolchain(TARGETS[str(target)])
-            except UserError as e:
-                return str(e)
-    names = [TOOLS[w] for w in wanted if w in TOOLS]
-    gone = [n for n in names if not (find_spec(n) if n in ("ziglang", "unicorn") else which(n))]
-    return f"{', '.join(gone)} not installed" if gone else ""
+def missing(*wanted: str | tuple[str, str]) -> str:
+    """Why a test that needs these must be skipped, or "".
+
+    A target's name stands for any compiler for it, (kind, target) for one of that kind, (emulator, target) for that
+    emulator; another name is an executable or a package.
+    """
+    for name in wanted:
+        tool, target = name if isinstance(name, tuple) else ("", name)
+        try:
+            if tool in (*EMULATORS, "auto"):
+                find_emulator(TARGETS[target], tool)
+            elif target in TARGETS:
+                find_toolchain(TARGETS[target], tool)
+            elif not which(target) and not find_spec(target):
+                return f"{target} not installed"
+        except MissingTool as e:
+            return str(e)
+    return ""

@@ -12,24 +12,20 @@ from fake_model import HEADER, PROBES, expected, missing, variant
 
 from hyper_mcu.codegen import emulate, install, instructions
 from hyper_mcu.codegen.elf import read_elf
+from hyper_mcu.codegen.emulate import EMULATORS
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.run import KEPT_PROGRAMS, build, flash_bytes, run_model
 from hyper_mcu.codegen.targets import TARGETS, target_named
 from hyper_mcu.codegen.toolchain import find_toolchain
 
 EMULATE = install.extra("emulate")
+CORES = [(target.name, emulator) for target in TARGETS.values() for emulator in target.emulators]
 PLACES = [("gcc", "host", "auto"), ("clang", "host", "auto"), ("zig", "host", "auto")]
-PLACES += [
-    (kind, target.name, emulator)
-    for kind in ("gcc", "zig")
-    for target in TARGETS.values()
-    for emulator in ("unicorn", "qemu")
-    if not target.is_host and (emulator == "unicorn" or target.qemu_machine)
-]
-EMULATORS = ("unicorn", "qemu")
+PLACES += [(kind, *core) for kind in ("gcc", "zig") for core in CORES]
+SKIPPED = "cmp r3, #1\\n it hi\\n addhi r2, r2, #0\\n"
 
 
-def need(*wanted: object) -> None:
+def need(*wanted: str | tuple[str, str]) -> None:
     """Skips the test by the name of what is not installed."""
     if why := missing(*wanted):
         pytest.skip(why)
@@ -39,7 +35,7 @@ def need(*wanted: object) -> None:
 def test_every_compiler_target_and_emulator_gives_the_same_bytes(
     monkeypatch: pytest.MonkeyPatch, kind: str, target: str, emulator: str
 ) -> None:
-    need((kind, target == "host"), emulator)
+    need((kind, target), (emulator, target))
     monkeypatch.setenv("HYPER_MCU_TOOLCHAIN", kind)
     runs, report = run_model(HEADER, PROBES, target, emulator=emulator)
     for run, probe in zip(runs, PROBES, strict=True):
@@ -47,46 +43,54 @@ def test_every_compiler_target_and_emulator_gives_the_same_bytes(
         assert (run.status, run.logit, run.threshold, run.match) == (0, logit, 100, logit >= 100)
         assert (run.layers, run.layers_sha256) == (layers, digest)
         assert run.session_bytes == 40
-        assert 8 <= run.stack_bytes <= 400
+        assert 4 <= run.stack_bytes <= 400
     assert {r.match for r in runs} == {True, False}
     assert report.emulator.startswith({"auto": "", "unicorn": "unicorn 2", "qemu": "QEMU "}[emulator])
     assert report.person_bytes == (24 if target == "host" else 12) + 8 + len("fake") + 1
     assert 60 < report.code_bytes < 2000
 
 
-@pytest.mark.parametrize("emulator", EMULATORS)
-@pytest.mark.parametrize(
-    ("name", "statement"),
-    [
-        ("read", "logit = *(const volatile int32_t *)0x60000000U;"),
-        ("jump", "((hm_status (*)(void))0xA0000001U)();"),
-        ("undefined", '__asm__ volatile("udf #0");'),
-    ],
+FAULTS = (
+    ("m4", "logit = *(const volatile int32_t *)0x60000000U;"),
+    ("m4", "((hm_status (*)(void))0xA0000001U)();"),
+    ("m4", '__asm__ volatile("udf #0");'),
+    ("m4", '__asm__ volatile("bkpt #0");'),
+    ("m55", '__asm__ volatile("udf #0");'),
+    ("rv32imc", "logit = *(const volatile int32_t *)0xF0000000U;"),
+    ("rv32imc", "((hm_status (*)(void))0xF0000000U)();"),
+    ("rv32imc", '__asm__ volatile("unimp");'),
+    ("rv32imc", '__asm__ volatile("ebreak");'),
 )
-def test_fault_is_an_error(tmp_path: Path, emulator: str, name: str, statement: str) -> None:
-    need("m4", emulator)
+
+
+@pytest.mark.parametrize(
+    ("target", "emulator", "statement"), [(t, e, statement) for t, statement in FAULTS for e in TARGETS[t].emulators]
+)
+def test_fault_is_an_error(tmp_path: Path, target: str, emulator: str, statement: str) -> None:
+    need(target, (emulator, target))
     header = variant(tmp_path, ("/* BEFORE */", statement))
     with pytest.raises(UserError) as e:
-        run_model(header, PROBES, "m4", emulator=emulator)
-    assert str(e.value).startswith(f"{header} on m4: the program crashed; expected exit code 0, got exit code 82"), name
+        run_model(header, PROBES, target, emulator=emulator)
+    assert str(e.value).startswith(f"{header} on {target}: the program crashed; expected exit code 0, got exit code 82")
 
 
-def test_stack_that_overflows_is_an_error(tmp_path: Path) -> None:
-    need("m4", "unicorn")
+@pytest.mark.parametrize("target", ["m4", "rv32imc"])
+def test_stack_that_overflows_is_an_error(tmp_path: Path, target: str) -> None:
+    need(target, ("unicorn", target))
     deep = "uint8_t volatile deep[20000]; for (int i = 0; i < 20000; i += 4) { deep[i] = 1; } logit = deep[4];"
     header = variant(tmp_path, ("/* BEFORE */", deep))
     with pytest.raises(UserError, match=r"the program crashed; .* exit code 82 \(Invalid memory write"):
-        run_model(header, PROBES, "m4", emulator="unicorn")
+        run_model(header, PROBES, target, emulator="unicorn")
 
 
-@pytest.mark.parametrize("emulator", EMULATORS)
-def test_stack_used_to_its_last_word_is_an_error(tmp_path: Path, emulator: str) -> None:
-    need("m4", emulator)
+@pytest.mark.parametrize(("target", "emulator"), CORES)
+def test_stack_used_to_its_last_word_is_an_error(tmp_path: Path, target: str, emulator: str) -> None:
+    need(target, (emulator, target))
     last = "{ extern uint32_t hm_stack_limit[]; hm_stack_limit[0] = 1; }"
     header = variant(tmp_path, ("/* BEFORE */", last))
     with pytest.raises(UserError) as e:
-        run_model(header, PROBES, "m4", emulator=emulator)
-    text = f"{header} on m4: the program overflowed its stack; expected exit code 0, got exit code 84"
+        run_model(header, PROBES, target, emulator=emulator)
+    text = f"{header} on {target}: the program overflowed its stack; expected exit code 0, got exit code 84"
     assert str(e.value) == text
 
 
@@ -98,9 +102,9 @@ def test_crash_on_this_machine_is_an_error(tmp_path: Path) -> None:
     assert str(e.value) == text
 
 
-@pytest.mark.parametrize(("target", "emulator"), [("host", "auto"), ("m4", "unicorn"), ("m4", "qemu")])
+@pytest.mark.parametrize(("target", "emulator"), [("host", "auto"), *CORES[-4:]])
 def test_endless_program_is_stopped(tmp_path: Path, target: str, emulator: str) -> None:
-    need(target, emulator)
+    need(target, (emulator, target))
     header = variant(tmp_path, ("/* BEFORE */", "while (*(const volatile int32_t *)&person->threshold == 100) {}"))
     with pytest.raises(UserError) as e:
         run_model(header, PROBES, target, emulator=emulator, limit_s=0.5)
@@ -147,7 +151,7 @@ def test_header_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 def test_foreign_header_is_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    need(("gcc", True))
+    need(("gcc", "host"))
     monkeypatch.setenv("HYPER_MCU_TOOLCHAIN", "gcc")
     header = tmp_path / "stdio.h"
     header.write_text("int x;\n")
@@ -162,7 +166,7 @@ def test_foreign_header_is_refused_in_one_line(tmp_path: Path, monkeypatch: pyte
 def test_unknown_target_is_refused() -> None:
     with pytest.raises(UserError) as e:
         run_model(HEADER, PROBES, "m5")
-    assert str(e.value) == "target: unknown; expected one of host, m0, m3, m4, m7, m33, got m5"
+    assert str(e.value) == "target: unknown; expected one of host, m0, m3, m4, m7, m33, m55, rv32imc, got m5"
 
 
 @pytest.mark.parametrize(
@@ -172,6 +176,8 @@ def test_unknown_target_is_refused() -> None:
         ("m4", "unicorn", f"{EMULATE}, got none"),
         ("m4", "qemu", "qemu-system-arm on PATH (Debian: qemu-system-arm), got none"),
         ("m0", "auto", f"{EMULATE}, got none"),
+        ("m55", "auto", "qemu-system-arm on PATH (Debian: qemu-system-arm), got none"),
+        ("rv32imc", "qemu", "qemu-system-riscv32 on PATH (Debian: qemu-system-misc), got none"),
     ],
 )
 def test_missing_emulator_is_named(
@@ -184,28 +190,38 @@ def test_missing_emulator_is_named(
     assert str(e.value) == f"{target}: no emulator found; expected {text}"
 
 
-def test_target_that_qemu_lacks_is_named() -> None:
+@pytest.mark.parametrize(("target", "emulator"), [("m0", "qemu"), ("m55", "unicorn")])
+def test_target_that_an_emulator_lacks_is_named(target: str, emulator: str) -> None:
     with pytest.raises(UserError) as e:
-        emulate.find_emulator(target_named("m0"), "qemu")
-    assert str(e.value) == "m0: qemu does not emulate it; expected another emulator, got qemu"
+        emulate.find_emulator(target_named(target), emulator)
+    assert str(e.value) == f"{target}: {emulator} does not emulate it; expected another emulator, got {emulator}"
 
 
-@pytest.mark.parametrize("skipped", ["", "cmp r3, #1\\n it hi\\n addhi r2, r2, #0\\n"])
-def test_instructions_are_counted_exactly(tmp_path: Path, skipped: str) -> None:
-    need("m4", "unicorn")
+@pytest.mark.parametrize(
+    ("target", "loop", "turn", "used"),
+    [
+        ("m4", "mov r3, %0\\n mov r2, #0\\n 1: subs r3, r3, #1\\n bne 1b", 2, ("r2", "r3", "cc")),
+        ("m4", f"mov r3, %0\\n mov r2, #0\\n 1: {SKIPPED} subs r3, r3, #1\\n bne 1b", 5, ("r2", "r3", "cc")),
+        ("rv32imc", "mv t1, %0\\n 1: addi t1, t1, -1\\n mul t0, t1, t1\\n bnez t1, 1b", 3, ("t0", "t1")),
+    ],
+)
+def test_instructions_are_counted_exactly(
+    tmp_path: Path, target: str, loop: str, turn: int, used: tuple[str, ...]
+) -> None:
+    need(target, ("unicorn", target))
     if instructions.counter_library() is None:
         pytest.skip("a host compiler not installed")
     counts: list[int] = []
-    for turns in (1000, 3000):
-        loop = f"mov r3, %0\\n mov r2, #0\\n 1: {skipped} subs r3, r3, #1\\n bne 1b"
-        header = variant(tmp_path, ("/* BEFORE */", f'__asm__ volatile("{loop}" : : "r"({turns}) : "r2", "r3", "cc");'))
-        counts.append(run_model(header, PROBES[0], "m4", emulator="unicorn")[1].instructions or 0)
+    for turns in (1000, 2000):  # loaded by one instruction each
+        clobbers = ", ".join(f'"{name}"' for name in used)
+        header = variant(tmp_path, ("/* BEFORE */", f'__asm__ volatile("{loop}" : : "r"({turns}) : {clobbers});'))
+        counts.append(run_model(header, PROBES[0], target, emulator="unicorn")[1].instructions or 0)
     assert all(counts)
-    assert counts[1] - counts[0] == 2000 * (5 if skipped else 2)
+    assert counts[1] - counts[0] == 1000 * turn
 
 
 def test_instructions_are_not_guessed_where_nobody_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    need("m4", "unicorn")
+    need("m4", ("unicorn", "m4"))
     monkeypatch.setattr("hyper_mcu.codegen.unicorn_machine.counter_library", lambda: None)
     runs, report = run_model(HEADER, PROBES[0], "m4", emulator="unicorn")
     assert (report.instructions, runs[0].instructions) == (None, None)
@@ -214,7 +230,7 @@ def test_instructions_are_not_guessed_where_nobody_counts(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("target", ["host", "m4"])
 def test_stack_of_the_call_is_measured(tmp_path: Path, target: str) -> None:
-    need(target, "unicorn")
+    need(target, ("auto", target))
     plain = run_model(HEADER, PROBES[0], target)[1].stack_bytes
     hungry = "uint8_t volatile hungry[1200]; for (int i = 0; i < 1200; i++) { hungry[i] = 1; } logit = hungry[3] - 1;"
     header = variant(tmp_path, ("/* BEFORE */", hungry))
@@ -239,7 +255,7 @@ def test_flash_is_the_persons_data_and_the_code_that_is_called(tmp_path: Path, t
 
 
 def test_programs_are_built_once_and_kept_from_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    need(("gcc", True))
+    need(("gcc", "host"))
     monkeypatch.setenv("HYPER_MCU_TOOLCHAIN", "gcc")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     first = build(HEADER, TARGETS["host"], taps=False)
@@ -320,10 +336,11 @@ def test_programs_are_not_run_from_where_others_may_write(
     )
 
 
-def test_one_elf_runs_on_both_emulators() -> None:
-    need("m4", "unicorn", "qemu")
-    program = build(HEADER, TARGETS["m4"], taps=True)
-    by = [emulate.run_elf(program.elf, TARGETS["m4"], b"".join(PROBES), emulator=e) for e in EMULATORS]
+@pytest.mark.parametrize("target", [t.name for t in TARGETS.values() if t.emulators == EMULATORS])
+def test_one_elf_runs_on_both_emulators(target: str) -> None:
+    need(target, ("unicorn", target), ("qemu", target))
+    program = build(HEADER, TARGETS[target], taps=True)
+    by = [emulate.run_elf(program.elf, TARGETS[target], b"".join(PROBES), emulator=e) for e in EMULATORS]
     assert [b.code for b in by] == [0, 0]
     assert len(by[0].stdout) == len(by[1].stdout) > 500
 
@@ -364,7 +381,8 @@ def test_memory_map_that_is_too_small_is_a_link_error() -> None:
     assert str(e.value).endswith("; expected no error and no warning, got the program does not fit the target's RAM")
 
 
-def test_version_of_qemu_is_told() -> None:
-    need("qemu")
-    said = subprocess.run(["qemu-system-arm", "--version"], capture_output=True, text=True, check=True).stdout
-    assert emulate.qemu_version() in said
+@pytest.mark.parametrize("qemu", sorted({t.isa.qemu.name for t in TARGETS.values() if t.isa}))
+def test_version_of_qemu_is_told(qemu: str) -> None:
+    need(qemu)
+    said = subprocess.run([qemu, "--version"], capture_output=True, text=True, check=True).stdout
+    assert emulate.qemu_version(qemu) in said

@@ -18,7 +18,7 @@ IMAGE = oracle.known_image(TINY, 3)
 
 @pytest.mark.parametrize("kind", ["gcc", "clang", "zig"])
 def test_logits_are_the_oracles_by_every_compiler(monkeypatch, kind):
-    if reason := missing(kind, "host"):
+    if reason := missing((kind, "host")):
         pytest.skip(reason)
     monkeypatch.setenv("HYPER_MCU_TOOLCHAIN", kind)
     monkeypatch.setattr(engine, "_loaded", {})

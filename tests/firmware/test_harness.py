@@ -112,7 +112,7 @@ def test_engine_that_leaves_the_verdict_alone_is_refused(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("kind", ["gcc", "clang"])
 def test_harness_is_clean_under_sanitizers(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    if why := missing((kind, True)):
+    if why := missing((kind, "host")):
         pytest.skip(why)
     monkeypatch.setenv("HYPER_MCU_TOOLCHAIN", kind)
     try:
@@ -124,7 +124,7 @@ def test_harness_is_clean_under_sanitizers(monkeypatch: pytest.MonkeyPatch, kind
 
 
 def test_sanitizer_names_what_it_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    if why := missing(("gcc", True)):
+    if why := missing(("gcc", "host")):
         pytest.skip(why)
     monkeypatch.setenv("HYPER_MCU_TOOLCHAIN", "gcc")
     header = variant(tmp_path, ("/* BEFORE */", "logit = INT32_MAX; logit += person->threshold;"))
