@@ -95,7 +95,8 @@ def load(path: Path = SHIPPED) -> Generator:
     except UserError:
         raise
     except Exception as e:  # onnxruntime raises its own unexported exception types for a damaged file
-        raise UserError(path, "not a generator", "an ONNX file written by hyper-mcu", type(e).__name__) from e
+        what = "not a generator; importing networks of other tools is out of scope"
+        raise UserError(path, what, "an ONNX file written by hyper-mcu", type(e).__name__) from e
     if not np.isfinite([threshold, fmr, fnmr]).all() or scales.shape != (len(spec.stages),):
         raise UserError(path, "generator metadata", f"finite rates and {len(spec.stages)} scales", scales.shape)
     if spec.sha256 != netspec_sha256:

@@ -187,7 +187,8 @@ def test_bad_models_are_one_line(
     foreign.write_text("#include <stdio.h>\n")
     assert say(foreign).startswith(f"{foreign}: not a hyper-mcu header; expected a first line ")
     assert say(tmp_path / "none.h") == (
-        f"{tmp_path}/none.h: cannot be read; expected a model.h or person.bin of hyper-mcu enroll, got no such file or directory"
+        f"{tmp_path}/none.h: cannot be read; "
+        "expected a model.h or person.bin of hyper-mcu enroll, got no such file or directory"
     )
 
 

@@ -112,12 +112,20 @@ def test_bad_calls_are_one_line(blob: Path, said: Callable[..., str], tmp_path: 
         ("net.onnx", b"\x08\x09\x12\x07pytorch", "an ONNX graph"),
     ],
 )
-@pytest.mark.parametrize("words", [("inspect",), ("parity",), ("verify", PORTRAIT, "--model")])
+@pytest.mark.parametrize("words", [("inspect",), ("parity",), ("export", "onnx"), ("verify", PORTRAIT, "--model")])
 def test_networks_of_other_tools_are_not_imported(
     said: Callable[..., str], tmp_path: Path, name: str, start: bytes, what: str, words: tuple[object, ...]
 ) -> None:
-    (tmp_path / name).write_bytes(start + bytes(100))
-    assert said(*words, tmp_path / name) == (
-        f"{tmp_path}/{name}: no person; importing networks of other tools is out of scope; "
-        f"expected a model.h or person.bin of hyper-mcu enroll, got {what}"
-    )
+    """Of an ONNX file inspect says that it is no generator: those it reads."""
+    foreign = tmp_path / name
+    foreign.write_bytes(start + bytes(100))
+    out = ("--out", tmp_path / "out.onnx") if words[0] == "export" else ()
+    told = said(*words, foreign, *out)
+    if (words[0], foreign.suffix) == ("inspect", ".onnx"):
+        assert told.startswith(f"{foreign}: not a generator; importing networks of other tools is out of scope; ")
+    else:
+        assert told == (
+            f"{foreign}: no person; importing networks of other tools is out of scope; "
+            f"expected a model.h or person.bin of hyper-mcu enroll, got {what}"
+        )
+    assert not (tmp_path / "out.onnx").exists()
