@@ -15,12 +15,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+import torch
 from record import about
 
 from hyper_mcu.codegen.netspec import Add, Conv, Head, NetSpec
 from hyper_mcu.codegen.presets import cost, preset, same
-from hyper_mcu.hypertrain import data, distill
-from hyper_mcu.hypertrain.protocols import cfp_pairs
+from hyper_mcu.faces.backbone import backbone
+from hyper_mcu.hypertrain import data, distill, loop, metrics, protocols
+from hyper_mcu.hypertrain.checkpoint import About
+from hyper_mcu.hypertrain.protocols import EvalSet
 
 PAPER = preset("paper@1")
 
@@ -42,14 +46,24 @@ def candidates() -> dict[str, NetSpec]:
     }
 
 
-def measure(spec: NetSpec, faces: data.Faces, cfp: data.Faces, root: Path, steps: int) -> dict[str, Any]:
+def measure(spec: NetSpec, faces: data.Faces, sets: dict[str, EvalSet], steps: int) -> dict[str, Any]:
     """Costs and accuracies of one candidate."""
-    config = distill.Config(steps=steps, every=steps)
+    run = loop.Run(every=steps, device="cpu")
+    settings = distill.Settings(steps=steps, warmup=min(steps // 4, 100))
+    stage = distill.Distill(distill.Trunk(spec, faces.dimension, run.seed), faces, settings, run)
     with TemporaryDirectory() as out:
-        trunk = distill.train(spec, faces, config, Path(out))
-    pairs = {p: cfp_pairs(root / "cfp", cfp, p) for p in ("FF", "FP")}
-    reached = {**distill.check(trunk, faces, faces.select("val")), **distill.check_pairs(trunk, cfp, pairs)}
-    return {**asdict(cost(spec)), **reached}
+        loop.train(stage, faces, run, About(spec, faces.backbone_sha256, stage.name), Path(out))
+    return {**asdict(cost(spec)), **stage.check(), **{name: accuracy(stage.module, s) for name, s in sets.items()}}
+
+
+@torch.no_grad()
+def accuracy(trunk: distill.Trunk, chosen: EvalSet) -> float:
+    """Ten-fold accuracy, the first photo of each pair enrolled."""
+    faces, pairs = chosen.faces, chosen.pairs
+    heads = trunk.enrol(torch.from_numpy(faces.enrolled()[:, : faces.dimension])).numpy()
+    looks = distill.look_all(trunk, faces, np.arange(len(faces.names)))
+    scores = (heads[pairs.enrol] * looks[pairs.probe]).sum(1)
+    return metrics.ten_folds(scores, pairs.same, pairs.fold)[0]
 
 
 def main() -> None:
@@ -60,11 +74,12 @@ def main() -> None:
     parser.add_argument("--save", type=Path, help="write the figures as JSON")
     o = parser.parse_args()
     faces = data.load(o.faces, o.cache)
-    cfp = data.load(o.faces / "cfp", o.cache)
+    h_bb = backbone()
+    sets = {p: protocols.load("cfp", o.faces / "cfp", o.cache, h_bb, protocol=p) for p in ("FF", "FP")}
     rows = {}
     print(f"{'candidate':30}{'params':>8}{'M MACs':>8}{'person B':>10}{'RAM rows':>10}{'val EER':>9}{'FF':>8}{'FP':>8}")
     for name, spec in candidates().items():
-        r = rows[name] = measure(spec, faces, cfp, o.faces, o.steps)
+        r = rows[name] = measure(spec, faces, sets, o.steps)
         print(
             f"{name:30}{r['params']:>8,}{r['macs'] / 1e6:>8.2f}{r['person_bytes']:>10,}{r['ram_rows']:>10,}"
             f"{r['val_eer']:>9.2%}{r['FF']:>8.2%}{r['FP']:>8.2%}",

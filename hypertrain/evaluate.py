@@ -1,4 +1,4 @@
-"""Scores of pairs through generated nets, float and integer, and what they say.
+"""Scores of pairs through generated nets, float and integer.
 
 Stages that all generated nets share are computed once an image; what lies behind them once a pair.
 """
@@ -22,8 +22,6 @@ from hyper_mcu.codegen.progress import Progress, counting, silent
 from hyper_mcu.codegen.quantize import quantize, scales_of
 from hyper_mcu.hypertrain import augment, batched, oracle
 from hyper_mcu.hypertrain.data import Faces
-from hyper_mcu.hypertrain.metrics import Figures
-from hyper_mcu.hypertrain.metrics import figures as figures_of
 from hyper_mcu.hypertrain.net import normalise, pad_same, shuffle, split
 from hyper_mcu.hypertrain.protocols import Pairs
 
@@ -33,11 +31,6 @@ LOOK = 32  # images that shared stages look at in one go: their maps stay in the
 BATCH = 256  # pairs in one go
 AHEAD = 4  # batches whose nets are made while others are scored
 ROOM = 1 << 30  # bytes of shared stages' maps that are kept
-
-
-def figures(scores: NDArray[np.float64], pairs: Pairs) -> Figures:
-    """Figures of the scores (P,) of `pairs`."""
-    return figures_of(scores, pairs.same, pairs.fold)
 
 
 @torch.no_grad()

@@ -9,9 +9,8 @@ from hyper_mcu.faces.backbone import DEFAULT as BACKBONE
 from hyper_mcu.hypertrain.data.embeddings import Embedder, embedded
 from hyper_mcu.hypertrain.data.faces import CROP, MARGIN, SIDE, Crops, Faces, central, check_people
 from hyper_mcu.hypertrain.data.loading import load, of_crops
-from hyper_mcu.hypertrain.data.tars import read_table
 
 __all__ = [
     "BACKBONE", "CROP", "MARGIN", "SIDE", "Crops", "Embedder", "Faces", "central", "check_people", "embedded", "load",
-    "of_crops", "read_table",
+    "of_crops",
 ]  # fmt: skip

@@ -81,15 +81,14 @@ class Decoded:
 
     def _crop(self, row: int) -> NDArray[np.uint8]:
         try:
-            _, pixels = picture(self.source.read(row))
+            size, pixels = picture(self.source.read(row))
         except Exception as e:  # decoders raise whatever the damage makes of the data
             raise UserError(
                 self.source.names[row], "damaged since the set was read", "a picture", type(e).__name__
             ) from e
         if pixels is None or pixels.shape[0] != self.side:
-            raise UserError(
-                self.source.names[row], "changed since the set was read", f"{self.side}×{self.side}", "less"
-            )
+            want, got = (f"{w}×{h}" for w, h in ((self.side, self.side), size))
+            raise UserError(self.source.names[row], "changed since the set was read", want, got)
         return pixels
 
 

@@ -137,8 +137,7 @@ def _images(
                 raise UserError(rec, f"record {keys[i]}", "a whole one", str(e)) from e
     if (offsets + 8 + length > len(content)).any():
         raise UserError(rec, "record file is cut", "the end of its last record", f"{len(content)} bytes")
-    there = size != 0
-    there &= split | (size > 0)
+    there = split | (size > 0)
     if (bad := there & ~((label == np.floor(label)) & (label >= 0) & (label < EXACT))).any():
         raise UserError(rec, f"label of record {keys[bad][0]}", "the number of a person", label[bad][0])
     return keys[there], offset[there], size[there], label[there].astype(np.int64)

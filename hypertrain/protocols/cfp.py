@@ -8,9 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.hypertrain.data import Faces
 from hyper_mcu.hypertrain.protocols.lists import Listed
-from hyper_mcu.hypertrain.protocols.pairs import Pairs
 
 PHOTOS = {"frontal": 10, "profile": 4}  # of each person
 FOLDS = tuple(f"{i:02d}" for i in range(1, 11))
@@ -54,25 +52,6 @@ def _names(where: str, line: str, kinds: tuple[str, str]) -> tuple[str, str]:
         for n, kind in zip(numbers, kinds, strict=True)
     )
     return a, b
-
-
-def cfp_pairs(root: Path, faces: Faces, protocol: str) -> Pairs:
-    """The pairs of a protocol among `faces`, whose names are like cfp/001/frontal-01.webp.
-
-    Raises UserError where the split or a photo of it is missing.
-    """
-    found = listed(root, protocol)
-    at = places(faces)
-    for name, where in found.images:
-        if name not in at:
-            raise UserError(where, f"no photo {name}", "every photo of the protocol", f"{len(at)} photos")
-    enrol, probe = (np.array([at[n] for n in names]) for names in (found.first, found.second))
-    return Pairs(enrol, probe, found.same, found.fold)
-
-
-def places(faces: Faces) -> dict[str, int]:
-    """The index of each photo by its name as in `listed`."""
-    return {photo(name): i for i, name in enumerate(faces.names.tolist())}
 
 
 def photo(name: str) -> str:

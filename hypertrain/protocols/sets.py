@@ -17,11 +17,12 @@ from hyper_mcu.hypertrain import data
 from hyper_mcu.hypertrain.data import CROP, Faces, central
 from hyper_mcu.hypertrain.data.crops import SIDES, picture, pool
 from hyper_mcu.hypertrain.data.layout import table_of
+from hyper_mcu.hypertrain.data.source import PICTURES
 from hyper_mcu.hypertrain.protocols import bins, cfp, lists, photos
 from hyper_mcu.hypertrain.protocols.lists import Listed
 from hyper_mcu.hypertrain.protocols.pairs import Pairs, tenths
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".bmp")
+SUFFIXES = (*PICTURES, ".heic", ".heif")
 LISTS = {  # the names that pair lists of a set are published under
     "lfw": ("pairs.txt",),
     "calfw": ("pairs_CALFW.txt",),
@@ -251,7 +252,8 @@ def _of_shards(listed: Listed, root: Path, cache: Path, backbone: data.Embedder,
     faces = data.load(
         root, cache, backbone, kind="shards", progress=progress, wanted=lambda name: cfp.photo(name) in named
     )
-    return _Images(faces, cfp.places(faces), {cfp.photo(name): why for name, why in faces.broken}, {})
+    at = {cfp.photo(name): i for i, name in enumerate(faces.names.tolist())}
+    return _Images(faces, at, {cfp.photo(name): why for name, why in faces.broken}, {})
 
 
 def _of_bin(path: Path, cache: Path, backbone: data.Embedder, progress: Progress) -> EvalSet:

@@ -212,6 +212,14 @@ def test_image_that_vanishes_after_the_set_was_opened_is_named(root: Path) -> No
         crops[np.arange(7)]
 
 
+def test_image_of_another_size_since_the_set_was_opened_is_named(root: Path) -> None:
+    crops = load(root, decoded=0.0).crops
+    (root / "bob" / "0.png").write_bytes(encoded(crop(3, 112)))
+    with pytest.raises(UserError) as e:
+        crops[3]
+    assert str(e.value) == "bob/0.png: changed since the set was read; expected 128×128, got 112×112"
+
+
 def test_pictures_of_other_colours_become_rgb(root: Path) -> None:
     grey = Image.fromarray(crop(0)).convert("L")
     for name, image in {"grey": grey, "palette": grey.convert("P"), "clear": grey.convert("LA")}.items():

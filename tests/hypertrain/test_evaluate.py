@@ -1,4 +1,4 @@
-"""Scores of pairs against one net at a time, whatever the nets share; and what a report makes of them."""
+"""Scores of pairs against one net at a time, whatever the nets share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hyper_mcu.codegen import oracle
 from hyper_mcu.codegen.netspec import NetSpec
 from hyper_mcu.codegen.presets import preset
 from hyper_mcu.codegen.quantize import quantize
-from hyper_mcu.hypertrain import augment, batched, evaluate, metrics, net
+from hyper_mcu.hypertrain import augment, batched, evaluate, net
 from hyper_mcu.hypertrain.data import Faces
 from hyper_mcu.hypertrain.evaluate import Weights
 from hyper_mcu.hypertrain.protocols import Pairs
@@ -119,10 +119,3 @@ def test_progress_says_how_many_pairs_are_scored(people: Faces) -> None:
     said: list[str] = []
     evaluate.score_pairs(NANO, weights_of(NANO, 3), None, people, PAIRS, batch=3, progress=said.append)
     assert [text.partition(",")[0] for text in said] == [f"scoring pairs: {k} of 8" for k in (0, 3, 6)]
-
-
-def test_figures_of_pairs_are_those_of_metrics() -> None:
-    rng = np.random.default_rng(0)
-    same, scores = rng.random(600) < 0.5, rng.normal(size=600)
-    pairs = Pairs(np.zeros(600, int), np.zeros(600, int), same, np.arange(600) % 10)
-    assert evaluate.figures(scores, pairs) == metrics.figures(scores, same, pairs.fold)

@@ -9,54 +9,40 @@ import pytest
 from synthetic_faces import faces
 
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.hypertrain import data, protocols
-from hyper_mcu.hypertrain.protocols import cfp as cfp_protocol
-from hyper_mcu.hypertrain.protocols import lists
+from hyper_mcu.hypertrain import protocols
+from hyper_mcu.hypertrain.protocols import cfp, lists
 from hyper_mcu.hypertrain.protocols.pairs import tenths
 
 
 def write_protocol(root: Path, pairs: dict[str, str], kind: str = "FF") -> None:
     """CFP's ten folds, each with the same lines."""
-    for fold in cfp_protocol.FOLDS:
+    for fold in cfp.FOLDS:
         folder = root / "Protocol" / "Split" / kind / fold
         folder.mkdir(parents=True)
         for word, lines in pairs.items():
             (folder / f"{word}.txt").write_text(lines)
 
 
-def cfp(people: int) -> data.Faces:
-    """The names of CFP's pictures, all of the first people; the rest is of no importance here."""
-    kinds = [("frontal", n) for n in range(1, 11)] + [("profile", n) for n in range(1, 5)]
-    names = np.array([f"cfp/{p:03d}/{kind}-{n:02d}.webp" for p in range(1, people + 1) for kind, n in kinds])
-    empty = np.full(len(names), "")
-    return data.Faces(np.empty((len(names), 0)), np.empty((len(names), 0)), empty, empty, names)
-
-
 def test_lines_of_the_frontal_protocol_count_ten_photos_a_person(tmp_path: Path) -> None:
-    faces = cfp(3)
     write_protocol(tmp_path, {"same": "1,2\n20,11\n", "diff": "10,21\n"})
-    pairs = protocols.cfp_pairs(tmp_path, faces, "FF")
-    assert faces.names[pairs.enrol[:3]].tolist() == [
-        "cfp/001/frontal-01.webp", "cfp/002/frontal-10.webp", "cfp/001/frontal-10.webp"
-    ]  # fmt: skip
-    assert faces.names[pairs.probe[:3]].tolist() == [
-        "cfp/001/frontal-02.webp", "cfp/002/frontal-01.webp", "cfp/003/frontal-01.webp"
-    ]  # fmt: skip
-    assert pairs.same[:3].tolist() == [True, True, False]
-    assert pairs.fold.tolist() == [f for f in range(1, 11) for _ in range(3)]
+    found = cfp.listed(tmp_path, "FF")
+    assert found.first[:3] == ["001/frontal-01", "002/frontal-10", "001/frontal-10"]
+    assert found.second[:3] == ["001/frontal-02", "002/frontal-01", "003/frontal-01"]
+    assert found.same[:3].tolist() == [True, True, False]
+    assert found.where[2].endswith("diff.txt line 1")
+    assert found.fold.tolist() == [f for f in range(1, 11) for _ in range(3)]
 
 
 def test_profiles_of_the_other_protocol_count_four_photos_a_person(tmp_path: Path) -> None:
-    faces = cfp(2)
     write_protocol(tmp_path, {"same": "11,5\n", "diff": "1,8\n"}, "FP")
-    pairs = protocols.cfp_pairs(tmp_path, faces, "FP")
-    assert faces.names[pairs.enrol[:2]].tolist() == ["cfp/002/frontal-01.webp", "cfp/001/frontal-01.webp"]
-    assert faces.names[pairs.probe[:2]].tolist() == ["cfp/002/profile-01.webp", "cfp/002/profile-04.webp"]
+    found = cfp.listed(tmp_path, "FP")
+    assert found.first[:2] == ["002/frontal-01", "001/frontal-01"]
+    assert found.second[:2] == ["002/profile-01", "002/profile-04"]
 
 
 def test_missing_split_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError) as e:
-        protocols.cfp_pairs(tmp_path, cfp(1), "FF")
+        cfp.listed(tmp_path, "FF")
     path = tmp_path / "Protocol" / "Split" / "FF" / "01" / "same.txt"
     assert str(e.value) == f"{path}: no CFP split; expected the official Protocol folder, got no such file"
 
@@ -84,15 +70,9 @@ def test_val_pairs_enrol_the_first_photo_of_held_out_people_only() -> None:
 def test_line_of_the_protocol_that_is_no_pair_is_named(tmp_path: Path, line: str) -> None:
     write_protocol(tmp_path, {"same": f"1,2\n{line}\n", "diff": "10,21\n"})
     with pytest.raises(UserError) as e:
-        protocols.cfp_pairs(tmp_path, cfp(3), "FF")
+        cfp.listed(tmp_path, "FF")
     path = tmp_path / "Protocol" / "Split" / "FF" / "01" / "same.txt"
     assert str(e.value) == f"{path} line 2: not a pair; expected two numbers a,b from 1 on, got {line!r}"
-
-
-def test_photo_of_the_protocol_that_is_not_there_is_named_with_its_line(tmp_path: Path) -> None:
-    write_protocol(tmp_path, {"same": "1,2\n", "diff": "10,41\n"})
-    with pytest.raises(UserError, match=r"diff\.txt line 1: no photo 005/frontal-01; expected every photo of the prot"):
-        protocols.cfp_pairs(tmp_path, cfp(3), "FF")
 
 
 def test_swapped_pairs_enrol_the_second_image() -> None:
