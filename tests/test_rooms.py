@@ -81,8 +81,8 @@ def refused_in_hyper_mcu(file: str, i: Import) -> bool:
 
 
 def refused_in_hypertrain(file: str, i: Import) -> bool:
-    """Of the product: the net, the faces and the generator file; nothing of the command."""
-    ours = ("codegen", "faces", "generator", "hypertrain", "inference")
+    """Of the product: the net, the faces, the generator file and the version; nothing of the command."""
+    ours = ("codegen", "faces", "generator", "hypertrain", "inference", "__version__")
     others = (
         "numpy", "torch", "onnx", "onnxruntime", "cv2", "PIL", "sklearn", "scipy", "safetensors", "pyarrow", "pooch",
         "matplotlib", "tensorboard", "threadpoolctl", "tomli",
