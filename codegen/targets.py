@@ -78,6 +78,7 @@ RISCV = Isa(
     Tool("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf"),
     Tool("qemu-system-riscv32", "qemu-system-misc"),
 )
+ISAS = (ARM, RISCV)
 MPS2 = Memory(flash_origin=0x00000000, flash_bytes=4 * MIB, ram_origin=0x20000000, ram_bytes=4 * MIB)
 AN505 = Memory(flash_origin=0x10000000, flash_bytes=4 * MIB, ram_origin=0x38000000, ram_bytes=2 * MIB)
 AN547 = Memory(flash_origin=0x10000000, flash_bytes=512 * KIB, ram_origin=0x31000000, ram_bytes=2 * MIB)

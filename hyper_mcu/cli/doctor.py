@@ -8,9 +8,11 @@ import shutil
 
 import click
 
+from hyper_mcu.codegen.targets import ISAS, TARGETS, Tool
+
 PACKAGES = (  # module, distribution, what it gives, extra
-    ("unicorn", "unicorn", "emulated Cortex-M in process", "emulate"),
-    ("ziglang", "ziglang", "a C compiler for host and Cortex-M", "emulate"),
+    ("unicorn", "unicorn", "emulated cores in process", "emulate"),
+    ("ziglang", "ziglang", "a C compiler for host and cores", "emulate"),
     ("pillow_heif", "pillow-heif", "HEIC photos", "heic"),
     ("torch", "torch", "training and evaluation", "train"),
     ("onnx", "onnx", "writing ONNX files", "onnx"),
@@ -20,11 +22,11 @@ PACKAGES = (  # module, distribution, what it gives, extra
     ("ai_edge_litert", "ai-edge-litert", "LiteRT, to compare", "tflite"),
     ("dlib", "dlib-bin", "running the backbone dlib", "dlib"),
 )
-TOOLS = (  # executable, what it gives, Debian package
-    ("gcc", "a C compiler for the host", "gcc"),
-    ("clang", "a second C compiler for the host", "clang"),
-    ("arm-none-eabi-gcc", "a C compiler for Cortex-M", "gcc-arm-none-eabi"),
-    ("qemu-system-arm", "a second emulator for Cortex-M", "qemu-system-arm"),
+TOOLS = (
+    (Tool("gcc", "gcc"), "a C compiler for the host"),
+    (Tool("clang", "clang"), "a second C compiler for the host"),
+    *((isa.gcc, f"a C compiler for {isa.cores}") for isa in ISAS),
+    *((isa.qemu, f"an emulator for {isa.cores}") for isa in ISAS),
 )
 
 
@@ -39,7 +41,6 @@ def command(as_json: bool) -> None:
     from hyper_mcu.codegen import install
     from hyper_mcu.codegen.emulate import find_emulator
     from hyper_mcu.codegen.errors import UserError
-    from hyper_mcu.codegen.targets import TARGETS
     from hyper_mcu.codegen.toolchain import find_toolchain
     from hyper_mcu.faces.weights import WEIGHTS, locate
     from hyper_mcu.generator import load
@@ -62,8 +63,8 @@ def command(as_json: bool) -> None:
     for module, distribution, gives, extra in PACKAGES:
         there = importlib.util.find_spec(module) is not None
         row(distribution, gives, _version(distribution) if there else "", install.extra(extra))
-    for tool, gives, package in TOOLS:
-        row(tool, gives, shutil.which(tool) or "", f"apt install {package}")
+    for tool, gives in TOOLS:
+        row(tool.name, gives, shutil.which(tool.name) or "", f"apt install {tool.package}")
     have = {r["name"] for r in rows if r["found"]}
     missing = [n for n in ("scrfd-500m", "mbf-w600k", "generator") if n not in have]
     for find, target, what in (

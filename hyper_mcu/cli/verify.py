@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hyper_mcu.codegen.targets import TARGETS
+
 if TYPE_CHECKING:
     from hyper_mcu.codegen.person import Person
     from hyper_mcu.faces import Crop
@@ -92,7 +94,7 @@ def crop_file(crop: Crop, suffix: str) -> bytes:
     default="host",
     show_default=True,
     metavar="NAME[,NAME]",
-    help="host, or emulated cores: m0, m3, m4, m7, m33.",
+    help=f"host, or emulated cores: {', '.join(name for name in TARGETS if name != 'host')}.",
 )
 @click.option(
     "--face", metavar="N|largest|any", help="Which face, where a photo shows several; any: the best score of all."

@@ -102,7 +102,7 @@ def test_crash_on_this_machine_is_an_error(tmp_path: Path) -> None:
     assert str(e.value) == text
 
 
-@pytest.mark.parametrize(("target", "emulator"), [("host", "auto"), *CORES[-4:]])
+@pytest.mark.parametrize(("target", "emulator"), [("host", "auto"), *(c for c in CORES if c[0] in ("m4", "rv32imc"))])
 def test_endless_program_is_stopped(tmp_path: Path, target: str, emulator: str) -> None:
     need(target, (emulator, target))
     header = variant(tmp_path, ("/* BEFORE */", "while (*(const volatile int32_t *)&person->threshold == 100) {}"))
