@@ -33,7 +33,7 @@ def command(
 ) -> None:
     """Look once at an enrolment PHOTO and write the person's network.
 
-    The photo (JPEG, PNG, WebP, HEIC with hyper-mcu[heic]) must show one sharp face, eyes at least 20 pixels apart.
+    The photo (JPEG, PNG, WebP, BMP, HEIC with hyper-mcu[heic]) must show one sharp face, eyes at least 20 pixels apart.
     Nothing but the network leaves this machine; treat its file as biometric data all the same.
     """
     from hyper_mcu import enroll as enrol

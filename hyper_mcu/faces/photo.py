@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hyper_mcu.codegen import install
-from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.errors import MissingTool, UserError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
 
-FORMATS = ("JPEG", "PNG", "WEBP")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")  # Pillow knows others, whose decoders run programs or are little tried
 MAX_PIXELS = 120_000_000  # the largest phone cameras write 108 megapixels; each costs three bytes and some copies
 ORIENTATION = 0x0112  # EXIF 2.32, table 4
 HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")  # ISO/IEC 23008-12, annex B
@@ -24,7 +24,7 @@ HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"
 def read_photo(path: Path) -> NDArray[np.uint8]:
     """The pixels of a photo: uint8 (H, W, 3) RGB, turned as its EXIF orientation says, transparent parts white.
 
-    JPEG, PNG, WebP; HEIC where pillow-heif is installed. Grey, palette, CMYK and 16-bit pictures become 8-bit RGB.
+    JPEG, PNG, WebP, BMP; HEIC where pillow-heif is installed. Grey, palette, CMYK and 16-bit pictures become 8-bit RGB.
     Raises UserError, one line, for whatever is not a whole photo of at most MAX_PIXELS.
     """
     import numpy as np
@@ -62,7 +62,7 @@ def _head(path: Path) -> bytes:
     except OSError as e:
         raise UserError(path, "photo cannot be read", "a readable file", (e.strerror or str(e)).lower()) from e
     if not head:
-        raise UserError(path, "not a photo", "JPEG, PNG, WebP or HEIC", "an empty file")
+        raise UserError(path, "not a photo", "JPEG, PNG, WebP, BMP or HEIC", "an empty file")
     return head
 
 
@@ -70,7 +70,7 @@ def _register_heic(path: Path) -> None:
     try:
         import pillow_heif
     except ImportError:
-        raise UserError(path, "HEIC needs pillow-heif", install.extra("heic"), "no such package") from None
+        raise MissingTool(path, "HEIC needs pillow-heif", install.extra("heic"), "no such package") from None
     pillow_heif.register_heif_opener()
 
 
@@ -82,7 +82,7 @@ def _open(path: Path, formats: list[str]) -> Image.Image:
     except Image.DecompressionBombError as e:
         raise _too_large(path, f"over {2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6}") from e
     except UnidentifiedImageError as e:
-        raise UserError(path, "not a photo", "JPEG, PNG, WebP or HEIC", "something else") from e
+        raise UserError(path, "not a photo", "JPEG, PNG, WebP, BMP or HEIC", "something else") from e
     except Exception as e:
         raise UserError(path, "photo is damaged", "a whole picture", "a truncated or broken file") from e
 

@@ -23,7 +23,6 @@ from hyper_mcu.hypertrain.data.faces import CROP, SIDE
 from hyper_mcu.hypertrain.data.source import Source
 
 SIDES = (CROP, SIDE)  # of pictures that are aligned crops
-PICTURE_FORMATS = (*FORMATS, "BMP")  # Pillow knows others, whose decoders run programs or are little tried
 BATCH = 512
 warnings.filterwarnings("ignore", module="PIL")  # its remarks about size and metadata; what matters is checked here
 
@@ -33,7 +32,7 @@ def picture(content: bytes) -> tuple[tuple[int, int], NDArray[np.uint8] | None]:
 
     Raises whatever the damage makes of the data.
     """
-    with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as image:
+    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
         size = image.width, image.height
         return size, np.asarray(image.convert("RGB")) if size[0] == size[1] and size[0] in SIDES else None
 

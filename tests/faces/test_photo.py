@@ -32,7 +32,7 @@ def refusal(path: Path) -> str:
     return str(e.value).replace(str(path), path.name)
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.webp"])
+@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.bmp"])
 def test_lossless_formats_give_the_very_pixels(tmp_path, yao, name):
     assert np.array_equal(read_photo(save(tmp_path / name, Image.fromarray(yao), lossless=True)), yao)
 
@@ -121,7 +121,7 @@ def test_files_that_are_no_photo(tmp_path):
     (tmp_path / "text.jpg").write_text("once upon a time")
     Image.new("RGB", (4, 4)).save(tmp_path / "a.gif")
     os.mkfifo(tmp_path / "pipe.jpg")
-    kinds = "expected JPEG, PNG, WebP or HEIC"
+    kinds = "expected JPEG, PNG, WebP, BMP or HEIC"
     assert refusal(tmp_path / "empty.jpg") == f"empty.jpg: not a photo; {kinds}, got an empty file"
     assert refusal(tmp_path / "text.jpg") == f"text.jpg: not a photo; {kinds}, got something else"
     assert refusal(tmp_path / "a.gif") == f"a.gif: not a photo; {kinds}, got something else"

@@ -265,7 +265,7 @@ def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("Yao", "Team", "Wall"):
         (root / name).mkdir(parents=True)
     yao.save(root / "Yao" / "Yao_0001.jpg", quality=95)
-    yao.resize((yao.width * 3 // 4, yao.height * 3 // 4)).save(root / "Yao" / "Yao_0002.png")
+    yao.resize((yao.width * 3 // 4, yao.height * 3 // 4)).save(root / "Yao" / "Yao_0002.bmp")
     yao.filter(ImageFilter.GaussianBlur(yao.width / 60)).save(root / "Yao" / "Yao_0003.jpg")
     team.save(root / "Team" / "Team_0001.jpg")
     Image.fromarray(np.full((200, 200, 3), 90, np.uint8)).save(root / "Wall" / "Wall_0001.png")
@@ -372,3 +372,12 @@ def test_detector_that_cannot_run_is_no_failure_of_a_photo(tmp_path: Path, monke
     save(tmp_path / "a.png", crop(1))
     with pytest.raises(UserError, match="scrfd-500m: package is not installed; expected it, got none"):
         photos.acquire([tmp_path / "a.png"], tmp_path, tmp_path / "cache")
+
+
+def test_photo_whose_format_needs_a_package_is_no_failure_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(20))
+    with pytest.raises(UserError, match=r"a\.heic: HEIC needs pillow-heif; expected "):
+        photos.acquire([tmp_path / "a.heic"], tmp_path, tmp_path / "cache")
