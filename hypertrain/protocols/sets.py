@@ -259,13 +259,14 @@ def _of_shards(listed: Listed, root: Path, cache: Path, backbone: data.Embedder,
 def _of_bin(path: Path, cache: Path, backbone: data.Embedder, progress: Progress) -> EvalSet:
     progress(f"reading {path.name}")
     encoded, same = bins.read(path)
-    names = [hashlib.sha256(content).hexdigest() for content in encoded]  # an image may stand there many times
+    digests = [hashlib.sha256(content).hexdigest() for content in encoded]
+    first = {digest: i for i, digest in reversed(list(enumerate(digests)))}  # an image may stand there many times
+    names = [f"image {first[digest]}" for digest in digests]
     contents = dict(zip(names, encoded, strict=True))
-    where = {name: f"{path} image {i}" for i, name in reversed(list(enumerate(names)))}
-    crops, damaged = _decoded(contents, where, progress)
+    crops, damaged = _decoded(contents, {name: f"{path} {name}" for name in contents}, progress)
     listed = Listed(
         names[::2], names[1::2], same, tenths(same), [f"{path} pair {i}" for i in range(len(same))],
-        hashlib.sha256(repr((names, same.tolist())).encode()).hexdigest(),
+        hashlib.sha256(repr((digests, same.tolist())).encode()).hexdigest(),
     )  # fmt: skip
     return _assembled(listed, _embedded(crops, damaged, {}, damaged, path, cache, backbone, progress), False)
 

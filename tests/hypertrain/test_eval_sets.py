@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import data_sets
 import numpy as np
 import pytest
 import small_sets
@@ -176,15 +177,8 @@ def test_set_that_is_not_there_is_named(lfw: Path, name: str, settings: dict[str
     assert str(e.value) == said.format(lfw)
 
 
-def encoded(*seeds: int) -> list[bytes]:
-    import io
-
-    out = []
-    for seed in seeds:
-        png = io.BytesIO()
-        Image.fromarray(crop(seed)).save(png, "PNG")
-        out.append(png.getvalue())
-    return out
+def encoded(*seeds: int, side: int = 112) -> list[bytes]:
+    return [data_sets.encoded(crop(seed, side)) for seed in seeds]
 
 
 def test_bin_files_are_found_by_their_usual_name_and_taken_by_any(tmp_path: Path) -> None:
@@ -197,6 +191,17 @@ def test_bin_files_are_found_by_their_usual_name_and_taken_by_any(tmp_path: Path
     mine = load("pairs", root / "my.bin")
     assert shown(mine) == WANT
     assert len(mine.faces.names) == 4, "an image that stands there twice is one image"
+    torn = encoded(1)[0][:-60]
+    (root / "my.bin").write_bytes(
+        pickle.dumps(([*encoded(1, 2), torn, *encoded(4, 1, 3), torn, *encoded(2)], [1, 1, 0, 0]))
+    )
+    mine = load("pairs", root / "my.bin")
+    assert [name for name, _ in mine.faces.broken] == ["image 2"], "named by where it stands first"
+    assert mine.made(mine.pairs).tolist() == [True, False, True, False]
+    (root / "my.bin").write_bytes(pickle.dumps(([*encoded(1, 2), *encoded(9, side=100), *encoded(3)], [1, 0])))
+    with pytest.raises(UserError) as e:
+        load("pairs", root / "my.bin")
+    assert str(e.value) == f"{root / 'my.bin'} image 2: no aligned crop; expected 112×112 or 128×128, got 100×100"
     with pytest.raises(UserError, match=r"--pairs: a list for a \.bin file, which has its own; expected a folder"):
         load("lfw", root / "my.bin", pairs=tmp_path)
 
