@@ -2,8 +2,8 @@
 
 Enrols the demo's portrait and asks every backend about the first 100 crops of CFP (10 on emulated cores but M4), as
 `hyper-mcu parity` does; then the runtimes that round otherwise about 1,000. With --save FILE, all figures go there as
-JSON; seconds of the processor are those of all processes and do not grow with what else runs. Exit code 1 where an exact
-backend differs.
+JSON; the processor's seconds are those of all processes, which other work on the machine does not change. Exit code 1
+where an exact backend differs.
 
     python benchmarks/parity.py --faces FACES --save benchmarks/results/parity.json
 """

@@ -31,7 +31,7 @@ def crops(folder: Path, spec: NetSpec, count: int) -> list[NDArray[np.uint8]]:
     from hyper_mcu.codegen.errors import UserError
     from hyper_mcu.faces.photo import read_photo
 
-    suffixes = (".jpg", ".jpeg", ".png", ".webp")
+    suffixes = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes)[:count]
     if not paths:
         raise UserError(folder, "no pictures", "crops as " + ", ".join(suffixes), "none")

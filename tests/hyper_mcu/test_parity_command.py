@@ -88,7 +88,7 @@ def test_pictures_are_taken_by_name_with_or_without_a_margin(model, tmp_path, co
     [
         ((9, 6), "not a crop; expected 6×8 pixels, or an even margin around them, got 6×9"),
         ((7, 5), "not a crop; expected 6×8 pixels, or an even margin around them, got 5×7"),
-        (None, "no pictures; expected crops as .jpg, .jpeg, .png, .webp, got none"),
+        (None, "no pictures; expected crops as .jpg, .jpeg, .png, .webp, .bmp, got none"),
     ],
 )
 def test_folder_without_crops_is_refused(model, tmp_path, command, capsys, size, said):
