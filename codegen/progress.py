@@ -19,12 +19,17 @@ def silent(text: str) -> None:
 
 def counting(progress: Progress, what: str, total: int) -> Callable[[int], None]:
     """Tells, whenever called with how many of `total` are done, that number and how long the rest will take, by the
-    pace so far."""
-    begun = time.monotonic()
+    pace since the first ones were: what comes before them is done once."""
+    first: list[tuple[int, float]] = []
 
     def tell(done: int) -> None:
-        left = (time.monotonic() - begun) / done * (total - done) if done else 0.0
-        soon = f", {left / 60:.0f} min left" if left >= 90 else f", {left:.0f} s left" if done else ""
-        progress(f"{what}: {done} of {total}{soon}")
+        left = ""
+        if first and done > first[0][0]:
+            at, begun = first[0]
+            seconds = (time.monotonic() - begun) / (done - at) * (total - done)
+            left = f", {seconds / 60:.0f} min left" if seconds >= 90 else f", {seconds:.0f} s left"
+        elif done and not first:
+            first.append((done, time.monotonic()))
+        progress(f"{what}: {done} of {total}{left}")
 
     return tell
