@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,12 +15,10 @@ from hyper_mcu.hypertrain import data
 from hyper_mcu.hypertrain.data import CROP, Faces, central
 from hyper_mcu.hypertrain.data.crops import SIDES, picture, pool
 from hyper_mcu.hypertrain.data.layout import table_of
-from hyper_mcu.hypertrain.data.source import PICTURES
-from hyper_mcu.hypertrain.protocols import bins, cfp, lists, photos
+from hyper_mcu.hypertrain.protocols import bins, cfp, lists, photos, places
 from hyper_mcu.hypertrain.protocols.lists import Listed
 from hyper_mcu.hypertrain.protocols.pairs import Pairs, tenths
 
-SUFFIXES = (*PICTURES, ".heic", ".heif")
 LISTS = {  # the names that pair lists of a set are published under
     "lfw": ("pairs.txt",),
     "calfw": ("pairs_CALFW.txt",),
@@ -116,15 +112,15 @@ def load(
             raise UserError("--pairs", "a list for a .bin file, which has its own", "a folder, or no list", pairs)
         return _of_bin(root if root.is_file() else packed, cache, backbone, progress)
     if name == "cfp":
-        listed, spelt = cfp.listed(root, protocol), _cfp_spellings
+        listed, spelt = cfp.listed(root, protocol), places.in_cfp
         if pairs is not None:
             raise UserError("--pairs", "a list for cfp, which has its Protocol folder", "no list", pairs)
         if in_shards:
             return _assembled(listed, _of_shards(listed, root, cache, backbone, progress), False)
     else:
-        listed, spelt = lists.read(pairs or _usual_list(name, root)), _spellings
+        listed, spelt = lists.read(pairs or _usual_list(name, root)), places.as_named
     progress("looking for the images of the list")
-    paths = _paths(listed, root, spelt)
+    paths = places.find(listed, root, spelt)
     made = _of_crops if aligned else _of_photos
     return _assembled(listed, made(paths, root, cache, backbone, progress), quality)
 
@@ -136,56 +132,6 @@ def _usual_list(name: str, root: Path) -> Path:
                 return folder / candidate
     usual = " or ".join(LISTS.get(name, ()))
     raise UserError(root, "no pair list", "--pairs FILE" + (f", or {usual} beside the images" if usual else ""), "none")
-
-
-def _spellings(name: str) -> tuple[str, ...]:
-    """The places, without suffix, in which an image of a list may lie: as named, or under its bare name."""
-    stem, dot, suffix = name.rpartition(".")
-    plain = stem if dot and f".{suffix.lower()}" in SUFFIXES else name
-    return plain, plain.rpartition("/")[2]
-
-
-def _cfp_spellings(name: str) -> tuple[str, ...]:
-    """Those of a CFP photo: as the official archive has it, or in a folder a person, or all in one folder."""
-    person, kind, number = name.replace("-", "/").split("/")
-    official = f"{person}/{kind}/{number}"
-    return f"Data/Images/{official}", f"Images/{official}", official, name, f"{person}-{kind}-{number}"
-
-
-def _paths(listed: Listed, root: Path, spelt: Callable[[str], tuple[str, ...]]) -> dict[str, Path]:
-    """The file of each image that the list names; raises UserError, with the line, where there is none or several."""
-    there: dict[str, list[Path]] = {}
-    bare: dict[str, list[Path]] = {}
-    for path in _pictures(root):
-        key = path.relative_to(root).with_suffix("").as_posix()
-        there.setdefault(key, []).append(path)
-        bare.setdefault(key.rpartition("/")[2], []).append(path)
-    found: dict[str, Path] = {}
-    for name, where in listed.images:
-        if name in found:
-            continue
-        keys = spelt(name)
-        files = next((there[k] for k in keys if k in there), bare.get(keys[-1], []))
-        if len(files) != 1:
-            got = f"{len(files)}, {files[0]} among them" if files else "none"
-            raise UserError(where, f"image {name}", f"one picture of that name in {root}", got)
-        if not files[0].is_file():
-            raise UserError(where, f"image {name}", "a file", f"{files[0]}, which is none")
-        found[name] = files[0]
-    return found
-
-
-def _pictures(root: Path) -> Iterator[Path]:
-    """The pictures below a folder, by name; a folder that links lead to again is looked into once."""
-    seen = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
-        state = os.stat(folder)
-        if (state.st_dev, state.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((state.st_dev, state.st_ino))
-        folders.sort()
-        yield from (p for name in sorted(names) if (p := Path(folder, name)).suffix.lower() in SUFFIXES)
 
 
 def _of_photos(paths: dict[str, Path], root: Path, cache: Path, backbone: data.Embedder, progress: Progress) -> _Images:
