@@ -103,8 +103,7 @@ def _run_qemu(qemu: str, elf: Path, target: Target, probe: bytes, limit_s: float
         (folder / PROBES).write_bytes(probe)
         quiet = ["-display", "none", "-monitor", "none", "-serial", "none"]
         served = ["-semihosting-config", "enable=on,target=native"]
-        machine = ["-M", target.qemu_machine, "-bios", "none"]
-        command = [qemu, *machine, *quiet, *served, "-kernel", str(elf.absolute())]
+        command = [qemu, *target.qemu_flags, *quiet, *served, "-kernel", str(elf.absolute())]
         done = _wait(command, target.name, limit_s, b"", folder)
         records = folder / RECORDS
         return records.read_bytes() if records.is_file() else b"", *_ended(done)

@@ -186,7 +186,7 @@ def build(
         content = header.read_bytes() if text is None else text.encode()
     except OSError as e:
         raise UserError(header, "cannot be read", "a model.h", (e.strerror or str(e)).lower()) from e
-    names = (*CORE_SOURCES, f"start_{target.isa.name}.c") if target.isa else HOST_SOURCES
+    names = (*CORE_SOURCES, f"core_{target.isa.name}.c") if target.isa else HOST_SOURCES
     sources = [HARNESS / name for name in names]
     defines = ["HARNESS_TAPS"] if taps else []
     key = hashlib.sha256(content)

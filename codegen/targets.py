@@ -44,10 +44,10 @@ class Memory:
 class Target:
     """A place to run C.
 
-    isa: None for this machine. gcc_flags, zig_flags: what selects the core. unicorn_cpu: name of Unicorn's constant;
-    "" where it has no such core. qemu_machine: "" where no QEMU machine has both the core and the memory. memory: that
-    of the QEMU machine, so that one ELF file runs on both emulators. needs_runtime: 64-bit shifts and products are
-    calls into the compiler's library.
+    isa: None for this machine. gcc_flags, zig_flags: what selects the core; no zig_flags where zig does not compile
+    for it. unicorn_cpu: name of Unicorn's constant; "" where it has no such core. qemu_flags: the machine; none where
+    QEMU has none with both the core and the memory. memory: that of the QEMU machine, so that one ELF file runs on both
+    emulators. needs_runtime: 64-bit shifts and products are calls into the compiler's library.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Target:
     gcc_flags: tuple[str, ...] = ()
     zig_flags: tuple[str, ...] = ()
     unicorn_cpu: str = ""
-    qemu_machine: str = ""
+    qemu_flags: tuple[str, ...] = ()
     memory: Memory = Memory()
     needs_runtime: bool = False
 
@@ -65,9 +65,14 @@ class Target:
         return self.isa is None
 
     @property
+    def compilers(self) -> tuple[str, ...]:
+        """The kinds of compiler that compile for it."""
+        return ("gcc", "clang", "zig") if self.isa is None else ("gcc",) + ("zig",) * bool(self.zig_flags)
+
+    @property
     def emulators(self) -> tuple[str, ...]:
         """Who emulates it, whom to prefer first: unicorn, which needs pip alone, and qemu."""
-        return ("unicorn",) * bool(self.unicorn_cpu) + ("qemu",) * bool(self.qemu_machine)
+        return ("unicorn",) * bool(self.unicorn_cpu) + ("qemu",) * bool(self.qemu_flags)
 
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -78,10 +83,17 @@ RISCV = Isa(
     Tool("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf"),
     Tool("qemu-system-riscv32", "qemu-system-misc"),
 )
-ISAS = (ARM, RISCV)
+XTENSA = Isa(
+    "xtensa",
+    "Xtensa LX106",
+    Tool("xtensa-lx106-elf-gcc", "gcc-xtensa-lx106"),
+    Tool("qemu-system-xtensa", "qemu-system-misc"),
+)
+ISAS = (ARM, RISCV, XTENSA)
 MPS2 = Memory(flash_origin=0x00000000, flash_bytes=4 * MIB, ram_origin=0x20000000, ram_bytes=4 * MIB)
 AN505 = Memory(flash_origin=0x10000000, flash_bytes=4 * MIB, ram_origin=0x38000000, ram_bytes=2 * MIB)
 AN547 = Memory(flash_origin=0x10000000, flash_bytes=512 * KIB, ram_origin=0x31000000, ram_bytes=2 * MIB)
+SIM = Memory(flash_origin=0x50000000, flash_bytes=MIB, ram_origin=0x60000000, ram_bytes=MIB)
 VIRT = Memory(flash_origin=0x80000000, flash_bytes=4 * MIB, ram_origin=0x80800000, ram_bytes=4 * MIB)
 
 
@@ -93,7 +105,7 @@ def _cortex(name: str, machine: str, memory: Memory = MPS2, *, needs_runtime: bo
         gcc_flags=("-mthumb", f"-mcpu=cortex-{name}", "-mfloat-abi=soft"),
         zig_flags=("-target", "thumb-freestanding-eabi", f"-mcpu=cortex_{name}", "-mfloat-abi=soft"),
         unicorn_cpu=f"UC_CPU_ARM_CORTEX_{name.upper()}",
-        qemu_machine=machine,
+        qemu_flags=("-M", machine) if machine else (),
         memory=memory,
         needs_runtime=needs_runtime,
     )
@@ -104,7 +116,7 @@ M55 = Target(
     isa=ARM,
     gcc_flags=("-mthumb", "-mcpu=cortex-m55", "-mfloat-abi=hard"),  # Helium shares the registers of the hard-float ABI
     zig_flags=("-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m55", "-mfloat-abi=hard"),
-    qemu_machine="mps3-an547",
+    qemu_flags=("-M", "mps3-an547"),
     memory=AN547,
 )
 RV32IMC = Target(
@@ -114,8 +126,15 @@ RV32IMC = Target(
     gcc_flags=("-march=rv32imc", "-mabi=ilp32", "-msmall-data-limit=0"),
     zig_flags=("-target", "riscv32-freestanding-none", "-mcpu=generic_rv32+m+c", "-msmall-data-limit=0"),
     unicorn_cpu="UC_CPU_RISCV32_BASE32",
-    qemu_machine="virt",
+    qemu_flags=("-M", "virt", "-bios", "none"),
     memory=VIRT,
+)
+LX106 = Target(
+    name="lx106",
+    isa=XTENSA,
+    gcc_flags=("-mtext-section-literals",),
+    qemu_flags=("-M", "sim", "-cpu", "lx106"),
+    memory=SIM,
 )
 TARGETS = {
     t.name: t
@@ -128,6 +147,7 @@ TARGETS = {
         _cortex("m33", "mps2-an505", AN505),  # Armv8-M mainline, with the DSP instructions
         M55,  # Armv8.1-M mainline, with Helium's vectors
         RV32IMC,
+        LX106,  # ESP8266
     )
 }
 

@@ -108,16 +108,17 @@ def find_toolchain(target: Target, kind: str = "") -> Toolchain:
             found = _described(name, path)
             if not wanted or found.kind == wanted:
                 return found
-    zig = _zig()
+    zig = _zig() if "zig" in target.compilers else None
     if zig and wanted in ("", "zig"):
         return zig
-    clang = "gcc or zig, which compile for it" if target.isa else Tool("clang", "clang").place
-    mends = {"gcc": gcc.place, "clang": clang, "zig": install.extra("emulate")}
+    places = {"gcc": gcc.place, "clang": Tool("clang", "clang").place, "zig": install.extra("emulate")}
     if wanted:
         what = f"no {kind} found" if kind else f"HYPER_MCU_TOOLCHAIN={forced} found no compiler"
-        raise MissingTool(target.name, what, mends[wanted], "none")
-    on_path = gcc.place if target.isa else "cc, gcc or clang on PATH (Debian: gcc)"
-    raise MissingTool(target.name, "no compiler found", f"{on_path} or {mends['zig']}", "neither")
+        others = " or ".join(target.compilers) + (", which compile for it" if target.zig_flags else ", which does")
+        raise MissingTool(target.name, what, places[wanted] if wanted in target.compilers else others, "none")
+    ways = [gcc.place if target.isa else "cc, gcc or clang on PATH (Debian: gcc)"]
+    ways += [places["zig"]] * ("zig" in target.compilers)
+    raise MissingTool(target.name, "no compiler found", " or ".join(ways), "neither" if len(ways) > 1 else "none")
 
 
 @cache

@@ -5,6 +5,10 @@
 
 #include <stdint.h>
 
+/* Operations and modes of semihosting. */
+enum { SYS_OPEN = 0x01, SYS_WRITE = 0x05, SYS_READ = 0x06, SYS_EXIT_EXTENDED = 0x20, SYS_ELAPSED = 0x30 };
+enum { OPEN_READ_BINARY = 1, OPEN_WRITE_BINARY = 5 };
+
 #if defined(__riscv)
 
 #define COPY "mv"
@@ -20,6 +24,12 @@ static inline uintptr_t semihost(uint32_t operation, const void *arguments)
                      : "memory");
     return a0;
 }
+
+#elif defined(__xtensa__)
+
+#define COPY "mov"
+
+uintptr_t semihost(uint32_t operation, const void *arguments);
 
 #else
 

@@ -3,9 +3,6 @@
 #include "core.h"
 #include "port.h"
 
-/* Arm, "Semihosting for AArch32 and AArch64", chapter 5: operations. */
-enum { SYS_OPEN = 0x01, SYS_WRITE = 0x05, SYS_READ = 0x06, SYS_EXIT_EXTENDED = 0x20, SYS_ELAPSED = 0x30 };
-enum { OPEN_READ_BINARY = 1, OPEN_WRITE_BINARY = 5 };
 static const uint32_t application_exit = 0x20026;
 static const uint32_t painted = 0xA5A5A5A5;
 

@@ -21,7 +21,7 @@ from hyper_mcu.codegen.toolchain import find_toolchain
 EMULATE = install.extra("emulate")
 CORES = [(target.name, emulator) for target in TARGETS.values() for emulator in target.emulators]
 PLACES = [("gcc", "host", "auto"), ("clang", "host", "auto"), ("zig", "host", "auto")]
-PLACES += [(kind, *core) for kind in ("gcc", "zig") for core in CORES]
+PLACES += [(kind, *core) for core in CORES for kind in TARGETS[core[0]].compilers]
 SKIPPED = "cmp r3, #1\\n it hi\\n addhi r2, r2, #0\\n"
 
 
@@ -51,6 +51,9 @@ def test_every_compiler_target_and_emulator_gives_the_same_bytes(
 
 
 FAULTS = (
+    ("lx106", "logit = *(const volatile int32_t *)0x10000000U;"),
+    ("lx106", "hm_status (*volatile nowhere)(void) = (hm_status (*)(void))0x10000000U; nowhere();"),
+    ("lx106", '__asm__ volatile("ill");'),
     ("m4", "logit = *(const volatile int32_t *)0x60000000U;"),
     ("m4", "((hm_status (*)(void))0xA0000001U)();"),
     ("m4", '__asm__ volatile("udf #0");'),
@@ -166,7 +169,7 @@ def test_foreign_header_is_refused_in_one_line(tmp_path: Path, monkeypatch: pyte
 def test_unknown_target_is_refused() -> None:
     with pytest.raises(UserError) as e:
         run_model(HEADER, PROBES, "m5")
-    assert str(e.value) == "target: unknown; expected one of host, m0, m3, m4, m7, m33, m55, rv32imc, got m5"
+    assert str(e.value) == "target: unknown; expected one of host, m0, m3, m4, m7, m33, m55, rv32imc, lx106, got m5"
 
 
 @pytest.mark.parametrize(

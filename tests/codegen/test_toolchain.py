@@ -156,6 +156,16 @@ def test_zig_does_not_trap_on_undefined_behaviour_in_products(monkeypatch: pytes
             "clang",
             "m4: HYPER_MCU_TOOLCHAIN=clang found no compiler; expected gcc or zig, which compile for it, got none",
         ),
+        (
+            "lx106",
+            "",
+            "lx106: no compiler found; expected xtensa-lx106-elf-gcc on PATH (Debian: gcc-xtensa-lx106), got none",
+        ),
+        (
+            "lx106",
+            "zig",
+            "lx106: HYPER_MCU_TOOLCHAIN=zig found no compiler; expected gcc, which does, got none",
+        ),
         ("host", "tcc", "HYPER_MCU_TOOLCHAIN: unknown compiler; expected gcc, clang or zig, got tcc"),
     ],
 )

@@ -196,7 +196,7 @@ def test_unknown_target_is_one_line(
     model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = refused(monkeypatch, capsys, "verify", PORTRAIT, "--model", model, "--target", "z80")
-    assert said == "target: unknown; expected one of host, m0, m3, m4, m7, m33, m55, rv32imc, got z80"
+    assert said == "target: unknown; expected one of host, m0, m3, m4, m7, m33, m55, rv32imc, lx106, got z80"
 
 
 def test_crop_is_what_the_device_is_given(
