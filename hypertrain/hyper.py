@@ -73,23 +73,23 @@ class Settings:
     check_images: int = 0  # and that are probed; 0: all
 
     def __post_init__(self) -> None:
-        at_least("hyper", self, people=2, photos=1, nets=0, mixtures=0, noise=0, clusters=0, weight_decay=0, bce=0)
-        at_least("hyper", self, teacher=0, soft=0, soft_width=1e-3, hard=0, random=0, chunk=0, unlabelled=0)
+        at_least("hyper", self, photos=1, nets=0, mixtures=0, noise=0, clusters=0, cluster_start=0, weight_decay=0)
+        at_least("hyper", self, bce=0, teacher=0, soft=0, soft_width=1e-3, hard=0, random=0, chunk=0, unlabelled=0)
         at_least("hyper", self, check_nets=1, check_images=0)
         share("hyper", self, "statistics")
         one_of("hyper", self, optimiser=schedule.OPTIMISERS, norm=("theta", "change"))
         if self.hard or self.random:
             pairs.check("hyper", self.hard, self.random)
+        _ = self.schedule  # checks its numbers
         if self.bce:
             loss.check_beta("hyper.beta", self.beta, self.people)
-        assert self.schedule is not None  # its own checks
 
     @property
     def schedule(self) -> schedule.Schedule:
         """What changes over the run."""
         return schedule.Schedule(
             self.steps, self.lr, self.warmup, self.people, self.double_at,
-            self.alpha_from, self.alpha_to, self.alpha_until, self.alpha_shape, self.cluster_start,
+            self.alpha_from, self.alpha_to, self.alpha_until, self.alpha_shape,
         )  # fmt: skip
 
 
@@ -124,6 +124,7 @@ class Hyper:
     """The stage as the loop runs it (loop.Stage)."""
 
     name = "hyper"
+    unit = "pairs"  # of a net and an image
 
     def __init__(self, module: Personal, faces: Faces, c: Settings, run: Run) -> None:
         """Raises UserError for a set too small, or numbers that do not go together."""
