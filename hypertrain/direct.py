@@ -110,6 +110,7 @@ class Direct:
     """The stage as the loop runs it (loop.Stage)."""
 
     name = "direct"
+    unit = "images"
 
     def __init__(self, spec: NetSpec, faces: Faces, c: Settings, run: Run) -> None:
         """Raises UserError for a batch that processes cannot share."""

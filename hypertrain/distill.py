@@ -133,6 +133,7 @@ class Distill:
     """The stage as the loop runs it (loop.Stage)."""
 
     name = "distill"
+    unit = "pairs"  # of an embedding and an image
 
     def __init__(self, trunk: Trunk, faces: Faces, c: Settings, run: Run) -> None:
         """Raises UserError for a batch that processes cannot share."""

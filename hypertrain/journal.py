@@ -24,11 +24,19 @@ def unwatched(text: str, done: float) -> None:
 class Journal:
     """log.jsonl and tensorboard/ of one stage: the settings first, then rows of numbers with the seconds since.
 
-    A stage that goes on from step `start` keeps the rows up to there and drops later ones, which will be made again.
+    unit: what steps are counted in, for their speed. A stage that goes on from step `start` keeps the rows up to there
+    and drops later ones, which will be made again.
     """
 
     def __init__(
-        self, folder: Path, stage: str, steps: int, settings: Mapping[str, object], watch: Watch, start: int = 0
+        self,
+        folder: Path,
+        stage: str,
+        steps: int,
+        settings: Mapping[str, object],
+        watch: Watch,
+        start: int = 0,
+        unit: str = "pairs",
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path, self.stage, self.steps, self.watch = folder / "log.jsonl", stage, steps, watch
@@ -36,7 +44,7 @@ class Journal:
         self._before = float(kept[-1]["seconds"]) if kept else 0.0
         self._checked = next((f", EER {r['val_eer']:.2%}" for r in reversed(kept) if "val_eer" in r), "")
         self._began, self._start = time.monotonic(), start
-        self._pairs, self._busy = 0, 0.0
+        self._unit, self._done, self._busy = unit, 0, 0.0
         files.write(self.path, "".join(json.dumps(r) + "\n" for r in [settings, *kept]))
         board = folder / "tensorboard"
         self._board = SummaryWriter(str(board), purge_step=start + 1 if start else 0)
@@ -61,18 +69,19 @@ class Journal:
                 break
         return rows
 
-    def count(self, pairs: int, seconds: float) -> None:
-        """One more step, of so many pairs of a net and an image."""
-        self._pairs, self._busy = self._pairs + pairs, self._busy + seconds
+    def count(self, units: int, seconds: float) -> None:
+        """One more step, of so many units."""
+        self._done, self._busy = self._done + units, self._busy + seconds
 
     def row(self, step: int, **numbers: float) -> None:
         """One row; a `val_eer` among the numbers is shown until there is a newer one. Raises UserError where it cannot
         be written."""
         if "val_eer" in numbers:
             self._checked = f", EER {numbers['val_eer']:.2%}"
-        if self._pairs:  # of the steps since the row before, without checks
-            numbers["pairs_per_second"] = round(self._pairs / self._busy, 1)
-            self._pairs, self._busy = 0, 0.0
+        speed = f"{self._unit}_per_second"
+        if self._done:  # of the steps since the row before, without checks
+            numbers[speed] = round(self._done / self._busy, 1)
+            self._done, self._busy = 0, 0.0
         try:
             with self.path.open("a") as log:
                 log.write(json.dumps({"step": step, **numbers, "seconds": round(self.seconds, 1)}) + "\n")
@@ -82,8 +91,8 @@ class Journal:
         except OSError as e:
             raise UserError(self.path, "cannot write", "space and permission", (e.strerror or str(e)).lower()) from e
         left = (time.monotonic() - self._began) / max(step - self._start, 1) * (self.steps - step)
-        parts = ", ".join(f"{k} {v:.3g}" for k, v in numbers.items() if k not in ("val_eer", "pairs_per_second"))
-        rate = f"{numbers['pairs_per_second']:,.0f} pairs/s" if "pairs_per_second" in numbers else "first check"
+        parts = ", ".join(f"{k} {v:.3g}" for k, v in numbers.items() if k not in ("val_eer", speed))
+        rate = f"{numbers[speed]:,.0f} {self._unit}/s" if speed in numbers else "first check"
         said = ", ".join(part for part in (parts, rate) if part)
         self.watch(
             f"{self.stage} {step:,}/{self.steps:,}: {said}{self._checked}, {left / 60:.0f} min left",

@@ -84,6 +84,10 @@ class Stage(Protocol):
     @property
     def module(self) -> torch.nn.Module: ...
 
+    @property
+    def unit(self) -> str:
+        """What `backward` counts: pairs, or images."""
+
     def optimiser(self) -> torch.optim.Optimizer:
         """A new optimiser over the module's parameters."""
 
@@ -97,8 +101,8 @@ class Stage(Protocol):
         """Those of so many images that this process looks at."""
 
     def backward(self, step: int, rows: NDArray[np.int64], x: Tensor) -> tuple[dict[str, Tensor], int]:
-        """Puts the gradients of a step into the module, averaged over processes; the parts of the loss, and how many
-        pairs of a net and an image it took. x: the augmented input (M, 3, H, W) of this process's part of `rows`."""
+        """Puts the gradients of a step into the module, averaged over processes; the parts of the loss, and how
+        many units it took. x: the augmented input (M, 3, H, W) of this process's part of `rows`."""
 
     def check(self) -> dict[str, float]:
         """Figures on the held-out people, `val_eer` among them."""
@@ -122,7 +126,7 @@ def train(
         checkpoint.fill_optimiser(c, optimiser)
         start = c.about.step
     first = processes.rank() == 0
-    journal = Journal(out, stage.name, stage.steps, _header(about), watch, start) if first else None
+    journal = Journal(out, stage.name, stage.steps, _header(about), watch, start, stage.unit) if first else None
 
     def save(path: Path, step: int, with_optimiser: bool) -> None:
         _finite({name: p.abs().max() for name, p in stage.module.named_parameters() if p.numel()})

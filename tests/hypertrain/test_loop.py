@@ -246,6 +246,17 @@ def _killed_at(step: int) -> journal.Watch:
     return watch
 
 
+@pytest.mark.parametrize(("name", "unit"), [("distill", "pairs"), ("hyper", "pairs"), ("direct", "images")])
+def test_the_speed_of_a_stage_is_told_by_what_its_steps_count(
+    people: Faces, tmp_path: Path, name: str, unit: str
+) -> None:
+    said: list[str] = []
+    loop.train(stage(name, people), people, RUN, ABOUT, tmp_path, watch=lambda text, done: said.append(text))
+    rows = [json.loads(x) for x in (tmp_path / "log.jsonl").read_text().splitlines()][1:]
+    assert [key for key in rows[1] if key.endswith("_per_second")] == [f"{unit}_per_second"]
+    assert any(f" {unit}/s" in text for text in said)
+
+
 def test_a_log_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     kept = journal.Journal(tmp_path, "distill", 3, {}, journal.unwatched)
     kept.path.unlink()
