@@ -1,4 +1,4 @@
-"""The paper's objective (equations 3 and 6 to 9) and the teacher's term, on rows of logits: row = net, column = image.
+"""The terms of the paper's objective (equations 3, 6 to 8) and the teacher's, on rows of logits: a net each.
 
 Every term is a sum over rows divided by `rows` (the number of rows where not given), so that rows can be worked on in
 chunks or shared out over processes: with `rows` = all rows, the chunks' values add up to the whole; with `rows` = all
@@ -111,11 +111,3 @@ def _mean(pairs: Tensor, weight: Tensor | None, rows: float | None) -> Tensor:
     else:
         each = (pairs * weight).sum(1) / weight.sum(1).clamp(min=torch.finfo(torch.float32).tiny)
     return each.sum() / (len(each) if rows is None else rows)
-
-
-def total(
-    bce: Tensor, norm: Tensor, alpha_norm: float, teacher: Tensor | None = None, alpha_teacher: float = 0.0
-) -> Tensor:
-    """L = L_bce + α_norm·L_norm, equation 9, and the teacher's term where there is one."""
-    both = bce + alpha_norm * norm
-    return both if teacher is None else both + alpha_teacher * teacher

@@ -116,18 +116,16 @@ def features(
     *,
     training: bool,
     stop: int | None = None,
-    start: int = 0,
     momentum: float = MOMENTUM,
     synchronise: bool = False,
 ) -> Tensor:
     """The last map of one shared net θ (params,), not folded, on images x (M, C, H, W): (M, C', H', W').
 
     `training`: normalise by the batch and update `stats`; else by `stats`. `synchronise`: the batch is that of all
-    processes of the default group, which then call this together. `start`, `stop`: run only those stages; x is then the
-    input of stage `start` (a range that crosses an Add must hold its branch).
+    processes of the default group, which then call this together. `stop`: run only the stages before it.
     """
     named, maps = split(spec, theta), dict[int, Tensor]()
-    for s in spec.stages[start:stop]:
+    for s in spec.stages[:stop]:
         if isinstance(s.layer, Add):
             x = x + maps[s.layer.of]
         else:

@@ -18,11 +18,10 @@ from hyper_mcu.codegen.errors import UserError
 @dataclass(frozen=True)
 class Subset:
     """Chosen images of each net. columns int64 (N, K), distinct in a row; weights float32 (N, K): 1, or rest/drawn for
-    a random one, or 0 where a row has fewer than K; same bool (N, K). A row's weights add up to M."""
+    a random one, or 0 where a row has fewer than K. A row's weights add up to M."""
 
     columns: NDArray[np.int64]
     weights: NDArray[np.float32]
-    same: NDArray[np.bool_]
 
 
 def check(where: str, hard: int, random: int) -> None:
@@ -60,4 +59,4 @@ def choose(
     kind = np.take_along_axis(kind, columns, 1)
     each = (rest / np.maximum(drawn, 1))[:, None]
     weights = np.where(kind == 2, each, kind < 2).astype(np.float32)
-    return Subset(columns, weights, np.take_along_axis(same, columns, 1))
+    return Subset(columns, weights)

@@ -91,18 +91,15 @@ class Clusters:
         return np.bincount(self.label, minlength=len(self.near))
 
 
-def cluster(means: NDArray[np.float32], clusters: int, seed: int, where: str = "hyper.clusters") -> Clusters:
-    """K-means of unit mean embeddings (P, d) into K = `clusters` (the paper's 150).
+def cluster(means: NDArray[np.float32], clusters: int, seed: int) -> Clusters:
+    """K-means of unit mean embeddings (P, d) into K = `clusters` (the paper's 150), 1…P.
 
     One thread, so that sums are rounded the same in every run; another machine may still round otherwise: give the
-    labels of one process to the others. 85,000 people of 512 numbers take about a minute. Raises UserError, which
-    names `where`, for more clusters than people.
+    labels of one process to the others. 85,000 people of 512 numbers take about a minute.
     """
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 
-    if not 1 <= clusters <= len(means):
-        raise UserError(where, "K-means clusters", f"1 to {len(means)}, the people to train on", clusters)
     with threadpool_limits(1):
         found = KMeans(clusters, n_init=1, max_iter=50, random_state=seed).fit(means)
     return from_labels(means, found.labels_.astype(np.int64), clusters)
@@ -153,15 +150,15 @@ class Sampler:
     clusters: Clusters | None = None
     cluster_start: int = 0
 
-    def check(self, people: int, where: str = "hyper") -> None:
+    def check(self, people: int) -> None:
         """Raises UserError where the album is too small for batches of so many people."""
         have = len(self.album.names)
         if people > have:
-            raise UserError(f"{where}.people", "people of the largest batch", f"at most the {have} there are", people)
+            raise UserError("hyper.people", "people of the largest batch", f"at most the {have} there are", people)
         images = int(np.minimum(self.album.counts, self.photos).sum())
         if self.unbalanced and people * self.photos > images:
             got = f"{people} people × {self.photos} photos"
-            raise UserError(f"{where}.people", "largest batch", f"at most the {images} images there are", got)
+            raise UserError("hyper.people", "largest batch", f"at most the {images} images there are", got)
 
     def rows(self, step: int, people: int) -> Rows:
         """Images int64 (people·photos,) of a step from 1, person by person."""

@@ -132,12 +132,6 @@ def test_norm_penalty_is_the_mean_squared_norm() -> None:
     assert float(loss.norm_penalty(torch.tensor([[3.0, 4.0], [0.0, 1.0]]))) == 13
 
 
-def test_total_is_equation_nine_and_the_teacher() -> None:
-    bce, norm, teacher = torch.tensor(2.0), torch.tensor(100.0), torch.tensor(3.0)
-    assert float(loss.total(bce, norm, 0.01)) == 3
-    assert float(loss.total(bce, norm, 0.01, teacher, 20.0)) == 63
-
-
 def test_similarity_is_zero_for_the_teacher_itself() -> None:
     t = torch.rand(3, 4)
     assert float(loss.similarity(t, t)) == 0

@@ -193,12 +193,6 @@ def test_clusters_are_those_of_the_seed() -> None:
     assert np.array_equal(a.near[:, 0], np.arange(12))
 
 
-def test_more_clusters_than_people_are_refused() -> None:
-    for k in (0, 31):
-        with pytest.raises(UserError, match=f"^hyper.clusters: .*expected 1 to 30, the people.*, got {k}"):
-            sampling.cluster(looks([10] * 3), k, 0)
-
-
 def test_batch_that_the_album_cannot_fill_is_refused() -> None:
     a = album([1, 2, 5])
     Sampler(a, 4, 0).check(3)
