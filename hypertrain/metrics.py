@@ -135,21 +135,24 @@ def tar_at_fmr(genuine: Scores, impostor: Scores, target: float) -> Tar:
     """Genuine comparisons accepted at the lowest score at which no more than `target` of the impostors are."""
     n, needs = len(impostor), math.ceil(RULE_OF_THREE / target - 1e-9)
     if n < needs:
-        return Tar(False, needs)
+        return Tar(supported=False, needs=needs)
     allowed = math.floor(target * n + 1e-9)
     beyond = np.sort(impostor)[n - allowed - 1]  # the highest impostor that must stay out
     higher = np.concatenate([genuine[genuine > beyond], impostor[impostor > beyond]])
     accepted, matched = int((genuine > beyond).sum()), int((impostor > beyond).sum())
+    (tar_low, tar_high), (fmr_low, fmr_high) = clopper_pearson(accepted, len(genuine)), clopper_pearson(matched, n)
     return Tar(
-        True,
-        needs,
-        accepted / len(genuine),
-        *clopper_pearson(accepted, len(genuine)),
-        float(higher.min()) if len(higher) else None,
-        matched / n,
-        *clopper_pearson(matched, n),
-        matched,
-        matched < RULE_OF_THIRTY,
+        supported=True,
+        needs=needs,
+        tar=accepted / len(genuine),
+        tar_low=tar_low,
+        tar_high=tar_high,
+        threshold=float(higher.min()) if len(higher) else None,
+        fmr=matched / n,
+        fmr_low=fmr_low,
+        fmr_high=fmr_high,
+        false_matches=matched,
+        rough=matched < RULE_OF_THIRTY,
     )
 
 

@@ -16,12 +16,12 @@ import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hyper_mcu.codegen.fixedpoint import INT32_MIN
 from hyper_mcu.codegen.netspec import Add, Conv, NetSpec, Stage, cosdot_bits
 from hyper_mcu.codegen.qnet import QNet
 from hyper_mcu.codegen.quantize import INPUT_SCALE, MAX_THETA, quantize, quantize_conv, quantize_head
 from hyper_mcu.hypertrain.net import pad_same, shuffle
 
-INT32_MIN = -(2**31)
 EXACT_SHIFT = 13  # the largest right shift that requantisation in float64 gets exactly right: see `requantise_relu`
 
 
