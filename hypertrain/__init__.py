@@ -5,6 +5,6 @@ f           net in float for one θ; batched for many; module as others count it
 h_gen       hgen; export to the generator's file; start: what it begins from
 a step      sampling: whose images; pairs: which of them a net sees; work: what it is taught; loss
 a stage     distill, hyper (with personal), direct
-a run       config and settings; pipeline, loop, schedule, checkpoint, journal, processes; finish
+a run       config and settings; pipeline, loop, schedule, checkpoint, journal, processes; finish; provenance
 evaluation  protocols/ and their pairs; evaluate, metrics, report, plots; enrolment, ablate
 """
