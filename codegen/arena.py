@@ -26,7 +26,7 @@ def arena_bytes(model: bytes, spec: NetSpec) -> int:
     """
     most = generous_arena(model, spec)
     interpreter(model, most)  # what is missing is said here
-    words = [sys.executable, "-m", "hyper_mcu.codegen.arena", str(most)]
+    words = [sys.executable, "-P", "-m", "hyper_mcu.codegen.arena", str(most)]  # -P: no module of the current folder
     return int(subprocess.run(words, input=model, capture_output=True, check=True).stdout)
 
 

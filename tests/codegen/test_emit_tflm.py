@@ -204,3 +204,10 @@ def test_arena_is_the_smallest_that_tflite_micro_accepts(exported):
         interpreter(model, export.arena_bytes - 16)
     assert export.arena_bytes == arena_bytes(model, p.qnet.spec)
     assert f"constexpr size_t arena_bytes = {export.arena_bytes};" in export.files["verify.cc"]
+
+
+def test_arena_is_measured_without_modules_of_the_current_folder(nano, tmp_path, monkeypatch):
+    p, export = nano
+    (tmp_path / "numpy.py").write_text("raise SystemExit(3)\n")
+    monkeypatch.chdir(tmp_path)
+    assert arena_bytes(export.files["alice.tflite"], p.qnet.spec) == export.arena_bytes
