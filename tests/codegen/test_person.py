@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
 from people import TINY, net, person
 
+from hyper_mcu.codegen.emit_c import emit
 from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.person import TAKEN
 
 ALICE = person(net(TINY))
 
@@ -17,6 +20,7 @@ ALICE = person(net(TINY))
     [
         ({"name": "2alice"}, "person: name; expected a C identifier of letters, digits and _, got '2alice'"),
         ({"name": "zoë"}, "person: name; expected a C identifier of letters, digits and _, got 'zoë'"),
+        ({"name": "hold"}, "person: name; expected another one, as model.h has a function of this name, got hold"),
         ({"threshold": -(2**31)}, "person alice: threshold; expected an int32 above INT32_MIN, got -2147483648"),
         ({"threshold": 2**31}, "person alice: threshold; expected an int32 above INT32_MIN, got 2147483648"),
         ({"threshold": 0.0}, "person alice: threshold; expected an int32 above INT32_MIN, got 0.0"),
@@ -52,3 +56,8 @@ def test_provenance_that_does_not_print_is_refused():
     with pytest.raises(UserError) as e:
         replace(ALICE.provenance, generator="\x1b[2J")
     assert str(e.value) == r"provenance: generator; expected printable text on one line, got '\x1b[2J'"
+
+
+def test_names_that_model_h_has_itself_are_all_known():
+    made = re.findall(r"\bhm_(?:person|weights)_(\w+)", emit(ALICE))
+    assert set(made) == {"alice", *TAKEN}
