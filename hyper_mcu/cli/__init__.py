@@ -153,9 +153,10 @@ def status() -> Iterator[Callable[[str], None]]:
         yield lambda text: None
         return
     from rich.console import Console
+    from rich.text import Text
 
     with Console(stderr=True).status("…") as spinner:
-        yield spinner.update
+        yield lambda text: spinner.update(Text(text))  # as it is spelt: brackets in a file's name are no markup
 
 
 def track(items: Sequence[T], label: str) -> Iterator[T]:

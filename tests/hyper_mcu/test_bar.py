@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import time
 
 import pytest
 
@@ -57,3 +58,12 @@ def test_nothing_is_said_where_it_is_not_wanted(capsys: pytest.CaptureFixture[st
         say(WAITING)
         watch(WAITING, 1.0)
     assert capsys.readouterr().err == ""
+
+
+def test_status_takes_a_file_name_as_it_is_spelt(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with cli.status() as progress:
+        progress("exporting d[/x]/[bold]a.bin")
+        time.sleep(0.3)  # it is drawn a few times a second
+    assert "exporting d[/x]/[bold]a.bin" in terminal.getvalue()
