@@ -23,6 +23,17 @@ def seeded(p: Person, count: int) -> list[NDArray[np.uint8]]:
     return [known_image(p.qnet.spec, (p.known.seed - 1 + i) % (2**32 - 1) + 1) for i in range(count)]
 
 
+def check_known(model: Path, p: Person) -> None:
+    """Raises UserError where the known answer is not the oracle's: every self-test of this person would fail."""
+    from hyper_mcu.codegen.errors import UserError
+    from hyper_mcu.codegen.oracle import known_image, run
+
+    found = run(p.qnet, known_image(p.qnet.spec, p.known.seed))
+    if (found.logit, found.layers_sha256) != (p.known.logit, p.known.layers_sha256):
+        want, got = (f"{x.logit} {x.layers_sha256[:16]}" for x in (found, p.known))
+        raise UserError(model, "known answer", f"the oracle's, {want}", got)
+
+
 def crops(folder: Path, spec: NetSpec, count: int) -> list[NDArray[np.uint8]]:
     """The first `count` pictures below a folder, by name: of the net's size, or with the same margin on all sides.
 
@@ -145,6 +156,7 @@ def command(
         say("reading images")
         shown = seeded(p, count) if images is None else crops(images, p.qnet.spec, count)
         say("asking the oracle")
+        check_known(model, p)
         for outcome in parity(p, shown, plans(chosen, len(shown), everywhere)):
             outcomes.append(outcome)
             say(f"parity of {p.name}: {len(outcomes)} of {len(chosen)} backends")

@@ -57,6 +57,14 @@ def test_generated_images_begin_with_the_known_answer(model, command, capsys):
     ]
 
 
+@pytest.mark.parametrize("wrong", [{"logit": ALICE.known.logit + 1}, {"layers_sha256": "0" * 64}])
+def test_known_answer_that_is_not_the_oracles_is_refused(tmp_path, command, capsys, wrong):
+    path = tmp_path / "wrong.bin"
+    path.write_bytes(pack(replace(ALICE, known=replace(ALICE.known, **wrong))))
+    assert command("parity", path, "--backends", "onnx", "--count", 1) == 2
+    assert "wrong.bin: known answer; expected the oracle's, " in capsys.readouterr().err
+
+
 def test_table_names_backends_and_what_they_are_by(model, command, capsys):
     assert command("parity", model, "--backends", "oracle,onnx,ort-qlinear", "--count", 3) == 0
     out = capsys.readouterr().out
