@@ -17,7 +17,11 @@ FORMS = "a model.h or person.bin of hyper-mcu enroll"
 def person_file(path: Path | str) -> Person:
     """The Person in the file `path`. Raises UserError for a file that cannot be read or holds none, by name for another
     tool's network: hyper-mcu runs what it enrolled, and imports nothing."""
-    data = read(Path(path), FORMS)
+    return person_in(read(Path(path), FORMS), path)
+
+
+def person_in(data: bytes, path: Path | str) -> Person:
+    """The Person in the bytes of a file that was at `path`; raises UserError as `person_file` does."""
     if foreign := _foreign(Path(path), data[:16]):
         raise UserError(path, "no person; importing networks of other tools is out of scope", FORMS, foreign)
     if data.startswith(person_bin.MAGIC):

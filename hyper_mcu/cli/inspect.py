@@ -112,9 +112,10 @@ def command(model: Path, as_json: bool) -> None:
         return
     from hyper_mcu.codegen.files import read
     from hyper_mcu.codegen.layout import person_bytes, session_bytes
-    from hyper_mcu.codegen.person_file import FORMS, person_file
+    from hyper_mcu.codegen.person_file import FORMS, person_in
 
-    p = person_file(model)
+    data = read(model, FORMS)
+    p = person_in(data, model)
     rows, flash, ram = layers(p), person_bytes(p), session_bytes(p.qnet.spec)
     head, reach = p.qnet.spec.head, p.qnet.head.reach(p.qnet.spec.head_peak)
     if as_json:
@@ -123,7 +124,7 @@ def command(model: Path, as_json: bool) -> None:
                 "model": str(model), "name": p.name, "netspec": p.qnet.spec.id, "netspec_sha256": p.qnet.spec.sha256,
                 "params": p.qnet.spec.params, "macs": p.qnet.spec.macs, "threshold": p.threshold, "score": p.score,
                 "fmr": p.fmr, "fnmr": p.fnmr, "rates_on": p.rates_on, "person_bytes": flash,
-                "session_bytes": ram, "sha256": sha256(read(model, FORMS)).hexdigest(),
+                "session_bytes": ram, "sha256": sha256(data).hexdigest(),
                 "qnet_sha256": p.qnet.sha256(), "head_bound": reach, "provenance": asdict(p.provenance), "layers": rows,
             }
         )  # fmt: skip

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from people import TINY, net, person
 
 from hyper_mcu import cli
 from hyper_mcu.codegen.emit_c import emit
+from hyper_mcu.codegen.person_bin import pack
 from hyper_mcu.codegen.person_file import person_file
 from hyper_mcu.faces.weights import demo_photo
 
@@ -72,6 +76,18 @@ def test_both_files_give_one_verdict_and_one_table(
     (_, a), (_, b) = (told("inspect", model) for model in (blob, tmp_path / "model.h"))
     assert a["layers"] == b["layers"]
     assert {k for k in a if a[k] != b[k]} == {"model", "sha256"}
+
+
+@pytest.mark.skipif(not Path("/dev/fd").is_dir(), reason="no /dev/fd")
+def test_inspect_hashes_the_bytes_that_it_read(told: Callable[..., Any]) -> None:
+    """A pipe gives them once."""
+    data = pack(person(net(TINY)))
+    reader, writer = os.pipe()
+    os.write(writer, data)
+    os.close(writer)
+    code, said = told("inspect", f"/dev/fd/{reader}")
+    os.close(reader)
+    assert (code, said["sha256"]) == (0, hashlib.sha256(data).hexdigest())
 
 
 def test_inspect_prints_the_bound_of_these_very_weights(
