@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import os
+import tempfile
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
@@ -45,9 +45,10 @@ def counter_library() -> Path | None:
     key = hashlib.sha256(repr(tools).encode() + SOURCE.read_bytes()).hexdigest()[:16]
     library = private_dir(cache_dir()) / f"count_blocks-{key}.so"
     if not library.is_file():
-        part = library.with_suffix(f".{os.getpid()}.so")
-        compile_library(SOURCE, part, tools)
-        part.replace(library)
+        with tempfile.TemporaryDirectory(dir=library.parent, prefix=".build-") as folder:  # another thread may be here
+            part = Path(folder) / library.name
+            compile_library(SOURCE, part, tools)
+            part.replace(library)
     return library
 
 
