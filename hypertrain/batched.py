@@ -66,30 +66,27 @@ def backward(
     beside: Tensor | None = None,
     workers: int = 1,
     loose: Sequence[Tensor] = (),
-) -> Tensor:
-    """Backward pass of Σ loss_of(slice, θ part) over chunks of that many nets, in the memory of one chunk; the sum.
+) -> None:
+    """Backward pass of Σ loss_of(slice, θ part) over chunks of that many nets, in the memory of one chunk.
 
     Gradients are cached: each chunk's loss goes back as far as θ (N, params), and what it leaves there goes on in one
-    pass, through whatever made θ, once. beside: a further loss, of what made θ, that goes back in the same pass; the
-    sum has it not.
+    pass, through whatever made θ, once. beside: a further loss, of what made θ, that goes back in the same pass.
 
     workers: chunks at a time on the CPU, each in a thread of its own and in the memory of so many. Sums keep their
     order, so that two runs give the same bits. Parameters that loss_of reaches by itself must then be named: `loose`.
     """
 
-    def one(start: int) -> tuple[Tensor, Tensor | None, tuple[Tensor | None, ...]]:
+    def one(start: int) -> tuple[Tensor | None, tuple[Tensor | None, ...]]:
         part = theta.detach()[start : start + chunk].requires_grad_()
         loss = loss_of(slice(start, start + len(part)), part)
         if workers > 1:
             own, *others = torch.autograd.grad(loss, [part, *loose], allow_unused=True)
-            return loss.detach(), own, tuple(others)
+            return own, tuple(others)
         loss.backward()
-        return loss.detach(), part.grad, ()
+        return part.grad, ()
 
-    total, left = theta.new_zeros(()), torch.zeros_like(theta)
-    starts = range(0, len(theta), chunk)
-    for start, (loss, own, others) in zip(starts, _concurrently(one, starts, workers), strict=True):
-        total = total + loss
+    left, starts = torch.zeros_like(theta), range(0, len(theta), chunk)
+    for start, (own, others) in zip(starts, _concurrently(one, starts, workers), strict=True):
         if own is not None:
             left[start : start + chunk] = own
         for parameter, grad in zip(loose if others else (), others, strict=True):
@@ -99,7 +96,6 @@ def backward(
     if beside is not None:
         made, grads = [theta, beside], [left, torch.ones_like(beside)]
     torch.autograd.backward(made, grads)
-    return total
 
 
 def _concurrently(one: Callable[[A], B], jobs: Iterable[A], workers: int) -> Iterator[B]:

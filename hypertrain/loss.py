@@ -1,4 +1,4 @@
-"""The terms of the paper's objective (equations 3, 6 to 8) and the teacher's, on rows of logits: a net each.
+"""The terms of the paper's objective (equations 3, 6 to 8) and the teacher's, on logits: row = net, column = image.
 
 Every term is a sum over rows divided by `rows` (the number of rows where not given), so that rows can be worked on in
 chunks or shared out over processes: with `rows` = all rows, the chunks' values add up to the whole; with `rows` = all
