@@ -5,7 +5,6 @@ Stages that all generated nets share are computed once an image; what lies behin
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from hyper_mcu.codegen.progress import Progress, counting, silent
 from hyper_mcu.codegen.quantize import quantize, scales_of
 from hyper_mcu.hypertrain import augment, batched, oracle
 from hyper_mcu.hypertrain.data import Faces
+from hyper_mcu.hypertrain.data.crops import cores
 from hyper_mcu.hypertrain.net import normalise, pad_same, shuffle, split
 from hyper_mcu.hypertrain.protocols import Pairs
 
@@ -83,29 +83,28 @@ def shared_stages(spec: NetSpec, theta: NDArray[np.float32]) -> int:
 def _pool() -> Iterator[ThreadPoolExecutor]:
     """A thread a core, each computing alone: torch's own threads wait for each other at every small step, and for long
     where the machine has other work."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(cores) as pool:
+        with ThreadPoolExecutor(cores()) as pool:
             yield pool
     finally:
         torch.set_num_threads(before)
 
 
 Look = Callable[[NDArray[np.uint8], int], Tensor]  # crops, and before which stage to stop → that stage's input
-Source = Callable[[NDArray[np.int64]], Tensor]  # images by number → the input of the first stage that is not shared
+Inputs = Callable[[NDArray[np.int64]], Tensor]  # images by number → the input of the first stage that is not shared
 
 
 def _shared(
     spec: NetSpec, count: int, crops: Callable[[NDArray[np.int64]], NDArray[np.uint8]], pool: ThreadPoolExecutor
-) -> Callable[[int, Look], Source]:
+) -> Callable[[int, Look], Inputs]:
     """What shared stages make of the `count` probed images, by (first, look): the inputs of stage `first`. Computed
     once for all images, and again where nets that come later share fewer stages; for each pair where it is too much to
     keep."""
     kept: dict[int, Tensor] = {}
 
-    def of(first: int, look: Look) -> Source:
+    def of(first: int, look: Look) -> Inputs:
         size = count * int(np.prod(spec.stages[first - 1].out_shape)) * 4 if first else 0
         if first == 0 or size > ROOM:
             return lambda at: look(crops(at), first)
@@ -162,7 +161,7 @@ def score_pairs(
 Scorer = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]  # nets, images → scores
 
 
-def _by_float(spec: NetSpec, theta: NDArray[np.float32], shared: Callable[[int, Look], Source]) -> Scorer:
+def _by_float(spec: NetSpec, theta: NDArray[np.float32], shared: Callable[[int, Look], Inputs]) -> Scorer:
     """Scores by the nets θ (N, params)."""
     first, weights = shared_stages(spec, theta), torch.from_numpy(theta)
 
@@ -170,16 +169,16 @@ def _by_float(spec: NetSpec, theta: NDArray[np.float32], shared: Callable[[int, 
         x = augment.to_input(crops)
         return float_maps(spec, weights[:1], x, stop)[-1] if stop else x
 
-    source = shared(first, look)
+    inputs = shared(first, look)
 
     def score(net: NDArray[np.int64], at: NDArray[np.int64]) -> NDArray[np.float64]:
-        return float_scores(spec, weights[torch.from_numpy(net)], source(at), first).numpy().astype(np.float64)
+        return float_scores(spec, weights[torch.from_numpy(net)], inputs(at), first).numpy().astype(np.float64)
 
     return score
 
 
 def _by_twin(
-    spec: NetSpec, theta: NDArray[np.float32], scales: NDArray[np.float32], shared: Callable[[int, Look], Source]
+    spec: NetSpec, theta: NDArray[np.float32], scales: NDArray[np.float32], shared: Callable[[int, Look], Inputs]
 ) -> Scorer:
     """Scores by the integers of the nets θ (N, params)."""
     nets = oracle.quantize_all(spec, theta, scales)
@@ -187,13 +186,13 @@ def _by_twin(
     def look(crops: NDArray[np.uint8], stop: int) -> Tensor:
         return oracle.maps(nets, oracle.pixels(crops), 0, stop)[0] if stop else oracle.pixels(crops)
 
-    source = shared(nets.shared, look)
+    inputs = shared(nets.shared, look)
 
     def score(net: NDArray[np.int64], at: NDArray[np.int64]) -> NDArray[np.float64]:
         scores = []
         for i in range(0, len(at), LOOK):
             asked = nets.take(net[i : i + LOOK])
-            logits = oracle.run(asked, source(at[i : i + LOOK]), nets.shared).logits
+            logits = oracle.run(asked, inputs(at[i : i + LOOK]), nets.shared).logits
             scores.append(asked.scores(logits, float(scales[-1])))
         return np.concatenate(scores)
 

@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-from hyper_mcu.faces.backbone import DEFAULT as BACKBONE
 from hyper_mcu.hypertrain.data.embeddings import Embedder, embedded
-from hyper_mcu.hypertrain.data.faces import CROP, MARGIN, SIDE, Crops, Faces, central, check_people
+from hyper_mcu.hypertrain.data.faces import CROP, Crops, Faces, central, check_people
 from hyper_mcu.hypertrain.data.loading import load, of_crops
 
 __all__ = [
-    "BACKBONE", "CROP", "MARGIN", "SIDE", "Crops", "Embedder", "Faces", "central", "check_people", "embedded", "load",
-    "of_crops",
+    "CROP", "Crops", "Embedder", "Faces", "central", "check_people", "embedded", "load", "of_crops",
 ]  # fmt: skip

@@ -19,10 +19,10 @@ from hyper_mcu.codegen import files
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.progress import Progress, counting, silent
 from hyper_mcu.faces.photo import FORMATS
-from hyper_mcu.hypertrain.data.faces import CROP, SIDE
+from hyper_mcu.hypertrain.data.faces import CROP, MARGIN
 from hyper_mcu.hypertrain.data.source import Source
 
-SIDES = (CROP, SIDE)  # of pictures that are aligned crops
+SIDES = (CROP, CROP + 2 * MARGIN)  # of pictures that are aligned crops
 BATCH = 512
 warnings.filterwarnings("ignore", module="PIL")  # its remarks about size and metadata; what matters is checked here
 
@@ -37,11 +37,15 @@ def picture(content: bytes) -> tuple[tuple[int, int], NDArray[np.uint8] | None]:
         return size, np.asarray(image.convert("RGB")) if size[0] == size[1] and size[0] in SIDES else None
 
 
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @functools.cache
 def pool() -> ThreadPoolExecutor:
     """Threads that decode, one a core."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return ThreadPoolExecutor(cores, thread_name_prefix="decode")
+    return ThreadPoolExecutor(cores(), thread_name_prefix="decode")
 
 
 @dataclass(frozen=True)

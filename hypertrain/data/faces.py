@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.faces.align import SIDE
 
-CROP, MARGIN = 112, 8  # pixels: the ArcFace crop, and what sets with a margin have around it on each side
-SIDE = CROP + 2 * MARGIN
+CROP, MARGIN = SIDE, 8  # pixels: the ArcFace crop, and what sets with a margin have around it on each side
 
 
 @runtime_checkable

@@ -6,7 +6,7 @@ import numpy as np
 
 from hyper_mcu.codegen.netspec import Head, NetSpec
 from hyper_mcu.codegen.presets import same
-from hyper_mcu.hypertrain.data import MARGIN, Faces
+from hyper_mcu.hypertrain.data.faces import MARGIN, Faces
 
 DIMENSION = 16  # of the embeddings
 LATENT = 6  # numbers that make a person

@@ -9,7 +9,7 @@ pytest.importorskip("cv2", reason="needs hyper-mcu[train]: opencv-python-headles
 import torch
 
 from hyper_mcu.hypertrain import augment
-from hyper_mcu.hypertrain.data import MARGIN
+from hyper_mcu.hypertrain.data.faces import MARGIN
 
 
 class Still:

@@ -16,10 +16,10 @@ pytest.importorskip("cv2", reason="needs hyper-mcu[train]: opencv-python-headles
 from hyper_mcu import cli, hypertrain
 from hyper_mcu.codegen import install
 from hyper_mcu.codegen.presets import preset
+from hyper_mcu.faces.backbone import DEFAULT
 from hyper_mcu.faces.weights import sha256_of
 from hyper_mcu.generator import SHIPPED
 from hyper_mcu.hypertrain import config, export
-from hyper_mcu.hypertrain.data import BACKBONE
 from hyper_mcu.hypertrain.hgen import HGen, Shape
 
 
@@ -96,7 +96,7 @@ def test_training_goes_on_from_a_generator_that_fits_alone(refused, tmp_path_fac
     shape = Shape(16, 16, 0, first=6)
     export.save(HGen(nano, shape), other, {"backbone_sha256": "ab" * 32})
     assert refused(*start[:-1], other, "--set", "net.preset=nano", "--set", "hgen.first=0") == (
-        f"{other}: generator of another backbone; expected {sha256_of(BACKBONE)[:16]}, got {'ab' * 8}"
+        f"{other}: generator of another backbone; expected {sha256_of(DEFAULT)[:16]}, got {'ab' * 8}"
     )
     for setting, bad in (("width=64", {"width": 64}), ("first=9", {"first": 9})):
         assert refused(*start, "--set", f"hgen.{setting}") == (
