@@ -74,7 +74,7 @@ def emit(person: Person) -> Export:
     files: dict[str, str | bytes] = {f"{person.name}.tflite": model}
     for name in TEMPLATES:
         files[name] = environment().get_template(f"tflm/{name}.j2").render(**values)
-    core = ("hm_types.h", "hm_check.h", *(["hm_cosdot.h"] if spec.head.kind == "cosdot" else []))
+    core = ("hm_types.h", "hm_check.h", "hm_memory.h", *(["hm_cosdot.h"] if spec.head.kind == "cosdot" else []))
     files |= {name: (CORE / name).read_text(encoding="ascii") for name in core}
     return Export(files, arena, runtime, operators, (ESP_NN,) if grouped(spec) else ())
 

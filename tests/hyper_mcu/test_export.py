@@ -80,6 +80,7 @@ def test_tflm_is_a_folder_that_says_what_it_needs(
         "hm_types.h",
         "hm_check.h",
         "hm_cosdot.h",
+        "hm_memory.h",
     }
     assert {p.name for p in out.iterdir()} == names == {Path(f["path"]).name for f in told["files"]}
     assert (told["schema_version"], told["form"], told["operators"]) == (1, "tflm", ["CONV_2D"])
