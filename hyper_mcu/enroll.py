@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from hyper_mcu import __version__
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.codegen.person import KnownAnswer, Person, Provenance, check_name
+from hyper_mcu.codegen.person import TAKEN, KnownAnswer, Person, Provenance, check_name
 from hyper_mcu.generator import Generator
 
 if TYPE_CHECKING:
@@ -38,12 +38,12 @@ class Stopwatch:
 def c_name(stem: str) -> str:
     """A C identifier from a file's stem.
 
-    >>> c_name("Jürgen Groß-2"), c_name("007"), c_name("日本")
-    ('jurgen_gross_2', 'p_007', 'owner')
+    >>> c_name("Jürgen Groß-2"), c_name("007"), c_name("日本"), c_name("hold")
+    ('jurgen_gross_2', 'p_007', 'owner', 'p_hold')
     """
     plain = unicodedata.normalize("NFKD", stem.casefold()).encode("ascii", "ignore").decode()
     name = re.sub(r"[^a-z0-9]+", "_", plain).strip("_") or "owner"
-    return name if name[0].isalpha() else f"p_{name}"
+    return name if name[0].isalpha() and name not in TAKEN else f"p_{name}"
 
 
 def embedding(path: Path, which: str | None, backbone: str, clock: Clock) -> NDArray[np.float32]:
