@@ -118,10 +118,10 @@ class Direct:
         self.steps, self.c, self.run, self.faces = c.steps, c, run, faces
         self.device = run.on()
         self._index, self._val = faces.select("train"), faces.select("val")
-        names, self._labels = np.unique(faces.identity[self._index], return_inverse=True)
+        names, labels = np.unique(faces.identity[self._index], return_inverse=True)
         self.module = Classifier(spec, len(names), run.seed).to(self.device)
         self._parallel = processes.parallel(self.module)
-        self._class = dict(zip(self._index.tolist(), self._labels.tolist(), strict=True))
+        self._class = dict(zip(self._index.tolist(), labels.tolist(), strict=True))
 
     def optimiser(self) -> torch.optim.Optimizer:
         return schedule.build_optimiser(

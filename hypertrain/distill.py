@@ -82,11 +82,12 @@ class Trunk(torch.nn.Module):
 
 def albums(faces: Faces) -> list[NDArray[np.int64]]:
     """For each image all images of its person, itself included; alone where it has no label."""
-    by_name: dict[str, list[int]] = {}
-    for i, name in enumerate(faces.identity.tolist()):
-        by_name.setdefault(name or f"unlabelled {i}", []).append(i)
-    album = {name: np.array(v) for name, v in by_name.items()}
-    return [album[name or f"unlabelled {i}"] for i, name in enumerate(faces.identity.tolist())]
+    found = [np.array([i]) for i in range(len(faces.identity))]
+    people = sampling.album(faces.identity, np.flatnonzero(faces.identity != ""))
+    for person in range(len(people.names)):
+        for i in people.of(person):
+            found[i] = people.of(person)
+    return found
 
 
 def partners(

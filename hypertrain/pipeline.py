@@ -56,15 +56,12 @@ def spec_of(c: Config) -> NetSpec:
 
 def backbone_of(c: config.Backbone) -> Backbone:
     """The frozen backbone that the settings name; raises UserError where it has no weights."""
-    weights = Path(c.weights) if c.weights else None
-    return backbones.load(c.name, weights, (c.url, c.sha256) if c.url else None)
+    return backbones.load(c.name, *_checkpoint(c))
 
 
-def _checkpoint(c: config.Backbone) -> Path | None:
-    """The file of a backbone that no package ships."""
-    if c.weights or not c.url:
-        return Path(c.weights) if c.weights else None
-    return backbones.fetched(c.url, c.sha256)
+def _checkpoint(c: config.Backbone) -> tuple[Path | None, backbones.Fetched | None]:
+    """Where the settings say that the backbone's checkpoint is, as `backbones.located` takes it."""
+    return Path(c.weights) if c.weights else None, (c.url, c.sha256) if c.url else None
 
 
 def trunk_key(c: Config) -> str:
@@ -165,7 +162,7 @@ def run(
         return Trained(spec, faces, module, stages, path)
     say("scales and threshold")
     measured = finish.finish(module.hgen, faces, (h_bb.name, h_bb.sha256), c.told(), path)
-    beside(c.backbone.name, _checkpoint(c.backbone), out)
+    beside(c.backbone.name, out, *_checkpoint(c.backbone))
     return Trained(spec, faces, module, stages, path, measured)
 
 

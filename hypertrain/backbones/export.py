@@ -17,15 +17,15 @@ from hyper_mcu.hypertrain import backbones
 OPSET = 17
 
 
-def beside(name: str, checkpoint: Path | None, folder: Path) -> None:
+def beside(name: str, folder: Path, weights: Path | None = None, fetch: backbones.Fetched | None = None) -> None:
     """Puts what enrolment needs of a backbone, and no package has, into the folder of a generator trained with it.
 
-    checkpoint: of one of CHECKPOINTS, else nothing. A user's own ONNX file is copied with its settings; the product's
-    backbones need nothing. Raises UserError where it cannot be written.
+    weights, fetch: the checkpoint of one of CHECKPOINTS, as `backbones.load` takes it. A user's own ONNX file is copied
+    with its settings; the product's backbones need nothing. Raises UserError where it cannot be written.
     """
     plain, _ = split(name)
-    if plain in CHECKPOINTS and checkpoint is not None:
-        export(plain, checkpoint, folder / f"{plain}.onnx")
+    if plain in CHECKPOINTS:
+        export(plain, backbones.located(plain, weights, fetch), folder / f"{plain}.onnx")
     elif plain.endswith(".onnx"):
         known = split(backbone(name).name)[0]
         out = folder / f"{known.removesuffix('.onnx')}.onnx"

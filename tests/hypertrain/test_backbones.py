@@ -371,13 +371,13 @@ def test_what_enrolment_needs_is_put_beside_the_generator(narrow: None, tmp_path
     path, one, two = official_adaface(tmp_path / "c.ckpt"), tmp_path / "one", tmp_path / "two"
     one.mkdir()
     two.mkdir()
-    export.beside("adaface-ir101", path, one)
+    export.beside("adaface-ir101", one, path)
     (one / "adaface-ir101.onnx").rename(one / "mine.onnx")
     (one / "adaface-ir101.json").rename(one / "mine.json")
     for _ in range(2):
-        export.beside(str(one / "mine.onnx"), None, two)
+        export.beside(str(one / "mine.onnx"), two)
     assert backbones.load(str(two / "adaface-ir101.onnx")) == backbones.load("adaface-ir101", path)
-    export.beside("sface", None, one)
+    export.beside("sface", one)
     assert sorted(p.name for p in (*one.iterdir(), *two.iterdir())) == [
         "adaface-ir101.json",
         "adaface-ir101.onnx",
