@@ -22,7 +22,7 @@ from record import about
 from hyper_mcu import enroll, generator
 from hyper_mcu.codegen import oracle
 from hyper_mcu.codegen.emit_c import emit
-from hyper_mcu.codegen.errors import MissingTool
+from hyper_mcu.codegen.errors import MissingToolError
 from hyper_mcu.codegen.person import Person
 from hyper_mcu.codegen.run import run_model
 from hyper_mcu.codegen.targets import target_named
@@ -71,7 +71,7 @@ def measure(p: Person) -> list[dict[str, Any]]:
             try:
                 tools = find_toolchain(target_named(target), compiler)
                 (run,), report = run_model(header, image.tobytes(), target, tools=tools, emulator=emulator)
-            except MissingTool as e:
+            except MissingToolError as e:
                 rows.append({"build": name, "missing": str(e)})
                 continue
             rows.append(

@@ -22,7 +22,7 @@ ALIGNMENT = 16  # TFLite Micro's, of the arena and of what lies in it
 def arena_bytes(model: bytes, spec: NetSpec) -> int:
     """The smallest arena for the .tflite of a net, a multiple of 16 bytes, on this 64-bit machine.
 
-    Raises MissingTool without tflite-micro.
+    Raises MissingToolError without tflite-micro.
     """
     most = generous_arena(model, spec)
     interpreter(model, most)  # what is missing is said here

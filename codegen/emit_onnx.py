@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hyper_mcu.codegen import install
-from hyper_mcu.codegen.errors import MissingTool
+from hyper_mcu.codegen.errors import MissingToolError
 from hyper_mcu.codegen.fixedpoint import INT32_MIN
 from hyper_mcu.codegen.netspec import Add, Conv, Stage, cosdot_bits
 from hyper_mcu.codegen.oracle import shuffle_order
@@ -34,12 +34,14 @@ def emit(qnet: QNet, taps: bool = False, qlinear: bool = False) -> bytes:
     (N, H, W, C) for every stage, in canonical order.
 
     qlinear: convolutions as QLinearConv, which requantises by a float32 factor. That is what other tools write, and its
-    bytes are not those of the other backends. Raises MissingTool where the onnx package is not here.
+    bytes are not those of the other backends. Raises MissingToolError where the onnx package is not here.
     """
     try:
         from onnx import TensorProto, helper
     except ImportError:
-        raise MissingTool("onnx", "writing ONNX files needs it", install.extra("onnx"), "no such package") from None
+        raise MissingToolError(
+            "onnx", "writing ONNX files needs it", install.extra("onnx"), "no such package"
+        ) from None
     spec, g = qnet.spec, Graph()
     u = g.op("Transpose", "image", perm=[0, 3, 1, 2])
     maps: list[str] = []
@@ -148,11 +150,7 @@ def _zero(stage: Stage) -> int:
 
 def _window(stage: Stage, c: Conv) -> dict[str, Any]:
     """Strides, padding (top, left, bottom, right) and groups as attributes."""
-    after = [
-        max((out - 1) * c.stride + c.k - size - before, 0)
-        for out, size, before in zip(stage.out_shape[:2], stage.in_shape[:2], stage.pad_before, strict=True)
-    ]
-    return {"strides": [c.stride] * 2, "pads": [*stage.pad_before, *after], "group": c.groups}
+    return {"strides": [c.stride] * 2, "pads": [*stage.pad_before, *stage.pad_after], "group": c.groups}
 
 
 def _channels(values: NDArray[Any]) -> NDArray[np.int64]:

@@ -45,7 +45,7 @@ TINY, HUGE = np.finfo(np.float32).tiny, np.finfo(np.float32).max
 def emit(qnet: QNet, taps: bool = False, tool: str = "hyper-mcu") -> bytes:
     """The .tflite of a net; with taps every stage's map, in canonical order, is an output. `tool` is named in the file.
 
-    Raises UserError as `graph` does and MissingTool without the packages flatbuffers and tflite.
+    Raises UserError as `graph` does and MissingToolError without the packages flatbuffers and tflite.
     """
     spec = qnet.spec
     made = f"{spec.id} by {tool}; architecture {spec.sha256[:16]}, integers {qnet.sha256()[:16]}"

@@ -44,7 +44,7 @@ class Export:
 def emit(person: Person) -> Export:
     """Everything that TensorFlow Lite Micro needs to run one person's net.
 
-    Raises UserError where no .tflite has these integers, MissingTool without tflite, flatbuffers or tflite-micro.
+    Raises UserError where no .tflite has these integers, MissingToolError without tflite, flatbuffers or tflite-micro.
     """
     qnet, spec, tool = person.qnet, person.qnet.spec, comment(person.provenance.tool)
     model, operators = emit_tflite(qnet, tool=person.provenance.tool), graph(qnet).kinds

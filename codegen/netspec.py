@@ -102,6 +102,15 @@ class Stage:
     pad_before: tuple[int, int]  # rows above, columns left
 
     @property
+    def pad_after(self) -> tuple[int, int]:
+        """Rows below, columns right: what the last window reaches past the map."""
+        if not isinstance(c := self.layer, Conv):
+            return 0, 0
+        sides = zip(self.in_shape[:2], self.out_shape[:2], self.pad_before, strict=True)
+        rows, columns = (max((out - 1) * c.stride + c.k - size - before, 0) for size, out, before in sides)
+        return rows, columns
+
+    @property
     def macs(self) -> int:
         """Multiply-accumulates of the stage (padding counted, as `thop` does); an Add has none."""
         h, w, c = self.out_shape

@@ -100,7 +100,7 @@ def run_model(
     optimise, std, sanitise: as in `build`.
 
     Raises UserError for a header that does not compile, a probe of the wrong size, a status other than HM_OK, a crash,
-    a program that does not end, and broken output; MissingTool where compiler or emulator are not installed.
+    a program that does not end, and broken output; MissingToolError where compiler or emulator are not installed.
     """
     where = target if isinstance(target, Target) else target_named(target)
     given = [probes] if isinstance(probes, bytes) else list(probes)

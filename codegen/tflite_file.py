@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyper_mcu.codegen import install
-from hyper_mcu.codegen.errors import MissingTool
+from hyper_mcu.codegen.errors import MissingToolError
 
 SCHEMA = 3
 IDENTIFIER = b"TFL3"
@@ -70,11 +70,13 @@ class Graph:
 
 
 def write(g: Graph, description: str) -> bytes:
-    """The flatbuffer of a graph. Raises MissingTool without the packages flatbuffers and tflite."""
+    """The flatbuffer of a graph. Raises MissingToolError without the packages flatbuffers and tflite."""
     try:
         w = _Writer()
     except ImportError as e:
-        raise MissingTool("tflite", "writing .tflite files needs it", install.extra("tflite"), f"no {e.name}") from None
+        raise MissingToolError(
+            "tflite", "writing .tflite files needs it", install.extra("tflite"), f"no {e.name}"
+        ) from None
     constants = [i for i, t in enumerate(g.tensors) if t.data is not None]
     contents = [_little_endian(t.data) for t in g.tensors if t.data is not None]
     runtime = g.first_runtime.encode().ljust(16, b"\0")

@@ -45,11 +45,7 @@ def split(spec: NetSpec, theta: Tensor) -> dict[str, Tensor]:
 
 def pad_same(x: Tensor, stage: Stage) -> Tensor:
     """x (M, C, H, W) with the padding of a stage as TFLite defines it; nothing is added for VALID or 1×1."""
-    c = stage.layer
-    assert isinstance(c, Conv)
-    (top, left), (h, w, _), (oh, ow, _) = stage.pad_before, stage.in_shape, stage.out_shape
-    bottom = max((oh - 1) * c.stride + c.k - h - top, 0)
-    right = max((ow - 1) * c.stride + c.k - w - left, 0)
+    (top, left), (bottom, right) = stage.pad_before, stage.pad_after
     return F.pad(x, (left, right, top, bottom)) if bottom or right or top or left else x
 
 

@@ -23,7 +23,7 @@ from random_nets import NETS_A_PROGRAM, PROGRAMS, Net, a_few, check, people
 
 from hyper_mcu.codegen.backends import Backend
 from hyper_mcu.codegen.backends.table import backends_named
-from hyper_mcu.codegen.errors import MissingTool, UserError
+from hyper_mcu.codegen.errors import MissingToolError, UserError
 
 THOUSAND = 1000
 BACKENDS = "twin,onnx,tflm,litert-ref"
@@ -36,7 +36,7 @@ def check_others(nets: Sequence[Net], backends: Sequence[Backend], ran: Counter[
         for p, (_, image), want in zip(made, nets, expected, strict=True):
             try:
                 (got,) = backend.ask(p, [image]).results
-            except MissingTool:
+            except MissingToolError:
                 break
             assert got.layers_sha256 == want.layers_sha256, f"{backend.name} differs on {p.qnet.spec.to_json()}"
             ran[backend.name] += 1

@@ -24,14 +24,14 @@ SECONDS_AN_IMAGE = 10  # far beyond what any of them takes: 120 at least, then i
 def host(
     person: Person, images: Sequence[Image], kind: str, optimise: str, std: str, sanitise: bool = False
 ) -> Answers:
-    """A build for this machine; arguments as `run.build` has them. Raises MissingTool where the compiler, C++ or the
-    sanitizers are not installed, UserError where the C does not compile or the program fails."""
+    """A build for this machine; arguments as `run.build` has them. Raises MissingToolError where the compiler, C++ or
+    the sanitizers are not installed, UserError where the C does not compile or the program fails."""
     target = target_named("host")
     return _answers(person, images, target, kind, optimise=optimise, std=std, sanitise=sanitise)
 
 
 def core(person: Person, images: Sequence[Image], name: str, kind: str = "", emulator: str = "auto") -> Answers:
-    """The -O2 build for the emulated core `name`; raises as `host` does, MissingTool without an emulator too."""
+    """The -O2 build for the emulated core `name`; raises as `host` does, MissingToolError without an emulator too."""
     find_emulator(target_named(name), emulator)
     return _answers(person, images, target_named(name), kind, emulator)
 

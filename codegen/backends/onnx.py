@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from hyper_mcu.codegen import install
 from hyper_mcu.codegen.backends import Answers, Image
 from hyper_mcu.codegen.emit_onnx import emit
-from hyper_mcu.codegen.errors import MissingTool
+from hyper_mcu.codegen.errors import MissingToolError
 from hyper_mcu.codegen.oracle import Result
 from hyper_mcu.codegen.person import Person
 
 
 def integer(person: Person, images: Sequence[Image]) -> Answers:
-    """The net with integer operators only. Raises MissingTool without onnx or onnxruntime."""
+    """The net with integer operators only. Raises MissingToolError without onnx or onnxruntime."""
     return _answers(person, images, qlinear=False)
 
 
 def qlinear(person: Person, images: Sequence[Image]) -> Answers:
-    """The net with QLinearConv, which requantises in float32. Raises MissingTool without onnx or onnxruntime."""
+    """The net with QLinearConv, which requantises in float32. Raises MissingToolError without onnx or onnxruntime."""
     return _answers(person, images, qlinear=True)
 
 
@@ -28,7 +28,9 @@ def _answers(person: Person, images: Sequence[Image], qlinear: bool) -> Answers:
     try:
         import onnxruntime as ort
     except ImportError:
-        raise MissingTool("onnxruntime", "running ONNX files needs it", install.pip("onnxruntime"), "none") from None
+        raise MissingToolError(
+            "onnxruntime", "running ONNX files needs it", install.pip("onnxruntime"), "none"
+        ) from None
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = ort.InferenceSession(emit(person.qnet, taps=True, qlinear=qlinear), options, ["CPUExecutionProvider"])

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hyper_mcu.codegen import install
 from hyper_mcu.codegen.backends import Answers, Image
 from hyper_mcu.codegen.emit_tflite import emit
-from hyper_mcu.codegen.errors import MissingTool
+from hyper_mcu.codegen.errors import MissingToolError
 from hyper_mcu.codegen.netspec import NetSpec
 from hyper_mcu.codegen.oracle import Result, head
 from hyper_mcu.codegen.person import Person
@@ -28,27 +28,27 @@ Loaded = tuple[Ask, str]  # and what computes, name and version
 
 
 def tflm(person: Person, images: Sequence[Image]) -> Answers:
-    """TensorFlow Lite Micro's reference kernels. Raises MissingTool without tflite-micro."""
+    """TensorFlow Lite Micro's reference kernels. Raises MissingToolError without tflite-micro."""
     return _answers(person, images, _tflm)
 
 
 def litert_reference(person: Person, images: Sequence[Image]) -> Answers:
-    """LiteRT's reference kernels. Raises MissingTool without ai-edge-litert."""
+    """LiteRT's reference kernels. Raises MissingToolError without ai-edge-litert."""
     return _answers(person, images, lambda model, _: _litert(model, "BUILTIN_REF"))
 
 
 def litert_xnnpack(person: Person, images: Sequence[Image]) -> Answers:
-    """LiteRT with the kernels that it takes by itself, XNNPACK's. Raises MissingTool without ai-edge-litert."""
+    """LiteRT with the kernels that it takes by itself, XNNPACK's. Raises MissingToolError without ai-edge-litert."""
     return _answers(person, images, lambda model, _: _litert(model, "AUTO"))
 
 
 def tensorflow(person: Person, images: Sequence[Image]) -> Answers:
-    """TensorFlow's own interpreter with the reference kernels. Raises MissingTool without tensorflow."""
+    """TensorFlow's own interpreter with the reference kernels. Raises MissingToolError without tensorflow."""
     return _answers(person, images, lambda model, _: _tensorflow(model))
 
 
 def interpreter(model: bytes, arena_bytes: int) -> Any:
-    """TFLite Micro's interpreter; RuntimeError where the arena is too small. MissingTool without tflite-micro."""
+    """TFLite Micro's interpreter; RuntimeError where the arena is too small. MissingToolError without tflite-micro."""
     try:
         from tflite_micro.python.tflite_micro import runtime
     except ImportError:
@@ -118,5 +118,5 @@ def _lite(make: Callable[..., Any], kernels: Any, model: bytes) -> Ask:
     return ask
 
 
-def _missing(distribution: str, extra: str) -> MissingTool:
-    return MissingTool(distribution, "running .tflite files needs it", install.extra(extra), "no such package")
+def _missing(distribution: str, extra: str) -> MissingToolError:
+    return MissingToolError(distribution, "running .tflite files needs it", install.extra(extra), "no such package")

@@ -10,7 +10,7 @@ import numpy as np
 
 from hyper_mcu.codegen import install
 from hyper_mcu.codegen.backends import Answers, Image
-from hyper_mcu.codegen.errors import MissingTool
+from hyper_mcu.codegen.errors import MissingToolError
 from hyper_mcu.codegen.oracle import Result
 from hyper_mcu.codegen.person import Person
 
@@ -18,13 +18,13 @@ AT_ONCE = 16  # images, for the memory that their maps take
 
 
 def twin(person: Person, images: Sequence[Image]) -> Answers:
-    """What the twin says, many images at once. Raises MissingTool without torch."""
+    """What the twin says, many images at once. Raises MissingToolError without torch."""
     try:
         from hyper_mcu.hypertrain import oracle
     except ModuleNotFoundError as e:
         if e.name != "torch":
             raise
-        raise MissingTool("torch twin", "needs torch", install.extra("train"), "no such package") from None
+        raise MissingToolError("torch twin", "needs torch", install.extra("train"), "no such package") from None
     began = time.perf_counter()
     results: list[Result] = []
     for start in range(0, len(images), AT_ONCE):

@@ -8,7 +8,7 @@ from pathlib import Path
 from shutil import which
 
 from hyper_mcu.codegen.emulate import EMULATORS, find_emulator
-from hyper_mcu.codegen.errors import MissingTool
+from hyper_mcu.codegen.errors import MissingToolError
 from hyper_mcu.codegen.targets import TARGETS
 from hyper_mcu.codegen.toolchain import find_toolchain
 
@@ -56,6 +56,6 @@ def missing(*wanted: str | tuple[str, str]) -> str:
                 find_toolchain(TARGETS[target], tool)
             elif not which(target) and not find_spec(target):
                 return f"{target} not installed"
-        except MissingTool as e:
+        except MissingToolError as e:
             return str(e)
     return ""

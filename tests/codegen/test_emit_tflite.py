@@ -17,7 +17,7 @@ from strategies import images, qnets
 from hyper_mcu.codegen import oracle
 from hyper_mcu.codegen.backends import tflite as backends
 from hyper_mcu.codegen.emit_tflite import emit, graph, grouped
-from hyper_mcu.codegen.errors import MissingTool, UserError
+from hyper_mcu.codegen.errors import MissingToolError, UserError
 from hyper_mcu.codegen.netspec import Conv, Head, NetSpec
 from hyper_mcu.codegen.presets import PRESETS, preset
 from hyper_mcu.codegen.tflite_file import ALIGNMENT
@@ -180,5 +180,5 @@ def test_depthwise_convolutions_are_not_called_grouped(layers, is_grouped):
 def test_missing_package_is_a_missing_tool_with_its_install_line(monkeypatch, name, module, distribution):
     monkeypatch.setitem(sys.modules, module, None)
     extra = "tensorflow" if name == "tensorflow" else "tflite"
-    with pytest.raises(MissingTool, match=rf"^{distribution}: .*\[{extra}\]"):
+    with pytest.raises(MissingToolError, match=rf"^{distribution}: .*\[{extra}\]"):
         getattr(backends, name)(person(quantised(preset("nano"))), [])

@@ -14,7 +14,7 @@ from PIL import Image
 from hyper_mcu.codegen import oracle
 from hyper_mcu.codegen.backends import Answers, Backend, table
 from hyper_mcu.codegen.emit_c import emit
-from hyper_mcu.codegen.errors import MissingTool, UserError
+from hyper_mcu.codegen.errors import MissingToolError, UserError
 from hyper_mcu.codegen.person_bin import pack
 
 ALICE = person(net(TINY))
@@ -34,7 +34,7 @@ def off_by_one(p, shown):
 
 
 def gone(p, shown):
-    raise MissingTool("m99", "no emulator found", "one", "none")
+    raise MissingToolError("m99", "no emulator found", "one", "none")
 
 
 @pytest.fixture
