@@ -51,7 +51,7 @@ def batch(spec: NetSpec, nets: int, images: int, device: str) -> tuple[Tensor, T
     return theta.to(device).requires_grad_(), x.to(device)
 
 
-def forward(name: str, spec: NetSpec, theta: Tensor, x: Tensor, chunk: int) -> None:
+def forward(name: str, spec: NetSpec, theta: Tensor, x: Tensor, _: int) -> None:
     """One pass without gradients."""
     function, _, bf16 = contender(name)
     with torch.no_grad(), torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):

@@ -36,8 +36,9 @@ class Place(NamedTuple):
 @click.option("--rows", help="Some of direct, layers, no-kcs, no-norm, full, large, with commas; default: all.")
 @click.option("--seeds", default=3, show_default=True, type=click.IntRange(1), help="Runs of each row.")
 @click.option(
-    "--cache", default=Path(".cache/hypertrain"), type=click.Path(path_type=Path), help="Decoded crops and embeddings."
-)
+    "--cache", default=Path(".cache/hypertrain"), show_default=True, type=click.Path(path_type=Path),
+    help="Decoded crops and embeddings.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def command(
     data: Path,
