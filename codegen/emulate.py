@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 
 from hyper_mcu.codegen import install
-from hyper_mcu.codegen.errors import MissingTool, UserError
+from hyper_mcu.codegen.errors import MissingToolError, UserError
 from hyper_mcu.codegen.targets import Target
 from hyper_mcu.codegen.toolchain import without_folders
 
@@ -43,7 +43,7 @@ class RunOutput:
 
 
 def find_emulator(target: Target, emulator: str = "auto") -> str:
-    """Which emulator runs `target` ("" for this machine); raises MissingTool with what to install where none is."""
+    """Which emulator runs `target` ("" for this machine); MissingToolError says what to install where none is."""
     if emulator not in ("auto", *EMULATORS):
         raise UserError("emulator", "unknown", "auto, unicorn or qemu", emulator)
     if target.isa is None:
@@ -56,7 +56,7 @@ def find_emulator(target: Target, emulator: str = "auto") -> str:
         return "unicorn"
     if "qemu" in ways and shutil.which(target.isa.qemu.name):
         return "qemu"
-    raise MissingTool(
+    raise MissingToolError(
         target.name, "no emulator found", " or ".join(ways.values()), "neither" if len(ways) > 1 else "none"
     )
 
@@ -65,7 +65,7 @@ def run_elf(elf: Path, target: Target, probe: bytes, *, emulator: str = "auto", 
     """Runs `elf` with `probe` as its whole input.
 
     A fault, a refused input or output is a code in the result. A program that has not ended after `limit_s` seconds
-    raises UserError; a missing emulator, MissingTool.
+    raises UserError; a missing emulator, MissingToolError.
     """
     which = find_emulator(target, emulator)
     total = None

@@ -20,9 +20,6 @@ class MissingToolError(UserError):
     """A compiler, emulator or package that is not here; `expected` says how to get it."""
 
 
-MissingTool = MissingToolError
-
-
 def one_line(text: str) -> str:
     r"""Text for a terminal: line ends, escapes and other characters that do not print are spelt out.
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from hyper_mcu.codegen.backends import Answers, Backend, Image
 from hyper_mcu.codegen.backends.table import REFERENCE
-from hyper_mcu.codegen.errors import MissingTool, UserError
+from hyper_mcu.codegen.errors import MissingToolError, UserError, one_line
 from hyper_mcu.codegen.oracle import Result
 from hyper_mcu.codegen.person import Person
 
@@ -89,8 +89,11 @@ def combined(hashes: Sequence[str]) -> str:
 def parity(person: Person, images: Sequence[Image], asked: Sequence[Plan]) -> Iterator[Outcome]:
     """The outcome of every plan, in their order, as they come; the oracle is asked about all images first.
 
-    As many backends run at a time as there are processors, and share these: seconds are not those of a machine at rest.
+    A backend that fails in whatever way differs: it did not give the oracle's bytes. As many backends run at a time as
+    there are processors, and share these: seconds are not those of a machine at rest. Raises UserError without images.
     """
+    if not images:
+        raise UserError("parity", "nothing to ask about", "an image or more", "none")
     expected = REFERENCE.ask(person, images)
     hashes = [r.layers_sha256 for r in expected.results]
 
@@ -99,10 +102,14 @@ def parity(person: Person, images: Sequence[Image], asked: Sequence[Plan]) -> It
         try:
             given = images[: plan.images]
             answers = expected if plan.backend is REFERENCE else plan.backend.ask(person, given)
+            return _compare(plan.backend, person.threshold, expected.results[: plan.images], answers, known)
+        except MissingToolError as e:
+            return Outcome(plan.backend, "not_run", len(given), known, reason=str(e))
         except UserError as e:
-            status: Status = "not_run" if isinstance(e, MissingTool) else "different"
-            return Outcome(plan.backend, status, len(given), known, reason=str(e))
-        return _compare(plan.backend, person.threshold, expected.results[: plan.images], answers, known)
+            return Outcome(plan.backend, "different", len(given), known, reason=str(e))
+        except Exception as e:  # other people's runtimes have exceptions of their own
+            said = one_line(f"{type(e).__name__}: {e}")[:300]
+            return Outcome(plan.backend, "different", len(given), known, reason=said)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from pool.map(outcome, asked)

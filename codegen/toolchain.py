@@ -20,7 +20,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from hyper_mcu.codegen import install
-from hyper_mcu.codegen.errors import MissingTool, UserError
+from hyper_mcu.codegen.errors import MissingToolError, UserError
 from hyper_mcu.codegen.targets import Target, Tool
 
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wundef", "-Wcast-align", "-Werror")
@@ -95,7 +95,7 @@ def _zig_cache() -> Path:
 def find_toolchain(target: Target, kind: str = "") -> Toolchain:
     """The compiler for `target`, of `kind` (one of KINDS) where that is given, else of HYPER_MCU_TOOLCHAIN's kind.
 
-    Raises MissingTool with what to install where there is none.
+    Raises MissingToolError with what to install where there is none.
     """
     forced = os.environ.get("HYPER_MCU_TOOLCHAIN", "")
     wanted = kind or forced
@@ -115,10 +115,10 @@ def find_toolchain(target: Target, kind: str = "") -> Toolchain:
     if wanted:
         what = f"no {kind} found" if kind else f"HYPER_MCU_TOOLCHAIN={forced} found no compiler"
         others = " or ".join(target.compilers) + (", which compile for it" if target.zig_flags else ", which does")
-        raise MissingTool(target.name, what, places[wanted] if wanted in target.compilers else others, "none")
+        raise MissingToolError(target.name, what, places[wanted] if wanted in target.compilers else others, "none")
     ways = [gcc.place if target.isa else "cc, gcc or clang on PATH (Debian: gcc)"]
     ways += [places["zig"]] * ("zig" in target.compilers)
-    raise MissingTool(target.name, "no compiler found", " or ".join(ways), "neither" if len(ways) > 1 else "none")
+    raise MissingToolError(target.name, "no compiler found", " or ".join(ways), "neither" if len(ways) > 1 else "none")
 
 
 @cache
@@ -169,7 +169,7 @@ def compile_program(
 
     defines: NAME or NAME=VALUE. stds: by a source's name its standard (c++14, …) where that is not c11. sanitise: with
     AddressSanitizer and UndefinedBehaviorSanitizer, on the host only. Objects lie beside `out`. Raises CompileError for
-    C that does not compile, MissingTool where compiler, C++ or sanitizers are not installed.
+    C that does not compile, MissingToolError where compiler, C++ or sanitizers are not installed.
     """
     tools = toolchain or find_toolchain(target)
     if sanitise and (tools.kind == "zig" or not target.is_host):
@@ -256,10 +256,10 @@ def _run(tools: Toolchain, command: list[str], where: str, failure: str) -> None
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment, check=False)
     if done.returncode:
         if re.search("cannot execute .*cc1plus", done.stderr):
-            raise MissingTool(tools, "compiles no C++", "g++ on PATH (Debian: g++)", "none")
+            raise MissingToolError(tools, "compiles no C++", "g++ on PATH (Debian: g++)", "none")
         if re.search("(?i)(cannot find|cannot open|no such file).*(asan|clang_rt)", done.stderr):
             package = f"lib{'gcc' if tools.kind == 'gcc' else 'clang-rt'}-{tools.version.partition('.')[0]}-dev"
-            raise MissingTool(tools, "has no sanitizers", f"their libraries (Debian: {package})", "none")
+            raise MissingToolError(tools, "has no sanitizers", f"their libraries (Debian: {package})", "none")
         error = CompileError(
             where, failure, "no error and no warning", first_error(done.stderr) or f"exit code {done.returncode}"
         )

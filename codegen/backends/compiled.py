@@ -1,8 +1,10 @@
-"""The emitted C, compiled for this machine or for an emulated core; all images go through one run of one program."""
+"""The emitted C, compiled for this machine or for an emulated core; all images go through one run of one program.
+
+What runs is the product and the same with taps (run.py): a verdict of the one that is not the other's is an error.
+"""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from hyper_mcu.codegen.emulate import find_emulator
 from hyper_mcu.codegen.oracle import Result
 from hyper_mcu.codegen.person import Person
 from hyper_mcu.codegen.records import Run
-from hyper_mcu.codegen.run import build, run_program
+from hyper_mcu.codegen.run import run_model
 from hyper_mcu.codegen.targets import Target, target_named
 from hyper_mcu.codegen.toolchain import find_toolchain
 
@@ -47,18 +49,21 @@ def _answers(
     std: str = "c11",
     sanitise: bool = False,
 ) -> Answers:
-    began = time.perf_counter()
-    tools, header = find_toolchain(target, kind), Path(f"{person.name}.h")
-    program = build(
-        header, target, taps=True, text=emit(person), tools=tools, optimise=optimise, std=std, sanitise=sanitise
+    runs, report = run_model(
+        Path(f"{person.name}.h"),
+        [np.ascontiguousarray(image).tobytes() for image in images],
+        target,
+        text=emit(person),
+        tools=find_toolchain(target, kind),
+        optimise=optimise,
+        std=std,
+        sanitise=sanitise,
+        emulator=emulator,
+        limit_s=max(120, SECONDS_AN_IMAGE * len(images)),
     )
-    ready = time.perf_counter()
-    limit = max(120, SECONDS_AN_IMAGE * len(images))
-    probes = [np.ascontiguousarray(image).tobytes() for image in images]
-    runs, output = run_program(program, header, probes, target, taps=True, emulator=emulator, limit_s=limit)
     results = tuple(_result(person, run) for run in runs)
-    tool = f"{tools}, {output.emulator}" if output.emulator else str(tools)
-    return Answers(results, tool, ready - began, time.perf_counter() - ready)
+    tool = f"{report.toolchain}, {report.emulator}" if report.emulator else report.toolchain
+    return Answers(results, tool, report.compile_seconds, report.run_seconds)
 
 
 def _result(person: Person, run: Run) -> Result:

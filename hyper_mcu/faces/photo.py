@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hyper_mcu.codegen import install
-from hyper_mcu.codegen.errors import MissingTool, UserError
+from hyper_mcu.codegen.errors import MissingToolError, UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,7 +70,7 @@ def _register_heic(path: Path) -> None:
     try:
         import pillow_heif
     except ImportError:
-        raise MissingTool(path, "HEIC needs pillow-heif", install.extra("heic"), "no such package") from None
+        raise MissingToolError(path, "HEIC needs pillow-heif", install.extra("heic"), "no such package") from None
     pillow_heif.register_heif_opener()
 
 

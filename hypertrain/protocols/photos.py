@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from hyper_mcu import faces, inference
 from hyper_mcu.codegen import files
-from hyper_mcu.codegen.errors import MissingTool, UserError
+from hyper_mcu.codegen.errors import MissingToolError, UserError
 from hyper_mcu.codegen.progress import Event, Progress, counting, silent
 from hyper_mcu.faces.align import SIDE
 from hyper_mcu.faces.crops import face_crops
@@ -123,7 +123,7 @@ def look(path: Path) -> Photo | Mistake:
         try:
             return face_crops(path, "largest", purpose)[0].pixels, ""
         except UserError as e:
-            if e.where != str(path) or isinstance(e, MissingTool):
+            if e.where != str(path) or isinstance(e, MissingToolError):
                 raise
             return None, str(e).removeprefix(f"{e.where}: ")
 

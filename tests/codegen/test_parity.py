@@ -15,7 +15,7 @@ from strategies import images, qnets
 from hyper_mcu.codegen import oracle
 from hyper_mcu.codegen.backends import Answers, Backend
 from hyper_mcu.codegen.backends.table import BACKENDS, REFERENCE, backends_named
-from hyper_mcu.codegen.errors import MissingTool, UserError
+from hyper_mcu.codegen.errors import MissingToolError, UserError
 from hyper_mcu.codegen.oracle import Result
 from hyper_mcu.codegen.parity import Difference, Plan, combined, differs, identical, parity
 from hyper_mcu.codegen.quantize import quantize
@@ -90,7 +90,7 @@ def test_what_rounds_otherwise_is_counted_and_fails_nobody():
 def test_what_is_missing_has_not_run_and_what_fails_differs():
     ours, gone, broken = outcomes(
         REFERENCE,
-        refusing(MissingTool("m99", "no emulator found", "one", "none")),
+        refusing(MissingToolError("m99", "no emulator found", "one", "none")),
         refusing(UserError("m4", "crashed")),
     )
     assert (gone.status, gone.sha256) == ("not_run", "")
@@ -110,8 +110,21 @@ def test_a_backend_may_be_asked_about_the_first_images_alone():
 
 
 def test_fewer_answers_than_images_are_a_fault_and_never_pass():
-    with pytest.raises(ValueError, match="zip"):
-        outcomes(played(EXPECTED[:2]))
+    (o,) = outcomes(played(EXPECTED[:2]))
+    assert (o.status, o.sha256) == ("different", "")
+    assert o.reason.startswith("ValueError: zip()")
+
+
+def test_a_runtime_that_fails_in_its_own_way_differs_and_the_others_are_still_compared():
+    ours, broken, exact = outcomes(REFERENCE, refusing(RuntimeError("no\nmemory")), played(EXPECTED))
+    assert (broken.status, broken.reason) == ("different", "RuntimeError: no\\nmemory")
+    assert exact.status == "identical"
+    assert differs([ours, broken, exact])
+
+
+def test_without_images_nothing_passes():
+    with pytest.raises(UserError, match=r"parity: nothing to ask about; expected an image or more, got none"):
+        list(parity(ALICE, [], [Plan(played([]), 0)]))
 
 
 def test_names_are_told_apart_and_an_unknown_one_is_refused():

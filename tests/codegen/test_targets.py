@@ -15,7 +15,7 @@ from strategies import images, qnets
 
 from hyper_mcu.codegen import oracle
 from hyper_mcu.codegen.emit_c import emit
-from hyper_mcu.codegen.errors import MissingTool
+from hyper_mcu.codegen.errors import MissingToolError
 from hyper_mcu.codegen.qnet import QNet
 from hyper_mcu.codegen.run import build, run_program
 from hyper_mcu.codegen.targets import TARGETS
@@ -40,7 +40,7 @@ def check(
     text, tools = emit(person(qnet)), find_toolchain(where, kind)
     try:
         program = build(HEADER, where, taps=True, text=text, tools=tools, optimise=optimise, std=std, sanitise=sanitise)
-    except MissingTool as e:
+    except MissingToolError as e:
         pytest.skip(str(e))
     expected = [oracle.run(qnet, image) for image in probes]
     for emulator in where.emulators or ("auto",):

@@ -10,7 +10,7 @@ import pytest
 from fake_model import missing
 
 from hyper_mcu.codegen import install, toolchain
-from hyper_mcu.codegen.errors import MissingTool, UserError
+from hyper_mcu.codegen.errors import MissingToolError, UserError
 from hyper_mcu.codegen.targets import TARGETS
 from hyper_mcu.codegen.toolchain import (
     CompileError,
@@ -110,7 +110,7 @@ def test_sanitised_program_stops_at_undefined_behaviour(
     path = source(tmp_path, "int main(int n, char **a)\n{\n    (void)a;\n    return (n + 0x7FFFFFFE + n) & 1;\n}\n")
     try:
         program = compile_program([path], HOST, out=tmp_path / "prog", sanitise=True)
-    except MissingTool as e:
+    except MissingToolError as e:
         pytest.skip(str(e))
     done = subprocess.run([program.elf], capture_output=True, text=True, check=False)
     assert done.returncode != 0
@@ -246,7 +246,7 @@ def test_part_of_a_compiler_that_is_not_installed_is_named(
     compiler.write_text(f'#!/bin/sh\necho "{said}" >&2\nexit 1\n')
     compiler.chmod(0o755)
     tools = Toolchain("cc", "12.2.0", "gcc", compiler)
-    with pytest.raises(MissingTool) as e:
+    with pytest.raises(MissingToolError) as e:
         compile_program([source(tmp_path, "")], HOST, out=tmp_path / "prog", toolchain=tools, **flags)
     assert str(e.value) == text
 
@@ -258,6 +258,6 @@ def test_kind_that_is_asked_for_goes_before_the_forced_one(monkeypatch: pytest.M
     assert find_toolchain(HOST, "gcc").kind == "gcc"
     assert find_toolchain(HOST).kind == "zig"
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(MissingTool) as e:
+    with pytest.raises(MissingToolError) as e:
         find_toolchain(HOST, "clang")
     assert str(e.value) == "host: no clang found; expected clang on PATH (Debian: clang), got none"

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "codegen"))
 from fake_model import HEADER, PROBES, expected, missing, variant
 
 from hyper_mcu.codegen.emulate import run_elf
-from hyper_mcu.codegen.errors import MissingTool, UserError
+from hyper_mcu.codegen.errors import MissingToolError, UserError
 from hyper_mcu.codegen.records import parse_runs
 from hyper_mcu.codegen.run import HARNESS, build, run_program
 from hyper_mcu.codegen.targets import TARGETS
@@ -117,7 +117,7 @@ def test_harness_is_clean_under_sanitizers(monkeypatch: pytest.MonkeyPatch, kind
     monkeypatch.setenv("HYPER_MCU_TOOLCHAIN", kind)
     try:
         program = build(HEADER, HOST, taps=True, sanitise=True)
-    except MissingTool as e:
+    except MissingToolError as e:
         pytest.skip(str(e))
     runs, _ = run_program(program, HEADER, PROBES, HOST, taps=True)
     assert [(r.logit, r.layers_sha256) for r in runs] == [expected(p)[::2] for p in PROBES]
