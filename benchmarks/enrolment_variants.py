@@ -1,10 +1,10 @@
-"""Is one photo and one step enough? The enrolments of the paper's Discussion, by the shipped generator, int8.
+"""Is one photo enough? The enrolments of the paper's Discussion, by the shipped generator, int8.
 
 Held-out people with more than four photos are enrolled in each of the ways of hyper_mcu.hypertrain.enrolment, from
-their first photos; all are asked about the same later photos of theirs and about strangers. With --steps, h_gen is
-trained twice more from the same trunk, once writing θ in one step and once refining it in three.
+their first photos; all are asked about the same later photos of theirs and about strangers. The Discussion's other
+idea, θ in several steps, takes another h_gen: `hyper-mcu ablate --rows full --set hgen.refine=3` beside Table II.
 
-    python benchmarks/enrolment_variants.py --faces FACES --steps 300 --save benchmarks/results/enrolment_variants.json
+    python benchmarks/enrolment_variants.py --faces FACES --save benchmarks/results/enrolment_variants.json
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from record import about
 
 from hyper_mcu import generator
 from hyper_mcu.faces.backbone import Backbone, backbone
-from hyper_mcu.hypertrain import config, data, enrolment, evaluate, pipeline
+from hyper_mcu.hypertrain import data, enrolment, evaluate
 from hyper_mcu.hypertrain.data import Faces
 from hyper_mcu.hypertrain.metrics import figures
 from hyper_mcu.hypertrain.protocols import Pairs
@@ -91,23 +90,9 @@ def measured(g: generator.Generator, faces: Faces, chosen: People) -> dict[str, 
     return {kind: asdict(figures(s, chosen.pairs.same, chosen.pairs.fold)) for kind, s in scores.items()}
 
 
-def refined(faces: Path, cache: Path, steps: int, refine: int) -> generator.Generator:
-    """A generator whose h_gen was trained for so many steps on the shipped trunk, θ written in `refine` steps."""
-    settings = [
-        f"data.root={json.dumps(str(faces))}", f"start.trunk={json.dumps(str(generator.SHIPPED))}",
-        f"hyper.steps={steps}", f"hgen.refine={refine}", f"run.every={steps}",
-    ]  # fmt: skip
-    c = config.read(config.find("product"), settings)
-    with TemporaryDirectory() as out:
-        trained = pipeline.run(c, Path(out), cache)
-        assert trained.generator is not None
-        return generator.load(trained.generator)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Enrolment from more than one photo, or in more than one step.")
+    parser = argparse.ArgumentParser(description="Enrolment from more than one photo.")
     parser.add_argument("--faces", type=Path, required=True, help="folder with train.csv")
-    parser.add_argument("--steps", type=int, default=0, help="train this long for one step against three; 0: do not")
     parser.add_argument("--cache", type=Path, default=Path(".cache/hypertrain"))
     parser.add_argument("--save", type=Path, help="write the figures as JSON")
     o = parser.parse_args()
@@ -120,10 +105,6 @@ def main() -> None:
     rows: dict[str, Any] = {}
     for name, way in ways().items():
         rows[name] = measured(g, enrolled(faces, chosen, way, h_bb), chosen)
-        show(name, rows[name])
-    for refine in (1, 3) if o.steps else ():
-        name = f"trained {o.steps} steps, θ in {refine} step{'s' if refine > 1 else ''}"
-        rows[name] = measured(refined(o.faces, o.cache, o.steps, refine), faces, chosen)
         show(name, rows[name])
     if o.save:
         said = {**about(o.faces), "generator_sha256": g.sha256, "people": len(chosen.first), "ways": rows}
