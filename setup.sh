@@ -13,7 +13,8 @@ if ! python3 -c 'import venv, ensurepip' 2> /dev/null; then
   echo "setup: python3 cannot make virtual environments; on Debian: apt install python3-venv" >&2
   exit 2
 fi
-[ -x .venv/bin/python ] || python3 -m venv .venv
+# pip comes last in it: without pip an earlier call was stopped half-way
+.venv/bin/python -c 'import pip' 2> /dev/null || python3 -m venv .venv
 stamp=".venv/installed-$(echo "$extras" | tr , -)"
 if [ ! -e "$stamp" ] || [ pyproject.toml -nt "$stamp" ] || [ constraints.txt -nt "$stamp" ]; then
   echo "installing hyper-mcu[$extras] into .venv (once)" >&2

@@ -17,7 +17,7 @@ class UserError(Exception):
 
 
 class MissingToolError(UserError):
-    """A compiler, emulator or package that is not here; `expected` says how to get it."""
+    """A compiler, an emulator, a package or a folder to build in that is not here; `expected` says how to get it."""
 
 
 def one_line(text: str) -> str:

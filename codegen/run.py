@@ -22,7 +22,7 @@ from pathlib import Path
 
 from hyper_mcu.codegen.elf import read_elf
 from hyper_mcu.codegen.emulate import FAULT, RunOutput, run_elf
-from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.errors import MissingToolError, UserError
 from hyper_mcu.codegen.progress import Progress, silent
 from hyper_mcu.codegen.records import HM_OK, Run, parse_runs, read_hello
 from hyper_mcu.codegen.targets import Target, target_named
@@ -222,7 +222,7 @@ def build(
     except CompileError as e:
         raise UserError(header, e.what, e.expected, e.got) from e
     except OSError as e:
-        raise UserError(
+        raise MissingToolError(
             place.parent, "cannot be written", "space and permission", (e.strerror or str(e)).lower()
         ) from e
     return program

@@ -68,23 +68,25 @@ def cache_dir() -> Path:
 def private_dir(path: Path) -> Path:
     """The folder `path`, made where it is missing, for programs that will be run: its owner alone may write and read.
 
-    Raises UserError where it cannot be made, where it belongs to somebody else and where others may write to it: they
-    could leave programs there.
+    Raises MissingToolError where it cannot be made, where it belongs to somebody else and where others may write to it:
+    they could leave programs there.
     """
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         there = path.lstat()
     except OSError as e:
-        raise UserError(
+        raise MissingToolError(
             path, "cannot be written", "space and permission, or another XDG_CACHE_HOME", (e.strerror or str(e)).lower()
         ) from e
     owner, unsafe = there.st_uid, "not safe to run programs from"
     if stat.S_ISLNK(there.st_mode):
-        raise UserError(path, unsafe, "a folder", "a link")
+        raise MissingToolError(path, unsafe, "a folder", "a link")
     if hasattr(os, "getuid") and owner != os.getuid():
-        raise UserError(path, unsafe, "a folder of your own", f"one of user {owner}")
+        raise MissingToolError(path, unsafe, "a folder of your own", f"one of user {owner}")
     if hasattr(os, "getuid") and there.st_mode & 0o022:
-        raise UserError(path, unsafe, "a folder to which nobody else may write", f"mode {there.st_mode & 0o777:o}")
+        raise MissingToolError(
+            path, unsafe, "a folder to which nobody else may write", f"mode {there.st_mode & 0o777:o}"
+        )
     return path
 
 

@@ -122,6 +122,15 @@ def test_a_runtime_that_fails_in_its_own_way_differs_and_the_others_are_still_co
     assert differs([ours, broken, exact])
 
 
+def test_without_a_folder_to_build_in_c_has_not_run(tmp_path, monkeypatch):
+    (tmp_path / "hyper-mcu").write_text("a file where the folder should be")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    ours, built = parity(ALICE, SHOWN[:1], [Plan(REFERENCE, 1), Plan(backends_named(["gcc-O2-c11"])[0], 1)])
+    assert (built.status, built.sha256) == ("not_run", "")
+    assert not differs([ours, built])
+    assert not identical([ours, built])
+
+
 def test_without_images_nothing_passes():
     with pytest.raises(UserError, match=r"parity: nothing to ask about; expected an image or more, got none"):
         list(parity(ALICE, [], [Plan(played([]), 0)]))
