@@ -54,8 +54,8 @@ def command(as_json: bool) -> None:
         try:
             locate(name)
             row(name, "pre-trained weights", f"{WEIGHTS[name].package} {WEIGHTS[name].pin}", "")
-        except UserError as e:
-            row(name, e.what, "", WEIGHTS[name].install)
+        except UserError:
+            row(name, "pre-trained weights", "", WEIGHTS[name].install)
     try:
         row("generator", "the trained h_gen", load().sha256[:16], "")
     except UserError as e:
