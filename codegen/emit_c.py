@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.facts import facts
+from hyper_mcu.codegen.kernels.variants import VARIANTS, template
 from hyper_mcu.codegen.layout import (
     ABI,
     architecture,
@@ -39,7 +40,7 @@ FIRST_LINE = "/* hyper-mcu model.h, ABI {abi}. SHA-256 of what follows this line
 PREFIX = "hm"  # of the names in templates and harness
 TEMPLATES = Path(__file__).parent / "templates"
 CORE = Path(__file__).parent.parent / "firmware" / "core"
-CORE_TYPES = ("hm_types.h",)
+CORE_TYPES = ("hm_types.h", "hm_kernels.h")
 CORE_CODE = ("hm_memory.h", "hm_requantise.h", "hm_conv.h", "hm_cosdot.h", "hm_check.h", "hm_blob.h", "hm_tap.h")
 SHARED = {"HM_ABI", "HM_TAP"}  # what no prefix renames, beside the identifiers of firmware/core
 
@@ -91,7 +92,7 @@ def _engine(program: Program) -> dict[str, Any]:
         "plan": program.memory,
         "session_bytes": session_bytes(spec),
         "weights_bytes": weights_bytes(spec),
-        "kernels": list(dict.fromkeys(s.kernel for s in run)),
+        "variants": [(v, [(k, template(v, k)) for k in dict.fromkeys(s.kernel for s in run)]) for v in VARIANTS],
         "steps": run,
         "head": head_facts(spec),
     }
@@ -167,7 +168,8 @@ def environment(prefix: str = PREFIX) -> Environment:
     from jinja2 import Environment, FunctionLoader, StrictUndefined  # 60 ms, and only enrolment needs it
 
     types, code = core_text(CORE_TYPES), core_text(CORE_CODE)
-    without_comments = re.sub(r"/\*.*?\*/", "", types + code, flags=re.DOTALL)
+    kernels = {v.name: core_text(v.core) for v in VARIANTS}
+    without_comments = re.sub(r"/\*.*?\*/", "", "".join((types, code, *kernels.values())), flags=re.DOTALL)
     shared = SHARED | set(re.findall(r"\bhm_\w+|\bHM_\w+", without_comments))
 
     def rename(match: re.Match[str]) -> str:
@@ -187,5 +189,5 @@ def environment(prefix: str = PREFIX) -> Environment:
         keep_trailing_newline=True,
         autoescape=False,
     )
-    environment.globals.update(core_types=types, core_code=code)
+    environment.globals.update(core_types=types, core_code=code, core_kernels=kernels)
     return environment

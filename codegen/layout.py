@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.kernels.kernel import describe
 from hyper_mcu.codegen.netspec import Conv, NetSpec
 from hyper_mcu.codegen.oracle import shuffle_order
 from hyper_mcu.codegen.person import Person
 from hyper_mcu.codegen.plan import plan
 from hyper_mcu.codegen.program import PIXEL_ZERO, Program, folds, reordered
 from hyper_mcu.codegen.qnet import QConv, QHead, QNet
-from hyper_mcu.codegen.stages import describe
 
 ABI = 2  # raise with any change of what two headers in one program share: firmware/core, declarations, data layout
 

@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
+from hyper_mcu.codegen.kernels.kernel import kernels
+from hyper_mcu.codegen.kernels.variants import scratch
 from hyper_mcu.codegen.netspec import Add, Conv, NetSpec
 from hyper_mcu.codegen.program import Program
 
 TRIES = 20_000  # placements tried to reach the lower bound, before a first fit has to do
-ALIGN = 8  # bytes: the session holds a 64-bit member
+ALIGN = 8  # bytes, of every buffer: kernels load words, and the session holds a 64-bit member
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,14 @@ class Buffer:
 class Plan:
     """The memory of a session.
 
-    maps: a Buffer for each stage's map; an Add takes the place of an input that nobody reads again.
+    maps: a Buffer for each stage's map; an Add takes the place of an input that nobody reads again. scratch: for each
+    stage what its kernel works in.
     image_rows: the k−1 image rows that a k×k first layer goes back to; image_row: the row that the self-test makes.
     total: bytes, a multiple of 8; bound: most bytes in use at one step, below which no plan can go.
     """
 
     maps: tuple[Buffer, ...]
+    scratch: tuple[Buffer, ...]
     image_rows: Buffer
     image_row: Buffer
     total: int
@@ -67,12 +71,18 @@ def plan(spec: NetSpec) -> Plan:
     owner, lives = _lives(spec)
     blocks = [lives[i] for i in sorted(lives)]
     rows = [Buffer((first.k - 1) * row, 0, 0), Buffer(row, 0, 0)]
-    bound = max(sum(b.size for b in blocks + rows if b.first <= step <= b.last) for step in range(len(owner) + 1))
-    *placed, image_rows, image_row = _place(blocks + rows, bound)
-    offset = dict(zip(sorted(lives), (b.offset for b in placed), strict=True))
+    works = [Buffer(scratch(kernel), i, i) for i, kernel in enumerate(kernels(spec))]
+    wanted = [replace(b, size=_aligned(b.size)) for b in blocks + rows + works]
+    bound = max(sum(b.size for b in wanted if b.first <= step <= b.last) for step in range(len(owner) + 1))
+    placed = _place(wanted, bound)
+    offset = dict(zip(sorted(lives), (b.offset for b in placed), strict=False))
     maps = tuple(replace(b, offset=offset[owner[i]]) for i, b in enumerate(_maps(spec)))
-    used = max(b.end for b in (*placed, image_rows, image_row))
-    return Plan(maps, image_rows, image_row, -(-used // ALIGN) * ALIGN, bound)
+    image_rows, image_row, *works = placed[len(blocks) :]
+    return Plan(maps, tuple(works), image_rows, image_row, max(b.end for b in placed), bound)
+
+
+def _aligned(size: int) -> int:
+    return -(-size // ALIGN) * ALIGN
 
 
 def _maps(spec: NetSpec) -> list[Buffer]:

@@ -90,6 +90,7 @@ def run_model(
     optimise: str = "-O2",
     std: str = "c11",
     sanitise: bool = False,
+    kernels: str = "",
     emulator: str = "auto",
     limit_s: float = 120,
     progress: Progress = silent,
@@ -109,7 +110,8 @@ def run_model(
     waits = first_time(tools, where)
     progress(f"compiling for {where.name} with {tools}{waits}")
     with ThreadPoolExecutor(1 if waits else 2) as pool:  # a second zig beside it would build the same library
-        variant = partial(build, header, where, text=text, tools=tools, optimise=optimise, std=std, sanitise=sanitise)
+        made = partial(build, header, where, text=text, tools=tools)
+        variant = partial(made, optimise=optimise, std=std, sanitise=sanitise, kernels=kernels)
         product, tapped = pool.map(lambda taps: variant(taps=taps), (False, True))
     compiled = time.perf_counter()
     progress(f"running on {where.name}")
@@ -175,11 +177,13 @@ def build(
     optimise: str = "-O2",
     std: str = "c11",
     sanitise: bool = False,
+    kernels: str = "",
 ) -> Program:
     """The harness around `header`, from the cache where it was built before; raises UserError as run_model does.
 
     optimise: of all of it. std: of the header's implementation, c11 or c++14; the harness itself is C11. sanitise: with
-    AddressSanitizer and UndefinedBehaviorSanitizer, on the host by gcc or clang.
+    AddressSanitizer and UndefinedBehaviorSanitizer, on the host by gcc or clang. kernels: a variant by name
+    (kernels/variants.py); "" is the compiler's own choice for the target (firmware/core/hm_kernels.h).
     """
     tools = tools or find_toolchain(target)
     try:
@@ -188,7 +192,7 @@ def build(
         raise UserError(header, "cannot be read", "a model.h", (e.strerror or str(e)).lower()) from e
     names = (*CORE_SOURCES, f"core_{target.isa.name}.c") if target.isa else HOST_SOURCES
     sources = [HARNESS / name for name in names]
-    defines = ["HARNESS_TAPS"] if taps else []
+    defines = ["HARNESS_TAPS"] * taps + [f"HM_KERNELS=HM_{kernels.upper()}"] * bool(kernels)
     key = hashlib.sha256(content)
     for path in sorted(p for p in HARNESS.iterdir() if p.is_file()):
         key.update(path.name.encode() + path.read_bytes())

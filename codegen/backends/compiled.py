@@ -24,18 +24,26 @@ SECONDS_AN_IMAGE = 10  # far beyond what any of them takes: 120 at least, then i
 
 
 def host(
-    person: Person, images: Sequence[Image], kind: str, optimise: str, std: str, sanitise: bool = False
+    person: Person,
+    images: Sequence[Image],
+    kind: str,
+    optimise: str,
+    std: str,
+    sanitise: bool = False,
+    kernels: str = "",
 ) -> Answers:
     """A build for this machine; arguments as `run.build` has them. Raises MissingToolError where the compiler, C++ or
     the sanitizers are not installed, UserError where the C does not compile or the program fails."""
     target = target_named("host")
-    return _answers(person, images, target, kind, optimise=optimise, std=std, sanitise=sanitise)
+    return _answers(person, images, target, kind, optimise=optimise, std=std, sanitise=sanitise, kernels=kernels)
 
 
-def core(person: Person, images: Sequence[Image], name: str, kind: str = "", emulator: str = "auto") -> Answers:
+def core(
+    person: Person, images: Sequence[Image], name: str, kind: str = "", emulator: str = "auto", kernels: str = ""
+) -> Answers:
     """The -O2 build for the emulated core `name`; raises as `host` does, MissingToolError without an emulator too."""
     find_emulator(target_named(name), emulator)
-    return _answers(person, images, target_named(name), kind, emulator)
+    return _answers(person, images, target_named(name), kind, emulator, kernels=kernels)
 
 
 def _answers(
@@ -48,6 +56,7 @@ def _answers(
     optimise: str = "-O2",
     std: str = "c11",
     sanitise: bool = False,
+    kernels: str = "",
 ) -> Answers:
     runs, report = run_model(
         Path(f"{person.name}.h"),
@@ -58,6 +67,7 @@ def _answers(
         optimise=optimise,
         std=std,
         sanitise=sanitise,
+        kernels=kernels,
         emulator=emulator,
         limit_s=max(120, SECONDS_AN_IMAGE * len(images)),
     )

@@ -1,4 +1,4 @@
-/* What the convolution kernels share: a stage's integers, the dot products, the shuffle, the rows. */
+/* What the convolution kernels share: a stage's integers, the shuffle, the rows. */
 #ifndef HM_CONV_H
 #define HM_CONV_H
 
@@ -27,36 +27,6 @@ static inline uint8_t hm_linear(hm_conv conv, int c, int32_t sum)
     return (uint8_t)hm_requantise_linear(conv.bias[c] + sum, conv.multiplier[c], conv.shift[c]);
 }
 
-/* The sum of u[t] * w[t] over n bytes. */
-static inline int32_t hm_dot(const uint8_t *u, const int8_t *w, int n)
-{
-    int32_t sum = 0;
-    for (int t = 0; t < n; t++) {
-        sum += u[t] * w[t];
-    }
-    return sum;
-}
-
-/* Four dot products of the same u, with four rows of weights one behind the other: each u is loaded once. */
-static inline void hm_dot4(const uint8_t *u, const int8_t *w, int n, int32_t sum[4])
-{
-    int32_t sum0 = 0;
-    int32_t sum1 = 0;
-    int32_t sum2 = 0;
-    int32_t sum3 = 0;
-    for (int t = 0; t < n; t++) {
-        const int32_t x = u[t];
-        sum0 += x * w[t];
-        sum1 += x * w[n + t];
-        sum2 += x * w[2 * n + t];
-        sum3 += x * w[3 * n + t];
-    }
-    sum[0] = sum0;
-    sum[1] = sum1;
-    sum[2] = sum2;
-    sum[3] = sum3;
-}
-
 /* Where channel c goes in the (groups, size) -> (size, groups) transposition of a channel shuffle. */
 static inline int hm_shuffled(int c, int groups, int size)
 {
@@ -68,6 +38,14 @@ static inline void hm_rows(const uint8_t *rows[], int k, int y, const uint8_t *m
 {
     for (int i = 0; i < k; i++) {
         rows[i] = y + i < 0 || y + i >= height ? NULL : map + (y + i) * row_bytes;
+    }
+}
+
+/* n rows, the first at `first`. */
+static inline void hm_strip(uint8_t *out[], int n, uint8_t *first, int row_bytes)
+{
+    for (int i = 0; i < n; i++) {
+        out[i] = first + i * row_bytes;
     }
 }
 

@@ -28,6 +28,7 @@ pytestmark = pytest.mark.skipif(not HOST, reason="no gcc, clang or cc on PATH")
 PROGRAM = r"""
 #include "hm_check.h"
 #include "hm_conv.h"
+#include "hm_dot.h"
 #include "hm_cosdot.h"
 #include <stdio.h>
 #include <string.h>
@@ -142,6 +143,7 @@ def test_cosdot_is_that_of_the_oracle(program, n):
 SUMS = r"""
 #include "hm_check.h"
 #include "hm_conv.h"
+#include "hm_dot.h"
 #include <stdio.h>
 
 /* The data and its length as bytes come in on stdin: check sum, parts of it, dot products of all alignments. */

@@ -1,4 +1,4 @@
-/* hyper-mcu model.h, ABI 2. SHA-256 of what follows this line: 20380bac36997cbdad351217ed003a45994c4ec7ff788f006cc43ea5131abc68 */
+/* hyper-mcu model.h, ABI 2. SHA-256 of what follows this line: 0d44f49c29dc0a471fa8c04faccb60af4cf150aa113f9a1cc7fb7f3d65bcb849 */
 /*
  * alice: a face-verification network for one person. Made by hyper-mcu 0.1.0; do not edit.
  *
@@ -93,6 +93,18 @@ typedef struct hm_verdict {
     uint32_t decision; /* HM_MATCH or HM_NO_MATCH */
     bool match;        /* decision == HM_MATCH; false unless the status is HM_OK */
 } hm_verdict;
+
+#endif
+
+/* Which kernels the engine is built with. All compute the same bytes; -DHM_KERNELS=HM_PORTABLE overrides the choice. */
+#ifndef HM_KERNELS_H
+#define HM_KERNELS_H
+
+#define HM_PORTABLE 0 /* C11, for every target */
+
+#ifndef HM_KERNELS
+#define HM_KERNELS HM_PORTABLE
+#endif
 
 #endif
 
@@ -307,7 +319,7 @@ static inline int8_t hm_requantise_linear(int32_t acc, int32_t multiplier, uint8
 
 #endif
 
-/* What the convolution kernels share: a stage's integers, the dot products, the shuffle, the rows. */
+/* What the convolution kernels share: a stage's integers, the shuffle, the rows. */
 #ifndef HM_CONV_H
 #define HM_CONV_H
 
@@ -334,36 +346,6 @@ static inline uint8_t hm_linear(hm_conv conv, int c, int32_t sum)
     return (uint8_t)hm_requantise_linear(conv.bias[c] + sum, conv.multiplier[c], conv.shift[c]);
 }
 
-/* The sum of u[t] * w[t] over n bytes. */
-static inline int32_t hm_dot(const uint8_t *u, const int8_t *w, int n)
-{
-    int32_t sum = 0;
-    for (int t = 0; t < n; t++) {
-        sum += u[t] * w[t];
-    }
-    return sum;
-}
-
-/* Four dot products of the same u, with four rows of weights one behind the other: each u is loaded once. */
-static inline void hm_dot4(const uint8_t *u, const int8_t *w, int n, int32_t sum[4])
-{
-    int32_t sum0 = 0;
-    int32_t sum1 = 0;
-    int32_t sum2 = 0;
-    int32_t sum3 = 0;
-    for (int t = 0; t < n; t++) {
-        const int32_t x = u[t];
-        sum0 += x * w[t];
-        sum1 += x * w[n + t];
-        sum2 += x * w[2 * n + t];
-        sum3 += x * w[3 * n + t];
-    }
-    sum[0] = sum0;
-    sum[1] = sum1;
-    sum[2] = sum2;
-    sum[3] = sum3;
-}
-
 /* Where channel c goes in the (groups, size) -> (size, groups) transposition of a channel shuffle. */
 static inline int hm_shuffled(int c, int groups, int size)
 {
@@ -375,6 +357,14 @@ static inline void hm_rows(const uint8_t *rows[], int k, int y, const uint8_t *m
 {
     for (int i = 0; i < k; i++) {
         rows[i] = y + i < 0 || y + i >= height ? NULL : map + (y + i) * row_bytes;
+    }
+}
+
+/* n rows, the first at `first`. */
+static inline void hm_strip(uint8_t *out[], int n, uint8_t *first, int row_bytes)
+{
+    for (int i = 0; i < n; i++) {
+        out[i] = first + i * row_bytes;
     }
 }
 
@@ -594,103 +584,147 @@ static inline void hm_report(int layer, int row, uint8_t *bytes, int n, uint8_t 
 /* Maps hold q + 128 as uint8_t, so padding is 0 (the linear end holds q). The image's pixels enter as bytes x: its
  * padding is 128, and 128 times the sum of the weights is already off the first bias, which makes them x - 128. */
 
+/* The dot products of the portable kernels. */
+#ifndef HM_DOT_H
+#define HM_DOT_H
+
+#include <stdint.h>
+
+/* The sum of u[t] * w[t] over n bytes. */
+static inline int32_t hm_dot(const uint8_t *u, const int8_t *w, int n)
+{
+    int32_t sum = 0;
+    for (int t = 0; t < n; t++) {
+        sum += u[t] * w[t];
+    }
+    return sum;
+}
+
+/* Four dot products of the same u, with four rows of weights one behind the other: each u is loaded once. */
+static inline void hm_dot4(const uint8_t *u, const int8_t *w, int n, int32_t sum[4])
+{
+    int32_t sum0 = 0;
+    int32_t sum1 = 0;
+    int32_t sum2 = 0;
+    int32_t sum3 = 0;
+    for (int t = 0; t < n; t++) {
+        const int32_t x = u[t];
+        sum0 += x * w[t];
+        sum1 += x * w[n + t];
+        sum2 += x * w[2 * n + t];
+        sum3 += x * w[3 * n + t];
+    }
+    sum[0] = sum0;
+    sum[1] = sum1;
+    sum[2] = sum2;
+    sum[3] = sum3;
+}
+
+#endif
+
 /* Stage 0: 3x3, stride 2, 8x6x3 to 4x3x6. */
-static void hm_stage0_row(hm_conv conv, const uint8_t *const rows[3], uint8_t *out)
+static void hm_stage0_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *const *out, int n, void *scratch)
 {
     enum { k = 3, stride = 2, pad_left = 0, in_w = 6, in_c = 3 };
     enum { out_w = 3, out_c = 6, taps = 27 };
-    uint8_t patch[taps]; /* what is under the kernel, padding included */
+    uint8_t *const patch = (uint8_t *)scratch; /* what is under the kernel, padding included: taps bytes */
 
-    for (int x = 0; x < out_w; x++) {
-        const int left = x * stride - pad_left;
-        const int from = left < 0 ? -left : 0;
-        const int to = left + k > in_w ? in_w - left : k;
-        if (to - from < k || rows[0] == NULL || rows[k - 1] == NULL) {
-            hm_fill(patch, 128, taps); /* the byte of a pixel of value 0 */
-        }
-        for (int ky = 0; ky < k; ky++) {
-            if (rows[ky] != NULL) {
-                hm_copy(patch + (ky * k + from) * in_c, rows[ky] + (left + from) * in_c, (size_t)(to - from) * in_c);
+    for (int y = 0; y < n; y++, rows += stride) {
+        uint8_t *to = out[y];
+        for (int x = 0; x < out_w; x++, to += out_c) {
+            const int left = x * stride - pad_left;
+            const int from = left < 0 ? -left : 0;
+            const int end = left + k > in_w ? in_w - left : k;
+            if (end - from < k || rows[0] == NULL || rows[k - 1] == NULL) {
+                hm_fill(patch, 128, taps); /* the byte of a pixel of value 0 */
+            }
+            for (int ky = 0; ky < k; ky++) {
+                if (rows[ky] != NULL) {
+                    hm_copy(patch + (ky * k + from) * in_c, rows[ky] + (left + from) * in_c, (size_t)(end - from) * in_c);
+                }
+            }
+            for (int c = 0; c < 4; c += 4) {
+                int32_t sum[4];
+                hm_dot4(patch, conv.weight + c * taps, taps, sum);
+                for (int i = 0; i < 4; i++) {
+                    to[c + i] = hm_relu(conv, c + i, sum[i]);
+                }
+            }
+            for (int c = 4; c < out_c; c++) {
+                to[c] = hm_relu(conv, c, hm_dot(patch, conv.weight + c * taps, taps));
             }
         }
-        for (int c = 0; c < 4; c += 4) {
-            int32_t sum[4];
-            hm_dot4(patch, conv.weight + c * taps, taps, sum);
-            for (int i = 0; i < 4; i++) {
-                out[c + i] = hm_relu(conv, c + i, sum[i]);
-            }
-        }
-        for (int c = 4; c < out_c; c++) {
-            out[c] = hm_relu(conv, c, hm_dot(patch, conv.weight + c * taps, taps));
-        }
-        out += out_c;
     }
 }
 
 /* Stage 1: 3x3, 4x3x6 to 4x3x6 in 2 groups of 3 to 3. */
-static void hm_stage1_row(hm_conv conv, const uint8_t *const rows[3], uint8_t *out)
+static void hm_stage1_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *const *out, int n, void *scratch)
 {
     enum { k = 3, stride = 1, pad_left = 1, in_w = 3, in_c = 6, out_w = 3, out_c = 6 };
     enum { groups = 2, in_g = 3, out_g = 3, taps = 27 };
-    uint8_t patch[taps]; /* one group's channels under the kernel, padding included */
+    uint8_t *const patch = (uint8_t *)scratch; /* one group's channels under the kernel, padding included: taps bytes */
 
-    for (int x = 0; x < out_w; x++) {
-        const int left = x * stride - pad_left;
-        const int from = left < 0 ? -left : 0;
-        const int to = left + k > in_w ? in_w - left : k;
-        if (to - from < k || rows[0] == NULL || rows[k - 1] == NULL) {
-            hm_fill(patch, 0, taps);
-        }
-        for (int g = 0; g < groups; g++) {
-            for (int ky = 0; ky < k; ky++) {
-                for (int kx = from; kx < to && rows[ky] != NULL; kx++) {
-                    hm_copy(patch + (ky * k + kx) * in_g, rows[ky] + (left + kx) * in_c + g * in_g, in_g);
+    for (int y = 0; y < n; y++, rows += stride) {
+        uint8_t *to = out[y];
+        for (int x = 0; x < out_w; x++, to += out_c) {
+            const int left = x * stride - pad_left;
+            const int from = left < 0 ? -left : 0;
+            const int end = left + k > in_w ? in_w - left : k;
+            if (end - from < k || rows[0] == NULL || rows[k - 1] == NULL) {
+                hm_fill(patch, 0, taps);
+            }
+            for (int g = 0; g < groups; g++) {
+                for (int ky = 0; ky < k; ky++) {
+                    for (int kx = from; kx < end && rows[ky] != NULL; kx++) {
+                        hm_copy(patch + (ky * k + kx) * in_g, rows[ky] + (left + kx) * in_c + g * in_g, in_g);
+                    }
+                }
+                for (int c = g * out_g; c < (g + 1) * out_g; c++) {
+                    to[c] = hm_relu(conv, c, hm_dot(patch, conv.weight + c * taps, taps));
                 }
             }
-            for (int c = g * out_g; c < (g + 1) * out_g; c++) {
-                out[c] = hm_relu(conv, c, hm_dot(patch, conv.weight + c * taps, taps));
-            }
         }
-        out += out_c;
     }
 }
 
 /* Stage 2: sum of stages 0 and 1, 4x3x6, shuffled in 2 groups. */
-static void hm_stage2_row(const uint8_t *a, const uint8_t *b, uint8_t *out)
+static void hm_stage2_rows(const uint8_t *const *a, const uint8_t *const *b, uint8_t *const *out, int n)
 {
     enum { width = 3, channels = 6 };
 
-    for (int x = 0; x < width; x++) {
-        for (int c = 0; c < channels; c++) {
-            const int sum = a[c] + b[c];
-            out[hm_shuffled(c, 2, 3)] = (uint8_t)(sum < 255 ? sum : 255);
+    for (int y = 0; y < n; y++) {
+        for (int x = 0; x < width; x++) {
+            for (int c = 0; c < channels; c++) {
+                const int sum = a[y][x * channels + c] + b[y][x * channels + c];
+                out[y][x * channels + hm_shuffled(c, 2, 3)] = (uint8_t)(sum < 255 ? sum : 255);
+            }
         }
-        a += channels;
-        b += channels;
-        out += channels;
     }
 }
 
 /* Stage 3: 1x1, 4x3x6 to 4x3x10 in 2 groups of 3 to 5, linear. */
-static void hm_stage3_row(hm_conv conv, const uint8_t *in, uint8_t *out)
+static void hm_stage3_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *const *out, int n, void *scratch)
 {
-    enum { in_c = 6, out_w = 3, out_c = 10, groups = 2, in_g = 3, out_g = 5 };
+    enum { in_c = 6, out_w = 3, out_c = 10, stride = 1, groups = 2, in_g = 3, out_g = 5 };
+    (void)scratch;
 
-    for (int x = 0; x < out_w; x++) {
-        for (int g = 0; g < groups; g++) {
-            for (int c = g * out_g; c < g * out_g + 4; c += 4) {
-                int32_t sum[4];
-                hm_dot4(in + g * in_g, conv.weight + c * in_g, in_g, sum);
-                for (int i = 0; i < 4; i++) {
-                    out[c + i] = hm_linear(conv, c + i, sum[i]);
+    for (int y = 0; y < n; y++, rows += stride) {
+        const uint8_t *in = rows[0];
+        uint8_t *to = out[y];
+        for (int x = 0; x < out_w; x++, in += stride * in_c, to += out_c) {
+            for (int g = 0; g < groups; g++) {
+                for (int c = g * out_g; c < g * out_g + 4; c += 4) {
+                    int32_t sum[4];
+                    hm_dot4(in + g * in_g, conv.weight + c * in_g, in_g, sum);
+                    for (int i = 0; i < 4; i++) {
+                        to[c + i] = hm_linear(conv, c + i, sum[i]);
+                    }
+                }
+                for (int c = g * out_g + 4; c < (g + 1) * out_g; c++) {
+                    to[c] = hm_linear(conv, c, hm_dot(in + g * in_g, conv.weight + c * in_g, in_g));
                 }
             }
-            for (int c = g * out_g + 4; c < (g + 1) * out_g; c++) {
-                out[c] = hm_linear(conv, c, hm_dot(in + g * in_g, conv.weight + c * in_g, in_g));
-            }
         }
-        in += in_c;
-        out += out_c;
     }
 }
 
@@ -711,14 +745,18 @@ static int32_t hm_score(const hm_weights *w, const uint8_t *map)
 /* ---- The engine: whole maps, at offsets that no two maps in use share ------------------------------------------ */
 
 /* Offsets in session->maps: of the image rows that the first stage goes back to, of the self-test's row, of the map
- * of each stage. */
+ * of each stage, and of what its kernel works in. */
 enum {
     HM_IMAGE_ROWS = 72,
-    HM_IMAGE_ROW = 108,
+    HM_IMAGE_ROW = 112,
     HM_MAP_0 = 0, /* 4x3x6 */
+    HM_SCRATCH_0 = 136,
     HM_MAP_1 = 72, /* 4x3x6 */
+    HM_SCRATCH_1 = 144,
     HM_MAP_2 = 144, /* 4x3x6 */
-    HM_MAP_3 = 0  /* 4x3x10 */
+    HM_SCRATCH_2 = 0,
+    HM_MAP_3 = 0, /* 4x3x10 */
+    HM_SCRATCH_3 = 0
 };
 
 /* Wiped memory or a finished session is not open, nor (but for one chance in 2^32) is memory never begun. */
@@ -729,25 +767,43 @@ static void hm_run(const hm_weights *w, uint8_t *maps)
 {
     /* Stage 1: 3x3, 4x3x6 to 4x3x6 in 2 groups of 3 to 3. */
     const hm_conv conv1 = {w->weight1, w->bias1, w->multiplier1, w->shift1};
-    for (int y = 0; y < 4; y++) {
-        uint8_t *const out = maps + HM_MAP_1 + y * 18;
-        const uint8_t *rows[3];
-        hm_rows(rows, 3, y - 1, maps + HM_MAP_0, 4, 18);
-        hm_stage1_row(conv1, rows, out);
-        hm_report(1, y, out, 18, 128);
+    for (int y = 0; y < 4; y += 2) {
+        const uint8_t *rows[4];
+        uint8_t *out[2];
+        const int n = 4 - y < 2 ? 4 - y : 2;
+        hm_rows(rows, (n - 1) * 1 + 3, y - 1, maps + HM_MAP_0, 4, 18);
+        hm_strip(out, n, maps + HM_MAP_1 + y * 18, 18);
+        hm_stage1_rows(conv1, rows, out, n, maps + HM_SCRATCH_1);
+        for (int i = 0; i < n; i++) {
+            hm_report(1, y + i, out[i], 18, 128);
+        }
     }
     /* Stage 2: sum of stages 0 and 1, 4x3x6, shuffled in 2 groups. */
-    for (int y = 0; y < 4; y++) {
-        uint8_t *const out = maps + HM_MAP_2 + y * 18;
-        hm_stage2_row(maps + HM_MAP_1 + y * 18, maps + HM_MAP_0 + y * 18, out);
-        hm_report(2, y, out, 18, 128);
+    for (int y = 0; y < 4; y += 2) {
+        const uint8_t *rows[2];
+        uint8_t *out[2];
+        const int n = 4 - y < 2 ? 4 - y : 2;
+        hm_rows(rows, (n - 1) * 1 + 1, y, maps + HM_MAP_1, 4, 18);
+        hm_strip(out, n, maps + HM_MAP_2 + y * 18, 18);
+        const uint8_t *others[2];
+        hm_rows(others, n, y, maps + HM_MAP_0, 4, 18);
+        hm_stage2_rows(rows, others, out, n);
+        for (int i = 0; i < n; i++) {
+            hm_report(2, y + i, out[i], 18, 128);
+        }
     }
     /* Stage 3: 1x1, 4x3x6 to 4x3x10 in 2 groups of 3 to 5, linear. */
     const hm_conv conv3 = {w->weight3, w->bias3, w->multiplier3, w->shift3};
-    for (int y = 0; y < 4; y++) {
-        uint8_t *const out = maps + HM_MAP_3 + y * 30;
-        hm_stage3_row(conv3, maps + HM_MAP_2 + y * 18, out);
-        hm_report(3, y, out, 30, 0);
+    for (int y = 0; y < 4; y += 2) {
+        const uint8_t *rows[2];
+        uint8_t *out[2];
+        const int n = 4 - y < 2 ? 4 - y : 2;
+        hm_rows(rows, (n - 1) * 1 + 1, y, maps + HM_MAP_2, 4, 18);
+        hm_strip(out, n, maps + HM_MAP_3 + y * 30, 30);
+        hm_stage3_rows(conv3, rows, out, n, maps + HM_SCRATCH_3);
+        for (int i = 0; i < n; i++) {
+            hm_report(3, y + i, out[i], 30, 0);
+        }
     }
 }
 
@@ -827,7 +883,7 @@ hm_status hm_push_row(hm_session *session, const uint8_t *row)
             }
         }
         uint8_t *const out = session->maps + HM_MAP_0 + session->rows_out * 18;
-        hm_stage0_row(conv, rows, out);
+        hm_stage0_rows(conv, rows, &out, 1, session->maps + HM_SCRATCH_0);
         hm_report(0, session->rows_out, out, 18, 128);
         session->rows_out++;
     }

@@ -1,0 +1,109 @@
+"""What a kernel is: the shapes of a stage as C needs them. Stages of the same shape share one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from hyper_mcu.codegen.netspec import Add, NetSpec, Stage
+from hyper_mcu.codegen.program import PIXEL_ZERO, folds
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A C function for a strip of a stage's map, hm_<name>; its constants are those of the template.
+
+    kind: dense (k > 1, one group), group (k > 1), pointwise (k = 1) or add. strip: most rows that one call computes.
+    left: padding columns before a row; in_w, in_c, out_w, out_c: width and channels of the maps; shuffle: groups of
+    the shuffle by which channels are stored (1: in order); padding: the byte that stands for zero in the input, 0 but
+    for the image.
+    """
+
+    kind: str
+    strip: int
+    k: int
+    stride: int
+    left: int
+    in_w: int
+    in_c: int
+    out_w: int
+    out_c: int
+    groups: int
+    shuffle: int
+    relu: bool
+    padding: int
+    name: str = ""
+    title: str = ""
+
+    @property
+    def in_g(self) -> int:
+        """Input channels a group."""
+        return self.in_c // self.groups
+
+    @property
+    def out_g(self) -> int:
+        """Output channels a group."""
+        return self.out_c // self.groups
+
+    @property
+    def taps(self) -> int:
+        """Products a sum."""
+        return self.k * self.k * self.in_g
+
+    @property
+    def in_rows(self) -> int:
+        """Input rows under a whole strip."""
+        return (self.strip - 1) * self.stride + self.k
+
+
+def kernels(spec: NetSpec) -> tuple[Kernel, ...]:
+    """The kernel of each stage."""
+    served: dict[Kernel, list[int]] = {}
+    for stage in spec.stages:
+        served.setdefault(_kernel(stage), []).append(stage.index)
+    named = {k: replace(k, name=f"stage{i[0]}_rows", title=_title(spec, i)) for k, i in served.items()}
+    return tuple(named[_kernel(stage)] for stage in spec.stages)
+
+
+def describe(s: Stage) -> str:
+    """A stage in words, ASCII."""
+    (h, w, cin), (oh, ow, cout) = s.in_shape, s.out_shape
+    tail = f", shuffled in {s.shuffle} groups" if s.shuffle > 1 else ""
+    if isinstance(c := s.layer, Add):
+        return f"sum of stages {c.of} and {s.index - 1}, {oh}x{ow}x{cout}{tail}"
+    groups = f" in {c.groups} groups of {c.cin_group} to {c.cout_group}" if c.groups > 1 else ""
+    stride = f", stride {c.stride}" if c.stride > 1 else ""
+    linear = "" if c.relu else ", linear"
+    return f"{c.k}x{c.k}{stride}, {h}x{w}x{cin} to {oh}x{ow}x{cout}{groups}{linear}{tail}"
+
+
+def _kernel(s: Stage) -> Kernel:
+    (_, in_w, in_c), (out_h, out_w, out_c) = s.in_shape, s.out_shape
+    add = Kernel(
+        kind="add",
+        strip=min(2, out_h) if s.index else 1,
+        k=1,
+        stride=1,
+        left=0,
+        in_w=in_w,
+        in_c=in_c,
+        out_w=out_w,
+        out_c=out_c,
+        groups=1,
+        shuffle=1 if folds(s) else s.shuffle,
+        relu=True,
+        padding=0,
+    )
+    if isinstance(c := s.layer, Add):
+        return add
+    pointwise = replace(add, kind="pointwise", k=c.k, stride=c.stride, groups=c.groups, relu=c.relu)
+    if c.k == 1:
+        return pointwise
+    kind = "group" if c.groups > 1 else "dense"
+    return replace(pointwise, kind=kind, left=s.pad_before[1], padding=0 if s.index else PIXEL_ZERO)
+
+
+def _title(spec: NetSpec, stages: Sequence[int]) -> str:
+    *others, last = map(str, stages)
+    numbers = f"Stages {', '.join(others)} and {last}" if others else f"Stage {last}"
+    return f"{numbers}: {describe(spec.stages[stages[0]])}"
