@@ -81,7 +81,7 @@ def main() -> None:
     for name, spec in candidates().items():
         r = rows[name] = measure(spec, faces, sets, o.steps)
         print(
-            f"{name:30}{r['params']:>8,}{r['macs'] / 1e6:>8.2f}{r['person_bytes']:>10,}{r['ram_rows']:>10,}"
+            f"{name:30}{r['params']:>8,}{r['macs'] / 1e6:>8.2f}{r['person_bytes']:>10,}{r['ram_bytes']:>10,}"
             f"{r['val_eer']:>9.2%}{r['FF']:>8.2%}{r['FP']:>8.2%}",
             flush=True,
         )

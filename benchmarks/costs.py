@@ -28,16 +28,16 @@ from hyper_mcu.codegen.run import run_model
 from hyper_mcu.codegen.targets import target_named
 from hyper_mcu.codegen.toolchain import find_toolchain
 
-# Held in continuous integration: builds by gcc at -O2 of the plain whole-map engine.
+# Held in continuous integration: builds by gcc at -O2.
 BUDGETS = {
     "m4 gcc, unicorn": {
         "person_bytes": 27_648,
-        "code_bytes": 5_632,
-        "ram_bytes": 75_776,
+        "code_bytes": 6_656,
+        "ram_bytes": 14_336,
         "stack_bytes": 512,
-        "instructions": 24_300_000,
+        "instructions": 22_200_000,
     },
-    "rv32imc gcc, unicorn": {"code_bytes": 6_144, "stack_bytes": 512, "instructions": 33_100_000},
+    "rv32imc gcc, unicorn": {"code_bytes": 7_168, "stack_bytes": 512, "instructions": 33_100_000},
 }
 BUILDS = (  # name, target, compiler, emulator
     ("host gcc", "host", "gcc", "auto"),

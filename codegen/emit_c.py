@@ -24,6 +24,7 @@ from hyper_mcu.codegen.layout import (
     c_int,
     check_sum,
     person_bytes,
+    row_counts,
     session_bytes,
     weights_bytes,
 )
@@ -31,7 +32,7 @@ from hyper_mcu.codegen.netspec import NetSpec, cosdot_bits
 from hyper_mcu.codegen.passes import compiled
 from hyper_mcu.codegen.person import Person
 from hyper_mcu.codegen.program import Program
-from hyper_mcu.codegen.stages import calls
+from hyper_mcu.codegen.stages import calls, places
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -41,7 +42,16 @@ PREFIX = "hm"  # of the names in templates and harness
 TEMPLATES = Path(__file__).parent / "templates"
 CORE = Path(__file__).parent.parent / "firmware" / "core"
 CORE_TYPES = ("hm_types.h", "hm_kernels.h")
-CORE_CODE = ("hm_memory.h", "hm_requantise.h", "hm_conv.h", "hm_cosdot.h", "hm_check.h", "hm_blob.h", "hm_tap.h")
+CORE_CODE = (
+    "hm_memory.h",
+    "hm_requantise.h",
+    "hm_conv.h",
+    "hm_rows.h",
+    "hm_cosdot.h",
+    "hm_check.h",
+    "hm_blob.h",
+    "hm_tap.h",
+)
 SHARED = {"HM_ABI", "HM_TAP"}  # what no prefix renames, beside the identifiers of firmware/core
 
 
@@ -90,6 +100,8 @@ def _engine(program: Program) -> dict[str, Any]:
         "architecture": f"0x{architecture(spec):08X}U",
         "architecture_bytes": [", ".join(f"0x{b:02X}" for b in digest[i : i + 16]) for i in (0, 16)],
         "plan": program.memory,
+        "places": places(program),
+        "row_counts": row_counts(spec),
         "session_bytes": session_bytes(spec),
         "weights_bytes": weights_bytes(spec),
         "variants": [(v, [(k, template(v, k)) for k in dict.fromkeys(s.kernel for s in run)]) for v in VARIANTS],
@@ -99,13 +111,21 @@ def _engine(program: Program) -> dict[str, Any]:
 
 
 def head_facts(spec: NetSpec) -> dict[str, Any]:
-    """What a template needs to know of the head: title in words, K of CosDot, elements, pixels that are summed."""
-    (h, w, _), n = spec.map_shape, spec.head_size
+    """What a template needs to know of the head: title in words, K of CosDot, elements; of the last map, its width,
+    its pixels, and the bytes of a row."""
+    (h, w, c), n = spec.map_shape, spec.head_size
     formula = "bias + the sum of w * u"
     if spec.head.kind == "cosdot":
         formula = f"sign(num) * floor(num^2 * 2^{cosdot_bits(n)} / norm)"
     over = f"{n} channels, each summed over {h}x{w} pixels" if spec.head.pool else f"{n} bytes of the last map"
-    return {"title": f"{formula}, over {over}", "bits": cosdot_bits(n), "size": n, "pixels": h * w}
+    return {
+        "title": f"{formula}, over {over}",
+        "bits": cosdot_bits(n),
+        "size": n,
+        "width": w,
+        "pixels": h * w,
+        "row": w * c,
+    }
 
 
 def banner(p: Person, flash: str, ram: str) -> list[str]:

@@ -23,7 +23,7 @@ from hyper_mcu.codegen.plan import plan
 from hyper_mcu.codegen.program import PIXEL_ZERO, Program, folds, reordered
 from hyper_mcu.codegen.qnet import QConv, QHead, QNet
 
-ABI = 2  # raise with any change of what two headers in one program share: firmware/core, declarations, data layout
+ABI = 3  # raise with any change of what two headers in one program share: firmware/core, declarations, data layout
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,18 @@ def person_bytes(person: Person) -> int:
 
 def session_bytes(spec: NetSpec) -> int:
     """HM_SESSION_BYTES: RAM of one verification, stack not counted."""
-    return plan(spec).total + 16
+    norm = 8 if spec.head.kind == "cosdot" and not spec.head.pool else 0
+    return 8 + norm + plan(spec).total + 4 + _sums_bytes(spec) + 2 * row_counts(spec)
+
+
+def row_counts(spec: NetSpec) -> int:
+    """Members of hm_session's rows: one for the image, one a stage, and what fills the last 8 bytes."""
+    used = 4 + _sums_bytes(spec) + 2 * (1 + len(spec.stages))
+    return 1 + len(spec.stages) + -used % 8 // 2
+
+
+def _sums_bytes(spec: NetSpec) -> int:
+    return 4 * (spec.head_size if spec.head.pool else 1)
 
 
 def c_int(value: int) -> str:

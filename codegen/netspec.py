@@ -23,8 +23,8 @@ RUN_TIME_NORMS = ("instance", "pixel-channel")  # for training and comparison on
 MAX_COSDOT = 1024  # elements, so that |logit| ≤ 2^K·Σw² stays below 2^31
 MAX_TAPS = 2**15  # products a sum: 256·Σ|w| of any int8 weights stays below 2^30 and leaves 2^23 for the bias
 MAX_MAP = 2**24  # bytes a map, so that every index in C fits 32 bits
-MAX_ROWS = 2**16 - 2  # of the image: the session counts them, and one more, in 16 bits
-MAX_LAYERS = 256  # far beyond any net for a microcontroller; the plan of its maps goes one call deeper for each
+MAX_ROWS = 4096  # of the image and all maps: each has a place in memory (plan.py), found among all others
+MAX_LAYERS = 256  # far beyond any net for a microcontroller
 
 
 @dataclass(frozen=True)
@@ -271,7 +271,6 @@ def _check(spec: NetSpec) -> None:
     shape = (spec.height, spec.width, spec.channels)
     _require(min(shape) >= 1, where, "empty input", "positive sizes", shape)
     _require(math.prod(shape) <= MAX_MAP, where, "input bytes", f"at most {MAX_MAP}", math.prod(shape))
-    _require(spec.height <= MAX_ROWS, where, "height", f"at most {MAX_ROWS}", spec.height)
     _require(len(spec.layers) <= MAX_LAYERS, where, "layers", f"at most {MAX_LAYERS}", len(spec.layers))
     _require(spec.norm in get_args(Norm), where, "norm", ", ".join(get_args(Norm)), spec.norm)
     first = type(spec.layers[0]).__name__ if spec.layers else "nothing"
@@ -293,6 +292,8 @@ def _check(spec: NetSpec) -> None:
             _require(0 <= layer.of < len(outputs) - 1, at, "Add of", f"a stage of 0…{len(outputs) - 2}", layer.of)
             _require(outputs[layer.of] == shape, at, "Add of another shape", str(shape), outputs[layer.of])
             outputs.append(shape)
+    rows = spec.height + sum(h for h, _, _ in outputs)
+    _require(rows <= MAX_ROWS, where, "rows of the image and all maps", f"at most {MAX_ROWS}", rows)
     _check_head(spec, where)
 
 

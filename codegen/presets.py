@@ -5,53 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.codegen.netspec import Add, Conv, Head, NetSpec, Shuffle, Stage
-from hyper_mcu.codegen.plan import plan
+from hyper_mcu.codegen.layout import session_bytes
+from hyper_mcu.codegen.netspec import Add, Conv, Head, NetSpec, Shuffle
 
 PERSON_BYTES, PARAMS, MACS = 27_648, 23_500, 5_400_000  # budgets of `paper`
-WIDEN = 16  # output channels whose weights a kernel widens to 16 bits at a time
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a NetSpec costs: parameters, MACs, bytes of one person in flash, bytes of RAM by whole maps, by rows."""
+    """What a NetSpec costs: parameters, MACs, bytes of one person in flash, bytes of RAM."""
 
     params: int
     macs: int
     person_bytes: int
-    ram_maps: int
-    ram_rows: int
+    ram_bytes: int
 
 
 def cost(spec: NetSpec) -> Cost:
     """Costs as DESIGN.md, "Cost model", counts them.
 
     person_bytes: weights + 9 bytes a channel (bias, multiplier, shift) + 256 of header.
-    ram_maps: maps of the whole-map engine (`plan`) that are in use together; the session is 16 bytes more.
-    ram_rows: estimate for a row engine: k−1 persistent input rows for each k×k Conv, the two widest rows in flight,
-    what Adds hold back (the rows by which their branches differ), 16-bit weights of at most 16 output channels of a
-    group, sums of the head; no stack, no state.
+    ram_bytes: the session that the engine needs, by its plan (`layout.session_bytes`); no stack.
     """
-    person = sum(c.cout * (c.taps + 9) for _, c in _convs(spec)) + spec.head_size + 256
-    return Cost(spec.params, spec.macs, person, plan(spec).total, _ram_rows(spec))
-
-
-def _ram_rows(spec: NetSpec) -> int:
-    windows = sum((c.k - 1) * s.in_shape[1] * s.in_shape[2] for s, c in _convs(spec))
-    flight = sum(sorted((s.out_shape[1] * s.out_shape[2] for s in spec.stages), reverse=True)[:2])
-    widened = max(2 * min(c.cout_group, WIDEN) * c.taps for _, c in _convs(spec))
-    lag = [s.layer.k // 2 if isinstance(s.layer, Conv) else 0 for s in spec.stages]  # rows behind its input
-    held: dict[int, int] = {}  # bytes by the stage that waits
-    for s in spec.stages:
-        if isinstance(a := s.layer, Add):
-            wait = sum(lag[a.of + 1 : s.index]) * s.out_shape[1] * s.out_shape[2]
-            held[a.of] = max(held.get(a.of, 0), wait)
-    head = 4 * spec.map_shape[2] if spec.head.pool else 16
-    return windows + flight + sum(held.values()) + widened + head
-
-
-def _convs(spec: NetSpec) -> list[tuple[Stage, Conv]]:
-    return [(s, s.layer) for s in spec.stages if isinstance(s.layer, Conv)]
+    convs = [s.layer for s in spec.stages if isinstance(s.layer, Conv)]
+    person = sum(c.cout * (c.taps + 9) for c in convs) + spec.head_size + 256
+    return Cost(spec.params, spec.macs, person, session_bytes(spec))
 
 
 def same(k: int, cin: int, cout: int, groups: int = 1, stride: int = 1, relu: bool = True) -> Conv:

@@ -56,13 +56,12 @@ class Kernel:
         return (self.strip - 1) * self.stride + self.k
 
 
-def kernels(spec: NetSpec) -> tuple[Kernel, ...]:
-    """The kernel of each stage."""
-    served: dict[Kernel, list[int]] = {}
-    for stage in spec.stages:
-        served.setdefault(_kernel(stage), []).append(stage.index)
+def kernels(spec: NetSpec, strips: Sequence[int]) -> tuple[Kernel, ...]:
+    """The kernel of each stage, which computes up to that many rows at a time."""
+    plain = [kernel(stage, strip) for stage, strip in zip(spec.stages, strips, strict=True)]
+    served = {k: [i for i, other in enumerate(plain) if other == k] for k in plain}
     named = {k: replace(k, name=f"stage{i[0]}_rows", title=_title(spec, i)) for k, i in served.items()}
-    return tuple(named[_kernel(stage)] for stage in spec.stages)
+    return tuple(named[k] for k in plain)
 
 
 def describe(s: Stage) -> str:
@@ -77,11 +76,12 @@ def describe(s: Stage) -> str:
     return f"{c.k}x{c.k}{stride}, {h}x{w}x{cin} to {oh}x{ow}x{cout}{groups}{linear}{tail}"
 
 
-def _kernel(s: Stage) -> Kernel:
-    (_, in_w, in_c), (out_h, out_w, out_c) = s.in_shape, s.out_shape
+def kernel(s: Stage, strip: int) -> Kernel:
+    """The kernel of one stage, not yet named."""
+    (_, in_w, in_c), (_, out_w, out_c) = s.in_shape, s.out_shape
     add = Kernel(
         kind="add",
-        strip=min(2, out_h) if s.index else 1,
+        strip=strip,
         k=1,
         stride=1,
         left=0,

@@ -1,4 +1,4 @@
-/* What the convolution kernels share: a stage's integers, the shuffle, the rows. */
+/* What the convolution kernels share: a stage's integers, the outputs, the shuffle. */
 #ifndef HM_CONV_H
 #define HM_CONV_H
 
@@ -31,22 +31,6 @@ static inline uint8_t hm_linear(hm_conv conv, int c, int32_t sum)
 static inline int hm_shuffled(int c, int groups, int size)
 {
     return (c % size) * groups + c / size;
-}
-
-/* The k rows of a map from row y on; NULL for a row outside it, where there is padding. */
-static inline void hm_rows(const uint8_t *rows[], int k, int y, const uint8_t *map, int height, int row_bytes)
-{
-    for (int i = 0; i < k; i++) {
-        rows[i] = y + i < 0 || y + i >= height ? NULL : map + (y + i) * row_bytes;
-    }
-}
-
-/* n rows, the first at `first`. */
-static inline void hm_strip(uint8_t *out[], int n, uint8_t *first, int row_bytes)
-{
-    for (int i = 0; i < n; i++) {
-        out[i] = first + i * row_bytes;
-    }
 }
 
 #endif

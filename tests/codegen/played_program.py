@@ -11,6 +11,7 @@ from hyper_mcu.codegen.netspec import Conv
 from hyper_mcu.codegen.oracle import Result, convolve, head, shuffle_order
 from hyper_mcu.codegen.program import Program, Step
 from hyper_mcu.codegen.qnet import QConv, QNet
+from hyper_mcu.codegen.schedule import IMAGE, reads
 
 Map = NDArray[np.int64]
 
@@ -18,37 +19,57 @@ Map = NDArray[np.int64]
 def play(program: Program, qnet: QNet, image: NDArray[np.uint8]) -> Result:
     """The layers and the logit of an image.
 
-    Integers are those of hm_weights where they are packed; maps lie in one memory where they are placed, and what
-    another map has written over is lost.
+    Integers are those of hm_weights where they are packed; where rows are placed, a strip sees only what lies in their
+    one memory then, and a row that another has written over is lost.
     """
     integers = _packed(program) if program.arrays else {s.stage.index: s.q for s in program.steps if s.q}
-    memory = np.zeros(program.memory.total if program.memory else 0, np.int64)
-    maps: dict[int, Map] = {}
-    layers: dict[int, NDArray[np.int8]] = {}
-    u: Map = image.astype(np.int64)
+    maps = _by_strips(program, integers, image) if program.memory else _by_maps(program, integers, image)
+    ends = [s.layer for s in program.spec.stages]
+    linear = [isinstance(end, Conv) and not end.relu for end in ends]
+    layers = [(u - (0 if q else 128)).astype(np.int8) for u, q in zip(maps, linear, strict=True)]
+    return Result(tuple(layers), head(qnet, maps[-1]))
+
+
+def _by_maps(program: Program, integers: dict[int, QConv], image: NDArray[np.uint8]) -> list[Map]:
+    maps: dict[int, Map] = {IMAGE: image.astype(np.int64)}
     for step in program.steps:
-        i, ends = step.stage.index, step.stage.layer
-        if program.memory and i:
-            u = _read(program, memory, i - 1)
-        if step.kind == "conv":
-            u = _conv(step, integers[i], u)
-        elif step.kind == "add":
-            of = ends.of  # type: ignore[union-attr]  # an Add
-            u = np.minimum(u + (_read(program, memory, of) if program.memory else maps[of]), 255)
-        if step.store > 1:
-            u = u[..., shuffle_order(u.shape[2], step.store)]
-        maps[i] = u
-        if program.memory:
-            place = program.memory.maps[i]
-            memory[place.offset : place.end] = u.ravel()
-        layers[i] = (u - (0 if isinstance(ends, Conv) and not ends.relu else 128)).astype(np.int8)
-    return Result(tuple(layers[i] for i in sorted(layers)), head(qnet, u))
+        i = step.stage.index
+        maps[i] = _step(step, integers, maps[i - 1] if step.kind != "shuffle" else maps[i], maps)
+    return [maps[s.index] for s in program.spec.stages]
 
 
-def _read(program: Program, memory: Map, stage: int) -> Map:
-    assert program.memory is not None
-    place = program.memory.maps[stage]
-    return memory[place.offset : place.end].reshape(program.spec.stages[stage].out_shape)
+def _by_strips(program: Program, integers: dict[int, QConv], image: NDArray[np.uint8]) -> list[Map]:
+    memory, spec, newest = program.memory, program.spec, 0
+    assert memory is not None
+    bytes_ = np.zeros(memory.total, np.int64)
+    shapes = {IMAGE: image.shape, **{s.index: s.out_shape for s in spec.stages}}
+    maps = [np.zeros(s.out_shape, np.int64) for s in spec.stages]
+
+    def row(i: int, y: int) -> Map:
+        offset, (_, width, channels) = memory.row(i, y), shapes[i]
+        return bytes_[offset : offset + width * channels].reshape(width, channels) if offset is not None else bytes_[:0]
+
+    for strip in memory.schedule.order:
+        if strip.stage == IMAGE:
+            if row(IMAGE, newest).size:
+                row(IMAGE, newest)[:] = image[newest]
+            newest += 1
+            continue
+        seen = {i: np.full(shape, -1) for i, shape in shapes.items()}
+        for i, y in reads(spec, strip):
+            seen[i][y] = image[y] if (i, y) == (IMAGE, newest) else row(i, y)
+        computed = _step(program.steps[strip.stage], integers, seen[strip.stage - 1], seen)
+        for y in range(strip.first, strip.first + strip.n):
+            row(strip.stage, y)[:] = maps[strip.stage][y] = computed[y]
+    return maps
+
+
+def _step(step: Step, integers: dict[int, QConv], u: Map, maps: dict[int, Map]) -> Map:
+    if step.kind == "conv":
+        u = _conv(step, integers[step.stage.index], u)
+    elif step.kind == "add":
+        u = np.minimum(u + maps[step.stage.layer.of], 255)  # type: ignore[union-attr]  # an Add
+    return u[..., shuffle_order(u.shape[2], step.store)] if step.store > 1 else u
 
 
 def _conv(step: Step, q: QConv, inputs: Map) -> Map:

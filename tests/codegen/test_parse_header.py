@@ -79,7 +79,7 @@ def test_any_changed_character_is_refused(text, position):
 
 
 def test_a_foreign_file_is_refused():
-    expected = "model.h: not a hyper-mcu header; expected a first line /* hyper-mcu model.h, ABI 2. …, got "
+    expected = "model.h: not a hyper-mcu header; expected a first line /* hyper-mcu model.h, ABI 3. …, got "
     assert refusal("#include <stdio.h>\n") == expected + "'#include <stdio.h>'"
     assert refusal("") == expected + "an empty line"
 
@@ -97,8 +97,8 @@ def test_a_file_without_end_is_refused():
 
 
 def test_another_abi_asks_for_a_new_enrolment(text):
-    assert refusal(text.replace("ABI 2.", "ABI 7.", 1)) == (
-        "model.h: made by another version of hyper-mcu; enrol again to regenerate it; expected ABI 2, got ABI 7"
+    assert refusal(text.replace("ABI 3.", "ABI 7.", 1)) == (
+        "model.h: made by another version of hyper-mcu; enrol again to regenerate it; expected ABI 3, got ABI 7"
     )
 
 
@@ -129,10 +129,10 @@ def test_c_of_another_hand_is_refused_though_the_file_is_signed(text):
     lower = text.replace("    0, /* threshold */", "    -9, /* threshold */", 1)
     assert refusal(resigned(lower)).endswith("'    0, /* threshold */', got '    -9, /* threshold */'")
     assert refusal(resigned(text + "int x;\n")) == again + f"line {text.count(chr(10)) + 1} '', got 'int x;'"
-    said = refusal(text.replace("ABI 2.", "ABI 02.", 1))
+    said = refusal(text.replace("ABI 3.", "ABI 03.", 1))
     assert said.startswith(again + "line 1 …'")
-    assert "model.h, ABI 2. SHA-256" in said
-    assert "model.h, ABI 02. SHA-256" in said
+    assert "model.h, ABI 3. SHA-256" in said
+    assert "model.h, ABI 03. SHA-256" in said
 
 
 def with_facts(text, **facts):
@@ -174,7 +174,7 @@ def test_numbers_and_depths_without_end_are_refused(text):
     expected = "model.h: not a hyper-mcu header; expected arrays and facts as written by emit_c, got "
     assert refusal(resigned(numbers)).startswith(expected + "OverflowError ")
     assert refusal(resigned(deep)).startswith(expected + "RecursionError ")
-    assert refusal(text.replace("ABI 2.", f"ABI {'9' * 5000}.", 1)).startswith("model.h: not a hyper-mcu header; ")
+    assert refusal(text.replace("ABI 3.", f"ABI {'9' * 5000}.", 1)).startswith("model.h: not a hyper-mcu header; ")
 
 
 def test_a_byte_that_is_no_ascii_is_not_taken_for_its_escape(text, tmp_path):

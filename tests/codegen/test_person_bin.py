@@ -134,7 +134,7 @@ def test_any_flipped_bit_is_refused(blob):
         (12, 2, "layout of the weights; expected 1, got 2"),
         (16, 2**32 - 1, "sizes of its parts; expected "),
         (20, 2**32 - 1, "sizes of its parts; expected "),
-        (24, 9, "made by another version of hyper-mcu; enrol again to regenerate it; expected ABI 2, got ABI 9"),
+        (24, 9, "made by another version of hyper-mcu; enrol again to regenerate it; expected ABI 3, got ABI 9"),
         (28, 7, "inconsistent; expected "),
         (32, -(2**31), "inconsistent; expected 00000000 at byte 32, as its person gives, got 00000080"),
         (36, 0, "inconsistent; expected 07000000 at byte 36, as its person gives, got 00000000"),
