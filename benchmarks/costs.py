@@ -32,12 +32,12 @@ from hyper_mcu.codegen.toolchain import find_toolchain
 BUDGETS = {
     "m4 gcc, unicorn": {
         "person_bytes": 27_648,
-        "code_bytes": 6_656,
+        "code_bytes": 7_424,
         "ram_bytes": 14_336,
         "stack_bytes": 512,
         "instructions": 22_200_000,
     },
-    "rv32imc gcc, unicorn": {"code_bytes": 7_168, "stack_bytes": 512, "instructions": 33_100_000},
+    "rv32imc gcc, unicorn": {"code_bytes": 7_808, "stack_bytes": 512, "instructions": 33_100_000},
 }
 BUILDS = (  # name, target, compiler, emulator
     ("host gcc", "host", "gcc", "auto"),
