@@ -350,6 +350,55 @@ def test_misuse_has_a_status_and_never_matches(tmp_path, spec):
     assert run(program) == b""
 
 
+IDENTIFY = r"""
+#include <stdio.h>
+#define HYPER_MCU_IMPLEMENTATION
+#include "a.h"
+#include "b.h"
+#include "c.h"
+
+int main(void)
+{
+    static hm_session session;
+    static uint8_t image[HM_INPUT_BYTES];
+    hm_person broken = hm_person_b;
+    const hm_person *const people[] = {&hm_person_a, &hm_person_b, &hm_person_c};
+    const hm_person *const one_broken[] = {&hm_person_a, &broken, &hm_person_c};
+    hm_verdict v;
+    size_t owner;
+    broken.threshold ^= 1;
+    while (fread(image, sizeof image, 1, stdin) == 1) {
+        const hm_status status = hm_identify(&session, people, 3, image, &v, &owner);
+        printf("%d %u %ld %d\n", (int)status, (unsigned)owner, (long)v.logit, v.match);
+    }
+    const hm_status nobody = hm_identify(&session, people, 0, image, &v, &owner);
+    printf("%d %u %d\n", (int)nobody, (unsigned)owner, v.match);
+    const hm_status bad = hm_identify(&session, one_broken, 3, image, &v, &owner);
+    printf("%d %u %d %d\n", bad == HM_CORRUPT_PERSON, (unsigned)owner, v.match, v.logit == INT32_MIN);
+    printf("%d\n", hm_identify(&session, people, 3, image, &v, NULL) == HM_NULL_POINTER && !v.match);
+    return 0;
+}
+"""
+
+
+@needs_sanitizers
+def test_the_owner_is_who_is_furthest_above_their_threshold(tmp_path):
+    nets = [net(TINY, seed) for seed in (1, 2, 3)]
+    images = [oracle.known_image(TINY, seed) for seed in range(1, 9)]
+    logits = np.array([[oracle.run(q, x).logit for q in nets] for x in images])
+    people = [person(q, name, int(np.median(x))) for q, name, x in zip(nets, "abc", logits.T, strict=True)]
+    sources = {f"{p.name}.h": emit(p) for p in people}
+    program = compile_c(tmp_path, {**sources, "main.c": IDENTIFY}, *C11, *SANITIZED)
+    *said, nobody, bad, null = run(program, b"".join(x.tobytes() for x in images)).decode().splitlines()
+    margins = logits - [p.threshold for p in people]
+    best = margins.argmax(axis=1)
+    expected = [f"0 {b} {x[b]} {int(m[b] >= 0)}" for b, x, m in zip(best, logits, margins, strict=True)]
+    assert said == expected
+    assert len(set(best)) > 1
+    assert {e[-1] for e in expected} == {"0", "1"}
+    assert (nobody, bad, null) == ("0 0 0", "1 3 0 1", "1")
+
+
 @needs_host
 def test_a_result_that_nobody_looks_at_is_a_warning(tmp_path):
     main = USER + "int main(void) { static hm_session s; hm_begin(&s, &HM_PERSON); return 0; }\n"

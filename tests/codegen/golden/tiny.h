@@ -1,4 +1,4 @@
-/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: a77ec40902fb9e439f26b10b92a180a9d7799c0200cb7d3865ad4004e36ca60d */
+/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: 6af8998eb305b9c8316065f9aeb53c9788a8d1a3f7c42d9973ad8ea1b83d081a */
 /*
  * alice: a face-verification network for one person. Made by hyper-mcu 0.1.0; do not edit.
  *
@@ -180,6 +180,12 @@ HM_MUST_CHECK hm_status hm_verify(hm_session *session, const hm_person *person, 
 HM_MUST_CHECK hm_status hm_begin(hm_session *session, const hm_person *person);
 HM_MUST_CHECK hm_status hm_push_row(hm_session *session, const uint8_t *row);
 HM_MUST_CHECK hm_status hm_end(hm_session *session, hm_verdict *verdict);
+
+/* Who of n people, all of this network, it is: n verifications, one session. *owner is the one whose logit is furthest
+ * above its threshold (of equals the first), and *verdict theirs: a match only if they are the owner by themselves. One
+ * person that cannot be used is an error, and then nobody matches and *owner is n. */
+HM_MUST_CHECK hm_status hm_identify(hm_session *session, const hm_person *const people[], size_t n, const uint8_t *rgb,
+                                    hm_verdict *verdict, size_t *owner);
 
 /* Self-test: verifies a generated image whose logit is known. HM_OK: the engine, the compiler and the data agree. */
 HM_MUST_CHECK hm_status hm_known_answer(hm_session *session, const hm_person *person);
@@ -1027,6 +1033,40 @@ hm_status hm_verify(hm_session *session, const hm_person *person, const uint8_t 
         status = hm_push_row(session, rgb + y * HM_ROW_BYTES);
     }
     return status == HM_OK ? hm_end(session, verdict) : status;
+}
+
+hm_status hm_identify(hm_session *session, const hm_person *const people[], size_t n, const uint8_t *rgb,
+                      hm_verdict *verdict, size_t *owner)
+{
+    if (verdict != NULL) {
+        hm_reject(verdict);
+    }
+    if (owner != NULL) {
+        *owner = n;
+    }
+    if (people == NULL || verdict == NULL || owner == NULL) {
+        return HM_NULL_POINTER;
+    }
+    hm_verdict best;
+    hm_reject(&best);
+    size_t who = n;
+    int64_t most = INT64_MIN;
+    for (size_t i = 0; i < n; i++) {
+        hm_verdict one;
+        const hm_status status = hm_verify(session, people[i], rgb, &one);
+        if (status != HM_OK) {
+            return status;
+        }
+        const int64_t above = (int64_t)one.logit - one.threshold;
+        if (above > most) {
+            most = above;
+            best = one;
+            who = i;
+        }
+    }
+    *verdict = best;
+    *owner = who;
+    return HM_OK;
 }
 
 hm_status hm_known_answer(hm_session *session, const hm_person *person)
