@@ -51,6 +51,7 @@ EXIT_CODES = {  # firmware/harness/port.h
     FAULT: "the program crashed",
     83: "the program got no stack to measure",
     84: "the program overflowed its stack",
+    85: "hm_person_from_blob refused the person",
 }
 
 
@@ -86,6 +87,7 @@ def run_model(
     target: Target | str = "host",
     *,
     text: str | None = None,
+    blob: bytes = b"",
     tools: Toolchain | None = None,
     optimise: str = "-O2",
     std: str = "c11",
@@ -112,7 +114,7 @@ def run_model(
     with ThreadPoolExecutor(1 if waits else 2) as pool:  # a second zig beside it would build the same library
         made = partial(build, header, where, text=text, tools=tools)
         variant = partial(made, optimise=optimise, std=std, sanitise=sanitise, kernels=kernels)
-        product, tapped = pool.map(lambda taps: variant(taps=taps), (False, True))
+        product, tapped = pool.map(lambda taps: variant(taps=taps, blob=blob if taps else b""), (False, True))
     compiled = time.perf_counter()
     progress(f"running on {where.name}")
     plain, output = run_program(product, header, given, where, taps=False, emulator=emulator, limit_s=limit_s)
@@ -173,6 +175,7 @@ def build(
     *,
     taps: bool,
     text: str | None = None,
+    blob: bytes = b"",
     tools: Toolchain | None = None,
     optimise: str = "-O2",
     std: str = "c11",
@@ -181,9 +184,10 @@ def build(
 ) -> Program:
     """The harness around `header`, from the cache where it was built before; raises UserError as run_model does.
 
-    optimise: of all of it. std: of the header's implementation, c11 or c++14; the harness itself is C11. sanitise: with
-    AddressSanitizer and UndefinedBehaviorSanitizer, on the host by gcc or clang. kernels: a variant by name
-    (kernels/variants.py); "" is the compiler's own choice for the target (firmware/core/hm_kernels.h).
+    blob: a person.bin that is verified instead of the header's person. optimise: of all of it. std: of the header's
+    implementation, c11 or c++14; the harness itself is C11. sanitise: with AddressSanitizer and
+    UndefinedBehaviorSanitizer, on the host by gcc or clang. kernels: a variant by name (kernels/variants.py); "" is the
+    compiler's own choice for the target (firmware/core/hm_kernels.h).
     """
     tools = tools or find_toolchain(target)
     try:
@@ -192,8 +196,10 @@ def build(
         raise UserError(header, "cannot be read", "a model.h", (e.strerror or str(e)).lower()) from e
     names = (*CORE_SOURCES, f"core_{target.isa.name}.c") if target.isa else HOST_SOURCES
     sources = [HARNESS / name for name in names]
-    defines = ["HARNESS_TAPS"] * taps + [f"HM_KERNELS=HM_{kernels.upper()}"] * bool(kernels)
-    key = hashlib.sha256(content)
+    defines = (
+        ["HARNESS_TAPS"] * taps + ["HARNESS_BLOB"] * bool(blob) + [f"HM_KERNELS=HM_{kernels.upper()}"] * bool(kernels)
+    )
+    key = hashlib.sha256(content + blob)
     for path in sorted(p for p in HARNESS.iterdir() if p.is_file()):
         key.update(path.name.encode() + path.read_bytes())
     key.update(repr((target, tools, defines, compile_flags(tools, target, optimise, sanitise, std))).encode())
@@ -211,6 +217,7 @@ def build(
             folder = Path(name) / "build"
             folder.mkdir(mode=0o700)
             (folder / "model.h").write_bytes(content)
+            (folder / "blob.h").write_text(_blob_text(blob), encoding="ascii")
             compile_program(
                 sources,
                 target,
@@ -230,6 +237,11 @@ def build(
             place.parent, "cannot be written", "space and permission", (e.strerror or str(e)).lower()
         ) from e
     return program
+
+
+def _blob_text(blob: bytes) -> str:
+    rows = [", ".join(map(str, blob[i : i + 24])) for i in range(0, len(blob), 24)]
+    return "_Alignas(4) static const uint8_t harness_blob[] = {\n" + ",\n".join(rows) + "};\n" if blob else ""
 
 
 def _whole(program: Program) -> bool:

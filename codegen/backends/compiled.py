@@ -1,6 +1,7 @@
 """The emitted C, compiled for this machine or for an emulated core; all images go through one run of one program.
 
-What runs is the product and the same with taps (run.py): a verdict of the one that is not the other's is an error.
+What runs is the product with the person of model.h and, with taps, the same with the person of person.bin (run.py): a
+verdict of the one that is not the other's is an error.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from hyper_mcu.codegen.emit_c import emit
 from hyper_mcu.codegen.emulate import find_emulator
 from hyper_mcu.codegen.oracle import Result
 from hyper_mcu.codegen.person import Person
+from hyper_mcu.codegen.person_bin import pack
 from hyper_mcu.codegen.records import Run
 from hyper_mcu.codegen.run import run_model
 from hyper_mcu.codegen.targets import Target, target_named
@@ -63,6 +65,7 @@ def _answers(
         [np.ascontiguousarray(image).tobytes() for image in images],
         target,
         text=emit(person),
+        blob=pack(person, for_device=True),
         tools=find_toolchain(target, kind),
         optimise=optimise,
         std=std,

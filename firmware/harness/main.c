@@ -13,6 +13,14 @@
 #include "tap.h"
 #endif
 
+#ifdef HARNESS_BLOB
+#include "blob.h" /* person.bin as harness_blob */
+static hm_person from_blob;
+#define OWNER (&from_blob)
+#else
+#define OWNER (&HM_PERSON)
+#endif
+
 enum { FORMAT = 1, HEAD_BYTES = 8 };
 
 static hm_session session;
@@ -91,12 +99,17 @@ static void say_done(uint32_t probes)
 
 static void verify(void)
 {
-    status = hm_verify(&session, &HM_PERSON, probe, &verdict);
+    status = hm_verify(&session, OWNER, probe, &verdict);
 }
 
 int main(void)
 {
     uint32_t probes = 0;
+#ifdef HARNESS_BLOB
+    if (hm_person_from_blob(harness_blob, sizeof harness_blob, &from_blob) != HM_OK) {
+        port_exit(PORT_REFUSED_BLOB);
+    }
+#endif
     say_hello();
     while (port_probe(probe, sizeof probe)) {
         verdict.match = true; /* a verdict left as it was is then a match below its threshold, which the reader refuses */

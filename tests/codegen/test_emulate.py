@@ -162,7 +162,7 @@ def test_foreign_header_is_refused_in_one_line(tmp_path: Path, monkeypatch: pyte
         run_model(header, PROBES)
     assert str(e.value) == (
         f"{header}: does not compile for host with {find_toolchain(TARGETS['host'])}; "
-        "expected no error and no warning, got main.c:18:8: unknown type name 'hm_session'"
+        "expected no error and no warning, got main.c:26:8: unknown type name 'hm_session'"
     )
 
 

@@ -6,13 +6,16 @@ import json
 import struct
 import zlib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from fake_model import missing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from people import OTHER, TINY, net, person, same_person
 from strategies import qnets
 
+from hyper_mcu.codegen import oracle
 from hyper_mcu.codegen.emit_c import emit
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.layout import ABI, architecture, check_sum, payload, weights_bytes
@@ -20,6 +23,7 @@ from hyper_mcu.codegen.passes import compiled
 from hyper_mcu.codegen.person_bin import HEAD, pack, parse, parse_bytes
 from hyper_mcu.codegen.person_file import person_file
 from hyper_mcu.codegen.presets import preset
+from hyper_mcu.codegen.run import run_model
 
 WORDS = 'größer "quoted" \\ */'
 
@@ -265,3 +269,25 @@ def test_networks_of_other_tools_are_refused_by_name(tmp_path, name, content, wh
         f"{tmp_path}/{name}: no person; importing networks of other tools is out of scope; "
         f"expected a model.h or person.bin of hyper-mcu enroll, got {what}"
     )
+
+
+@pytest.mark.parametrize("name", ["host", "m4"])
+def test_the_build_with_taps_takes_the_person_of_the_blob(name):
+    if reason := missing(name, *[("auto", name)] * (name != "host")):
+        pytest.skip(reason)
+    p, other = person(net(TINY)), person(net(TINY, 2))
+    image = oracle.known_image(TINY, 3).tobytes()
+
+    def verify(blob: bytes) -> str:
+        (run,), _ = run_model(Path("alice.h"), image, name, text=emit(p), blob=blob)
+        return run.layers_sha256
+
+    assert verify(pack(p, for_device=True)) == verify(b"")
+    damaged = bytearray(pack(p, for_device=True))
+    damaged[200] ^= 1
+    with pytest.raises(
+        UserError, match="hm_person_from_blob refused the person; .* got exit code 85"
+    ):
+        verify(bytes(damaged))
+    with pytest.raises(UserError, match="taps change the verdict"):
+        verify(pack(other, for_device=True))
