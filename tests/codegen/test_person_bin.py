@@ -285,9 +285,7 @@ def test_the_build_with_taps_takes_the_person_of_the_blob(name):
     assert verify(pack(p, for_device=True)) == verify(b"")
     damaged = bytearray(pack(p, for_device=True))
     damaged[200] ^= 1
-    with pytest.raises(
-        UserError, match="hm_person_from_blob refused the person; .* got exit code 85"
-    ):
+    with pytest.raises(UserError, match="hm_person_from_blob refused the person"):
         verify(bytes(damaged))
     with pytest.raises(UserError, match="taps change the verdict"):
         verify(pack(other, for_device=True))
