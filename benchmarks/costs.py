@@ -35,9 +35,9 @@ BUDGETS = {
         "code_bytes": 7_424,
         "ram_bytes": 14_336,
         "stack_bytes": 512,
-        "instructions": 22_200_000,
+        "instructions": 23_100_000,
     },
-    "rv32imc gcc, unicorn": {"code_bytes": 7_808, "stack_bytes": 512, "instructions": 33_100_000},
+    "rv32imc gcc, unicorn": {"code_bytes": 7_808, "stack_bytes": 512, "instructions": 33_200_000},
 }
 BUILDS = (  # name, target, compiler, emulator
     ("host gcc", "host", "gcc", "auto"),
