@@ -17,7 +17,7 @@ from hyper_mcu.codegen.program import Program
 from hyper_mcu.codegen.schedule import IMAGE, Schedule, aligned, lives, peak, schedule, scratches
 
 MAX_BYTES = 8 * 0xFFFE  # hm_places counts in 16 bits, one value says that a row is not kept
-TRIES = 12  # orders of placing, if none reaches the bound before
+TRIES = 12  # orders of placing from either first one, if none reaches the bound before
 
 
 @dataclass(frozen=True)
@@ -83,19 +83,22 @@ def plan(spec: NetSpec) -> Plan:
 
 
 def _placed(buffers: Sequence[Buffer], bound: int) -> list[Buffer]:
-    """The buffers with offsets. Largest first, each where it fits lowest; while that is above `bound`, again with the
-    highest one placed before all others."""
-    order = sorted(range(len(buffers)), key=lambda i: (-buffers[i].size, buffers[i].life & -buffers[i].life))
-    best = _fitted(buffers, order)
-    tried = best
-    for _ in range(TRIES):
-        if max(b.end for b in best) <= bound:
-            break
-        highest = max(order, key=lambda i: tried[i].end)
-        order.remove(highest)
-        order.insert(0, highest)
-        tried = _fitted(buffers, order)
-        best = min(best, tried, key=lambda placed: max(b.end for b in placed))
+    """The buffers with offsets. Largest first, or longest in use first, each where it fits lowest; while that is above
+    `bound`, again with the highest one placed before all others."""
+    starts = [(b.life & -b.life).bit_length() for b in buffers]
+    span = [b.life.bit_length() - start for b, start in zip(buffers, starts, strict=True)]
+    largest = sorted(range(len(buffers)), key=lambda i: (-buffers[i].size, starts[i]))
+    longest = sorted(range(len(buffers)), key=lambda i: (-span[i], -buffers[i].size))
+    best = _fitted(buffers, largest)
+    for order in (largest, longest):
+        for _ in range(TRIES):
+            if max(b.end for b in best) <= bound:
+                return best
+            tried = _fitted(buffers, order)
+            best = min(best, tried, key=lambda placed: max(b.end for b in placed))
+            highest = max(order, key=lambda i: tried[i].end)
+            order.remove(highest)
+            order.insert(0, highest)
     return best
 
 
