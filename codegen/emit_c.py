@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.facts import facts
+from hyper_mcu.codegen.kernels import helium
 from hyper_mcu.codegen.kernels.variants import VARIANTS, template
 from hyper_mcu.codegen.layout import (
     ABI,
@@ -209,5 +210,5 @@ def environment(prefix: str = PREFIX) -> Environment:
         keep_trailing_newline=True,
         autoescape=False,
     )
-    environment.globals.update(core_types=types, core_code=code, core_kernels=kernels)
+    environment.globals.update(core_types=types, core_code=code, core_kernels=kernels, helium=helium)
     return environment

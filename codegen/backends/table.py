@@ -44,6 +44,7 @@ BACKENDS = (
     *(Backend(name, "emulated", True, _late("compiled", "core", name)) for name in TARGETS if name != "host"),
     Backend("m4-zig", "emulated", True, _late("compiled", "core", "m4", "zig")),
     Backend("m4-qemu", "emulated", True, _late("compiled", "core", "m4", "gcc", "qemu")),
+    Backend("m55-portable", "emulated", True, _late("compiled", "core", "m55", "gcc", "qemu", "portable")),
 )
 REFERENCE = BACKENDS[0]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hyper_mcu.codegen.kernels import portable
+from hyper_mcu.codegen.kernels import helium, portable
 from hyper_mcu.codegen.kernels.kernel import Kernel
 
 
@@ -30,7 +30,10 @@ class Variant:
 
 
 PORTABLE = Variant("portable", portable.CORE, portable.serves, portable.scratch)
-VARIANTS = (PORTABLE,)
+VARIANTS = (
+    PORTABLE,
+    Variant("helium", helium.CORE, helium.serves, helium.scratch),
+)
 
 
 def template(variant: Variant, kernel: Kernel) -> str:

@@ -3,6 +3,15 @@
 #define HM_KERNELS_H
 
 #define HM_PORTABLE 0 /* C11, for every target */
+#define HM_HELIUM 3   /* the vectors of Armv8.1-M, where the compiler has their header */
+
+#ifndef HM_KERNELS
+#if defined(__ARM_FEATURE_MVE) && defined(__has_include)
+#if __has_include(<arm_mve.h>)
+#define HM_KERNELS HM_HELIUM
+#endif
+#endif
+#endif
 
 #ifndef HM_KERNELS
 #define HM_KERNELS HM_PORTABLE

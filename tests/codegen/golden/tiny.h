@@ -1,4 +1,4 @@
-/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: 6af8998eb305b9c8316065f9aeb53c9788a8d1a3f7c42d9973ad8ea1b83d081a */
+/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: 8e6f72c8794aa90deb8c26629b1c1ff2d244e803ade8abec2e106109d459dbfd */
 /*
  * alice: a face-verification network for one person. Made by hyper-mcu 0.1.0; do not edit.
  *
@@ -7,7 +7,7 @@
  * match       logit >= 0 (cosine 0.2500), which stands for
  *             0.1000% false matches and 6.2500% false non-matches on 200 people
  * flash       710 bytes for this person
- * RAM         336 bytes for hm_session
+ * RAM         736 bytes for hm_session
  * backbone    backbone
  *             bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
  * generator   generator
@@ -101,6 +101,15 @@ typedef struct hm_verdict {
 #define HM_KERNELS_H
 
 #define HM_PORTABLE 0 /* C11, for every target */
+#define HM_HELIUM 3   /* the vectors of Armv8.1-M, where the compiler has their header */
+
+#ifndef HM_KERNELS
+#if defined(__ARM_FEATURE_MVE) && defined(__has_include)
+#if __has_include(<arm_mve.h>)
+#define HM_KERNELS HM_HELIUM
+#endif
+#endif
+#endif
 
 #ifndef HM_KERNELS
 #define HM_KERNELS HM_PORTABLE
@@ -121,8 +130,8 @@ typedef struct hm_verdict {
 #define HM_ROW_BYTES 18
 #define HM_INPUT_BYTES 144
 #define HM_LAYERS 4 /* stages that HM_TAP reports */
-#define HM_MAP_BYTES 296
-#define HM_SESSION_BYTES 336 /* RAM of one verification, without stack */
+#define HM_MAP_BYTES 696
+#define HM_SESSION_BYTES 736 /* RAM of one verification, without stack */
 #define HM_WEIGHTS_BYTES 672 /* flash of one person, without the 38 bytes of hm_person and the name */
 
 /* One person's integers: 32-bit ones first, so that nothing is padded. */
@@ -292,22 +301,26 @@ static inline void hm_wipe(void *what, size_t n)
 /* Requantisation: TFLite's two roundings by a 31-bit multiplier and a right shift, without undefined behaviour.
  *
  * high = floor((acc * multiplier + 2^30) / 2^31), then high / 2^shift to nearest, halves away from zero.
- * Takes any acc; needs a multiplier in [2^30, 2^31) and a shift in 0 ... 30, which a person's integers promise. */
+ * Takes any acc; needs a multiplier in [2^30, 2^31) and a shift in 0 ... 30, which a person's integers promise.
+ * Masks instead of branches: the time tells nothing of the numbers. */
 #ifndef HM_REQUANTISE_H
 #define HM_REQUANTISE_H
 
 #include <stdint.h>
 
+/* All ones if the condition holds (1), else zero (0). */
+static inline uint32_t hm_mask(int condition)
+{
+    return 0U - (uint32_t)condition;
+}
+
 /* Behind a ReLU: q + 128, so 0 ... 255. Below zero neither rounding can reach 1. */
 static inline uint8_t hm_requantise_relu(int32_t acc, int32_t multiplier, uint8_t shift)
 {
-    if (acc <= 0) {
-        return 0;
-    }
-    const uint64_t product = (uint64_t)(uint32_t)acc * (uint32_t)multiplier;
+    const uint64_t product = (uint64_t)((uint32_t)acc & hm_mask(acc > 0)) * (uint32_t)multiplier;
     const uint32_t high = (uint32_t)((product + (UINT32_C(1) << 30)) >> 31);
     const uint32_t rounded = (high + ((UINT32_C(1) << shift) >> 1)) >> shift;
-    return (uint8_t)(rounded < 255 ? rounded : 255);
+    return (uint8_t)(rounded | hm_mask(rounded > 255));
 }
 
 /* Without ReLU: q, so -128 ... 127. 2^62 is added and taken off again (as 2^31) to shift a positive number only. */
@@ -316,12 +329,13 @@ static inline int8_t hm_requantise_linear(int32_t acc, int32_t multiplier, uint8
     const int64_t product = (int64_t)acc * multiplier;
     const uint64_t positive = (uint64_t)(product + (INT64_C(1) << 62) + (INT64_C(1) << 30));
     const int32_t high = (int32_t)((int64_t)(positive >> 31) - (INT64_C(1) << 31));
-    const uint32_t magnitude = (uint32_t)(high < 0 ? -high : high);
+    const uint32_t sign = hm_mask(high < 0);
+    const uint32_t magnitude = ((uint32_t)high ^ sign) - sign;
     const uint32_t rounded = (magnitude + ((UINT32_C(1) << shift) >> 1)) >> shift;
-    if (high < 0) {
-        return (int8_t)(rounded < 128 ? -(int32_t)rounded : -128);
-    }
-    return (int8_t)(rounded < 127 ? (int32_t)rounded : 127);
+    const uint32_t most = 127 + (sign & 1);
+    const uint32_t over = hm_mask(rounded > most);
+    const uint32_t clamped = (rounded & ~over) | (most & over);
+    return (int8_t)((int32_t)clamped - (int32_t)(2 * (clamped & sign)));
 }
 
 #endif
@@ -672,6 +686,7 @@ static inline void hm_report(int layer, int row, int n, uint8_t *const rows[], i
 /* Maps hold q + 128 as uint8_t, so padding is 0 (the linear end holds q). The image's pixels enter as bytes x: its
  * padding is 128, and 128 times the sum of the weights is already off the first bias, which makes them x - 128. */
 
+#if HM_KERNELS == HM_PORTABLE
 /* The dot products of the portable kernels. */
 #ifndef HM_DOT_H
 #define HM_DOT_H
@@ -816,6 +831,305 @@ static void hm_stage3_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *co
     }
 }
 
+#elif HM_KERNELS == HM_HELIUM
+/* Helium (Armv8.1-M MVE): sixteen products an instruction.
+ *
+ * VMLADAV multiplies bytes of one sign, so a group's input is copied to scratch as u - 128 = q, int8, its channels side
+ * by side, padding included: then the k pixels under a row of the kernel are k * channels neighbouring bytes. What is
+ * taken off comes back in the bias, 128 times the sum of the weights. Lanes behind the last weight of a row hold weight
+ * 0, so that it does not matter what input is in them. Four neighbouring outputs of a row are requantised together. */
+#ifndef HM_HELIUM_H
+#define HM_HELIUM_H
+
+#include <arm_mve.h>
+
+/* A convolution as these functions see it: see Kernel; right: padding columns behind a row; pitch: bytes of a row of one
+ * group's input in scratch, a multiple of 16. */
+typedef struct hm_helium {
+    uint16_t k;
+    uint16_t stride;
+    uint16_t left;
+    uint16_t right;
+    uint16_t in_w;
+    uint16_t in_c;
+    uint16_t in_g;
+    uint16_t out_w;
+    uint16_t out_c;
+    uint16_t out_g;
+    uint16_t shuffle;
+    uint16_t pitch;
+    uint8_t relu;
+    uint8_t padding;
+} hm_helium;
+
+/* What turns four sums of one channel into bytes. */
+typedef struct hm_helium_channel {
+    int32_t bias;
+    int32_t multiplier;
+    int32_t shift; /* to the left */
+} hm_helium_channel;
+
+/* Copies n rows of group g to scratch; padding is what stands for zero. */
+__attribute__((noinline, unused)) static void hm_helium_rows(const hm_helium *s, const uint8_t *const *rows, int n, int g,
+                                                              int8_t *planes)
+{
+    const int in_g = s->in_g;
+    const int in_c = s->in_c;
+    const uint8x16_t turn = vdupq_n_u8(0x80);
+    const uint8x16_t zero = vdupq_n_u8(s->padding ^ 0x80);
+    const uint32x4_t spread = vmulq_n_u32(vidupq_n_u32(0, 1), (uint32_t)in_c);
+
+    for (int y = 0; y < n; y++, planes += s->pitch) {
+        uint8_t *to = (uint8_t *)planes;
+        const int unknown = rows[y] == NULL ? s->pitch : s->left * in_g;
+        for (int i = 0; i < unknown; i += 16) {
+            vstrbq_u8(to + i, zero);
+        }
+        if (rows[y] == NULL) {
+            continue;
+        }
+        const uint8_t *from = rows[y] + g * in_g;
+        to += s->left * in_g;
+        if (in_g == in_c) {
+            for (int left = s->in_w * in_c; left > 0; left -= 16, from += 16, to += 16) {
+                vstrbq_u8(to, veorq_u8(vldrbq_z_u8(from, vctp8q((uint32_t)left)), turn));
+            }
+        } else if (in_g == 4) {
+            for (int left = s->in_w; left > 0; left -= 4, from += 4 * in_c, to += 16) {
+                const uint32x4_t words = vldrwq_gather_offset_z_u32((const uint32_t *)(const void *)from, spread, vctp32q((uint32_t)left));
+                vstrbq_u8(to, veorq_u8(vreinterpretq_u8_u32(words), turn));
+            }
+        } else {
+            for (int x = 0; x < s->in_w; x++, from += in_c, to += in_g) {
+                for (int i = 0; i < in_g; i += 16) {
+                    vstrbq_u8(to + i, veorq_u8(vldrbq_z_u8(from + i, vctp8q((uint32_t)(in_g - i))), turn));
+                }
+            }
+        }
+        to = (uint8_t *)planes + (s->left + s->in_w) * in_g;
+        for (int i = 0; i < s->right * in_g; i += 16) {
+            vstrbq_u8(to + i, zero);
+        }
+    }
+}
+
+/* n weights, at most 16, and zeros behind them. */
+static inline int8x16_t hm_helium_weights(const int8_t *weight, int n)
+{
+    return vldrbq_z_s8(weight, vctp8q((uint32_t)n));
+}
+
+static inline hm_helium_channel hm_helium_load(const hm_conv *conv, int c, int32_t sum_of_weights)
+{
+    const hm_helium_channel channel = {conv->bias[c] + 128 * sum_of_weights, conv->multiplier[c], -(int32_t)conv->shift[c]};
+    return channel;
+}
+
+static inline int32x4_t hm_helium_vector(int32_t a, int32_t b, int32_t c, int32_t d)
+{
+    int32x4_t v;
+    __asm__("vmov %e0, %1, %2\n\tvmov %f0, %3, %4" : "=&w"(v) : "r"(a), "r"(b), "r"(c), "r"(d));
+    return v;
+}
+
+/* Stores four outputs behind a ReLU, in the low byte of each lane: both roundings, and between 0 and 255. */
+static inline int32x4_t hm_helium_relu(int32x4_t sum, hm_helium_channel c)
+{
+    const int32x4_t r = vrshlq_n_s32(vqrdmulhq_n_s32(vaddq_n_s32(sum, c.bias), c.multiplier), c.shift);
+    const uint16x8_t u = vqmovunbq_s32(vreinterpretq_u16_s32(r), r);
+    return vreinterpretq_s32_u8(vqmovnbq_u16(vreinterpretq_u8_u16(u), u));
+}
+
+/* The same at a linear end, between -128 and 127: halves away from zero, so one less before the shift if negative. */
+static inline int32x4_t hm_helium_linear(int32x4_t sum, hm_helium_channel c)
+{
+    const int32x4_t high = vqrdmulhq_n_s32(vaddq_n_s32(sum, c.bias), c.multiplier);
+    const int32x4_t less = vshrq_n_s32(vandq_s32(high, vdupq_n_s32(c.shift)), 31); /* c.shift is negative, or 0 */
+    const int32x4_t r = vrshlq_n_s32(vaddq_s32(high, less), c.shift);
+    const int16x8_t q = vqmovnbq_s32(vreinterpretq_s16_s32(r), r);
+    return vreinterpretq_s32_s8(vqmovnbq_s16(vreinterpretq_s8_s16(q), q));
+}
+
+/* Channels first ... first + out_g - 1 of n rows, two channels at a time, behind a ReLU. Their weights stay in registers:
+ * `steps` vectors each, over the k = steps rows of the kernel or over a pixel's channels. step: bytes from pixel to pixel. */
+__attribute__((always_inline)) static inline void hm_helium_pairs(const hm_helium *s, const hm_conv *conv, int first,
+                                                                  const int8_t *planes, uint8_t *const *out, int n,
+                                                                  const int steps, const int step)
+{
+    const int line = s->k * s->in_g;
+    const int next_weights = steps == s->k ? line : 16;
+    const int next = steps == s->k ? s->pitch : 16;
+    const int rest = steps == s->k ? line : line - 16 * (steps - 1);
+    const int size = s->out_c / s->shuffle;
+    const uint32x4_t spread = vmulq_n_u32(vidupq_n_u32(0, 1), s->out_c);
+
+    for (int c = first; c < first + s->out_g; c += 2) {
+        const int8_t *w = conv->weight + c * s->k * line;
+        const int8_t *v = w + s->k * line;
+        const int8x16_t w0 = hm_helium_weights(w, line);
+        const int8x16_t v0 = hm_helium_weights(v, line);
+        const int8x16_t w1 = hm_helium_weights(w + next_weights, rest);
+        const int8x16_t v1 = hm_helium_weights(v + next_weights, rest);
+        const int8x16_t w2 = steps > 2 ? hm_helium_weights(w + 2 * next_weights, rest) : w1;
+        const int8x16_t v2 = steps > 2 ? hm_helium_weights(v + 2 * next_weights, rest) : v1;
+        int32_t sum_w = vaddvaq_s8(vaddvq_s8(w0), w1);
+        int32_t sum_v = vaddvaq_s8(vaddvq_s8(v0), v1);
+        if (steps > 2) {
+            sum_w = vaddvaq_s8(sum_w, w2);
+            sum_v = vaddvaq_s8(sum_v, v2);
+        }
+        const hm_helium_channel cw = hm_helium_load(conv, c, sum_w);
+        const hm_helium_channel cv = hm_helium_load(conv, c + 1, sum_v);
+        const int place_w = hm_shuffled(c, s->shuffle, size);
+        const int place_v = hm_shuffled(c + 1, s->shuffle, size);
+        for (int y = 0; y < n; y++) {
+            const int8_t *p = planes + y * s->stride * s->pitch;
+            int8_t *to_w = (int8_t *)out[y] + place_w;
+            int8_t *to_v = (int8_t *)out[y] + place_v;
+            for (int left = s->out_w; left > 0; left -= 4, p += 4 * step, to_w += 4 * s->out_c, to_v += 4 * s->out_c) {
+                int32_t a[4];
+                int32_t b[4];
+#pragma GCC unroll 4
+                for (int i = 0; i < 4; i++) {
+                    int8x16_t q = vldrbq_s8(p + i * step);
+                    a[i] = vmladavq_s8(q, w0);
+                    b[i] = vmladavq_s8(q, v0);
+                    q = vldrbq_s8(p + next + i * step);
+                    a[i] = vmladavaq_s8(a[i], q, w1);
+                    b[i] = vmladavaq_s8(b[i], q, v1);
+                    if (steps > 2) {
+                        q = vldrbq_s8(p + 2 * next + i * step);
+                        a[i] = vmladavaq_s8(a[i], q, w2);
+                        b[i] = vmladavaq_s8(b[i], q, v2);
+                    }
+                }
+                const mve_pred16_t there = vctp32q((uint32_t)left);
+                const int32x4_t sums_w = hm_helium_vector(a[0], a[1], a[2], a[3]);
+                const int32x4_t sums_v = hm_helium_vector(b[0], b[1], b[2], b[3]);
+                vstrbq_scatter_offset_p_s32(to_w, spread, hm_helium_relu(sums_w, cw), there);
+                vstrbq_scatter_offset_p_s32(to_v, spread, hm_helium_relu(sums_v, cv), there);
+            }
+        }
+    }
+}
+
+/* The same for any shape, one channel at a time, with a linear end or without. */
+__attribute__((noinline, unused)) static void hm_helium_any(const hm_helium *s, const hm_conv *conv, int first,
+                                                            const int8_t *planes, uint8_t *const *out, int n)
+{
+    const int line = s->k * s->in_g;
+    const int step = s->stride * s->in_g;
+    const int size = s->out_c / s->shuffle;
+    const uint32x4_t spread = vmulq_n_u32(vidupq_n_u32(0, 1), s->out_c);
+
+    for (int c = first; c < first + s->out_g; c++) {
+        const int8_t *const weight = conv->weight + c * s->k * line;
+        int32_t sum = 0;
+        for (int t = 0; t < s->k * line; t += 16) {
+            sum = vaddvaq_s8(sum, hm_helium_weights(weight + t, s->k * line - t));
+        }
+        const hm_helium_channel channel = hm_helium_load(conv, c, sum);
+        for (int y = 0; y < n; y++) {
+            int8_t *to = (int8_t *)out[y] + hm_shuffled(c, s->shuffle, size);
+            const int8_t *p = planes + y * s->stride * s->pitch;
+            for (int left = s->out_w; left > 0; left -= 4, p += 4 * step, to += 4 * s->out_c) {
+                int32_t a[4] = {0, 0, 0, 0};
+                const int8_t *w = weight;
+                for (int ky = 0; ky < s->k; ky++, w += line) {
+                    for (int t = 0; t < line; t += 16) {
+                        const int8_t *q = p + ky * s->pitch + t;
+                        const int8x16_t v = hm_helium_weights(w + t, line - t);
+#pragma GCC unroll 4
+                        for (int i = 0; i < 4; i++, q += step) {
+                            a[i] = vmladavaq_s8(a[i], vldrbq_s8(q), v);
+                        }
+                    }
+                }
+                const int32x4_t sums = hm_helium_vector(a[0], a[1], a[2], a[3]);
+                const int32x4_t bytes = s->relu ? hm_helium_relu(sums, channel) : hm_helium_linear(sums, channel);
+                vstrbq_scatter_offset_p_s32(to, spread, bytes, vctp32q((uint32_t)left));
+            }
+        }
+    }
+}
+
+#endif
+
+#ifndef HM_HELIUM_PAIRS_3_6
+#define HM_HELIUM_PAIRS_3_6
+__attribute__((noinline)) static void hm_helium_pairs_3_6(const hm_helium *s, const hm_conv *conv, int first, const int8_t *planes, uint8_t *const *out, int n)
+{
+    hm_helium_pairs(s, conv, first, planes, out, n, 3, 6);
+}
+#endif
+
+
+/* Stage 0: 3x3, stride 2, 8x6x3 to 4x3x6. */
+static void hm_stage0_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *const *out, int n, void *scratch)
+{
+    static const hm_helium shape = {
+        /* k, stride, left, right, in_w, in_c, in_g, out_w, out_c, out_g, shuffle, pitch, relu, padding */
+        3, 2, 0, 1, 6, 3, 3, 3, 6, 6, 1, 48, 1, 128,
+    };
+    int8_t *const planes = (int8_t *)scratch;
+
+    for (int g = 0; g < 1; g++) {
+        hm_helium_rows(&shape, rows, (n - 1) * 2 + 3, g, planes);
+        hm_helium_pairs_3_6(&shape, &conv, g * 6, planes, out, n);
+    }
+}
+
+
+/* Stage 1: 3x3, 4x3x6 to 4x3x6 in 2 groups of 3 to 3. */
+static void hm_stage1_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *const *out, int n, void *scratch)
+{
+    static const hm_helium shape = {
+        /* k, stride, left, right, in_w, in_c, in_g, out_w, out_c, out_g, shuffle, pitch, relu, padding */
+        3, 1, 1, 1, 3, 6, 3, 3, 6, 3, 1, 32, 1, 0,
+    };
+    int8_t *const planes = (int8_t *)scratch;
+
+    for (int g = 0; g < 2; g++) {
+        hm_helium_rows(&shape, rows, (n - 1) * 1 + 3, g, planes);
+        hm_helium_any(&shape, &conv, g * 3, planes, out, n);
+    }
+}
+
+/* Stage 2: sum of stages 0 and 1, 4x3x6, shuffled in 2 groups. */
+static void hm_stage2_rows(const uint8_t *const *a, uint8_t *const *b, uint8_t *const *out, int n)
+{
+    enum { width = 3, channels = 6 };
+
+    for (int y = 0; y < n; y++) {
+        for (int x = 0; x < width; x++) {
+            for (int c = 0; c < channels; c++) {
+                const int sum = a[y][x * channels + c] + b[y][x * channels + c];
+                out[y][x * channels + hm_shuffled(c, 2, 3)] = (uint8_t)(sum < 255 ? sum : 255);
+            }
+        }
+    }
+}
+
+
+/* Stage 3: 1x1, 4x3x6 to 4x3x10 in 2 groups of 3 to 5, linear. */
+static void hm_stage3_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *const *out, int n, void *scratch)
+{
+    static const hm_helium shape = {
+        /* k, stride, left, right, in_w, in_c, in_g, out_w, out_c, out_g, shuffle, pitch, relu, padding */
+        1, 1, 0, 0, 3, 6, 3, 3, 10, 5, 1, 32, 0, 0,
+    };
+    int8_t *const planes = (int8_t *)scratch;
+
+    for (int y = 0; y < n; y++) {
+        for (int g = 0; g < 2; g++) {
+            hm_helium_rows(&shape, rows + y * 1, 1, g, planes);
+            hm_helium_any(&shape, &conv, g * 5, planes, out + y, 1);
+        }
+    }
+}
+
+#endif
+
 /* The head: sign(num) * floor(num^2 * 2^9 / norm), over 120 bytes of the last map. Row y of the last map goes into its sums ... */
 static void hm_add_row(hm_session *session, const hm_weights *w, int y, const uint8_t *row)
 {
@@ -857,11 +1171,11 @@ static const hm_stage hm_stages[HM_LAYERS] = {
 /* Where each row lies in session->maps, in units of 8 bytes: the image's (but for those that nobody goes back to), then
  * those of each stage. Rows that are in use together share no byte. */
 static const uint16_t hm_places[] = {
-    4, 7, 10, 13, 16, 19, 22, HM_NOT_KEPT,
-    25, 28, 31, 34,
-    12, 15, 18, 21,
-    0, 3, 6, 9,
-    12, 16, 20, 24
+    54, 57, 60, 63, 66, 69, 72, HM_NOT_KEPT,
+    75, 78, 81, 84,
+    24, 27, 30, 33,
+    20, 36, 39, 42,
+    0, 4, 8, 12
 };
 
 /* Wiped memory or a finished session is not open, nor (but for one chance in 2^32) is memory never begun. */
@@ -899,7 +1213,7 @@ static void hm_run(hm_session *session, int stage, int y, int n, const uint8_t *
     }
     default: {
         const hm_conv conv = {w->weight3, w->bias3, w->multiplier3, w->shift3};
-        hm_stage3_rows(conv, rows, out, n, maps + 0);
+        hm_stage3_rows(conv, rows, out, n, maps + 128);
         hm_report(3, y, n, out, 30, 0);
         for (int i = 0; i < n; i++) {
             hm_add_row(session, w, y + i, out[i]);

@@ -1,0 +1,46 @@
+"""Helium, the vectors of Armv8.1-M: sixteen products an instruction, four pixels of one or two channels at a time."""
+
+from __future__ import annotations
+
+from hyper_mcu.codegen.kernels.kernel import Kernel
+
+CORE = ("hm_helium.h",)  # of firmware/core
+LANES = 16
+
+
+def serves(kernel: Kernel) -> bool:
+    """Every convolution."""
+    return kernel.kind != "add"
+
+
+def scratch(kernel: Kernel) -> int:
+    """Bytes: one group's input, padding included, under a strip; under one row for a pointwise kernel."""
+    return pitch(kernel) * (kernel.in_rows if kernel.k > 1 else 1)
+
+
+def right(kernel: Kernel) -> int:
+    """Padding columns behind a row."""
+    return max((kernel.out_w - 1) * kernel.stride + kernel.k - kernel.left - kernel.in_w, 0)
+
+
+def pitch(kernel: Kernel) -> int:
+    """Bytes of a row of one group's input in scratch: what vectors store there, and what they load."""
+    stored = (kernel.left + kernel.in_w + right(kernel)) * kernel.in_g + LANES
+    pixels = -(-kernel.out_w // 4) * 4
+    loaded = (pixels - 1) * kernel.stride * kernel.in_g + _whole(kernel.k * kernel.in_g)
+    return _whole(max(stored, loaded))
+
+
+def steps(kernel: Kernel) -> int:
+    """Vectors of weights a channel where two channels' stay in registers, else 0: see hm_helium_pairs."""
+    line = kernel.k * kernel.in_g
+    if kernel.relu and kernel.out_g % 2 == 0 and kernel.stride * kernel.in_g * 3 + LANES < 128:
+        if kernel.k == 3 and line <= LANES:
+            return 3
+        if kernel.k == 1 and LANES < line <= 2 * LANES:
+            return 2
+    return 0
+
+
+def _whole(size: int) -> int:
+    return -(-size // LANES) * LANES
