@@ -223,6 +223,8 @@ def main() -> None:
         _silence(sys.stdout)
         sys.exit(2)
     except OSError as e:
+        if e.filename is None:
+            _silence(sys.stdout)
         reason = (e.strerror or str(e)).lower()
         said = str(
             UserError(e.filename or "standard output", "file error", "files that can be read and written", reason)
@@ -243,5 +245,5 @@ def _say(text: str) -> None:
 
 
 def _silence(stream: TextIO) -> None:
-    """Nobody reads on: what is still to be written is for nobody, also at exit."""
+    """Nobody reads on, or nothing fits: what is still to be written is for nobody, also at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -264,6 +264,18 @@ def test_a_reader_that_has_gone_is_an_error_and_no_verdict(model: Path, words: t
     assert (done.returncode, done.stderr) == (2, "")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("words", [("verify", PORTRAIT), ("verify", PORTRAIT, "--json"), ("inspect",), ("--help",)])
+def test_output_that_has_no_space_is_one_line_and_no_verdict(model: Path, words: tuple[object, ...]) -> None:
+    line = [*PROGRAM, *words, *{"verify": ["--model", model], "inspect": [model]}.get(str(words[0]), [])]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([str(w) for w in line], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "standard output: file error; expected files that can be read and written, got no space left on device\n",
+    )
+
+
 def test_output_that_cannot_say_an_arrow_is_no_error(tmp_path: Path) -> None:
     line = [*PROGRAM, "enroll", str(PORTRAIT)]
     environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
