@@ -268,8 +268,11 @@ def test_a_reader_that_has_gone_is_an_error_and_no_verdict(model: Path, words: t
 @pytest.mark.parametrize("words", [("verify", PORTRAIT), ("verify", PORTRAIT, "--json"), ("inspect",), ("--help",)])
 def test_output_that_has_no_space_is_one_line_and_no_verdict(model: Path, words: tuple[object, ...]) -> None:
     line = [*PROGRAM, *words, *{"verify": ["--model", model], "inspect": [model]}.get(str(words[0]), [])]
+    buffered = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}  # what is left over is tried at exit
     with open("/dev/full", "w") as full:
-        done = subprocess.run([str(w) for w in line], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(
+            [str(w) for w in line], stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=buffered
+        )
     assert (done.returncode, done.stderr) == (
         2,
         "standard output: file error; expected files that can be read and written, got no space left on device\n",
