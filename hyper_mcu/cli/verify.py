@@ -11,7 +11,6 @@ from hyper_mcu.codegen.targets import TARGETS
 
 if TYPE_CHECKING:
     from hyper_mcu.codegen.person import Person
-    from hyper_mcu.faces import Crop
     from hyper_mcu.probe import Answer
 
 
@@ -71,19 +70,6 @@ def as_text(answer: Answer, photo: Path, p: Person) -> str:
     return "\n".join(lines)
 
 
-def crop_file(crop: Crop, suffix: str) -> bytes:
-    """A crop as a PNG picture (".png") or as the 112·112·3 bytes, RGB row by row, that hm_verify takes."""
-    if suffix.lower() != ".png":
-        return crop.pixels.tobytes()
-    from io import BytesIO
-
-    from PIL import Image
-
-    picture = BytesIO()
-    Image.fromarray(crop.pixels).save(picture, "PNG")
-    return picture.getvalue()
-
-
 @click.command("verify")
 @click.argument("photo", type=click.Path(path_type=Path))
 @click.option(
@@ -103,7 +89,7 @@ def crop_file(crop: Crop, suffix: str) -> bytes:
     "--crop",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Write the aligned face too: the bytes that hm_verify takes, or a picture if FILE ends in .png.",
+    help="Write the aligned face too: the bytes that hm_verify takes (.rgb, .bin) or a picture (.png).",
 )
 @click.option("--json", "json_wanted", is_flag=True, help="One JSON object on stdout.")
 def command(photo: Path, model: Path, target: str, face: str | None, crop: Path | None, json_wanted: bool) -> None:
@@ -115,16 +101,18 @@ def command(photo: Path, model: Path, target: str, face: str | None, crop: Path 
     from hyper_mcu import cli
     from hyper_mcu.codegen.files import check_other, check_place, write
     from hyper_mcu.codegen.person_file import person_file
+    from hyper_mcu.faces.crop_file import check_suffix, encoded
     from hyper_mcu.probe import ask
 
     if crop is not None:
+        check_suffix(crop)
         check_place(crop)
         check_other("--crop", crop, (photo, model))
     p = person_file(model)
     with cli.status() as progress:
         answer = ask(photo, face, model, p, [t.strip() for t in target.split(",")], progress)
     if crop is not None:
-        write(crop, crop_file(answer.crop, crop.suffix))
+        write(crop, encoded(answer.crop.pixels, crop.suffix))
     if json_wanted:
         cli.emit_json(as_json(answer, model, photo, p))
     else:

@@ -216,16 +216,38 @@ def test_crop_is_what_the_device_is_given(
 def test_nothing_that_is_read_is_overwritten(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    photo, kept = tmp_path / "photo.h", PORTRAIT.read_bytes()
+    photo, person, kept = tmp_path / "photo.png", tmp_path / "person.bin", PORTRAIT.read_bytes()
     photo.write_bytes(kept)
-    for path in (photo, model):
+    person.write_bytes(model.read_bytes())
+    for path in (photo, person):
         before = path.read_bytes()
-        said = refused(monkeypatch, capsys, "verify", photo, "--model", model, "--crop", path)
+        said = refused(monkeypatch, capsys, "verify", photo, "--model", person, "--crop", path)
         assert said == f"--crop: would overwrite what is read; expected another file, got {path}"
         assert path.read_bytes() == before
+    photo = photo.rename(tmp_path / "photo.h")
     said = refused(monkeypatch, capsys, "enroll", photo, "--out", photo)
     assert said == f"--out: would overwrite what is read; expected another file, got {photo}"
     assert photo.read_bytes() == kept
+
+
+@pytest.mark.parametrize("name", ["face.jpg", "face.webp", "face", "face.rgb.gz"])
+def test_crop_of_a_name_that_is_not_what_is_written_is_refused_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    words = ("verify", tmp_path / "nobody.jpg", "--model", tmp_path / "none.h", "--crop", tmp_path / name)
+    assert refused(monkeypatch, capsys, *words) == (
+        f"{tmp_path}/{name}: crop; expected a name ending in .rgb or .bin or .png, got '{name}'"
+    )
+
+
+@pytest.mark.parametrize(("name", "start"), [("a.rgb", b""), ("a.BIN", b""), ("a.PNG", b"\x89PNG")])
+def test_crops_name_says_what_is_written(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, start: bytes
+) -> None:
+    assert run(monkeypatch, "verify", PORTRAIT, "--model", model, "--crop", tmp_path / name) == 0
+    written = (tmp_path / name).read_bytes()
+    assert written.startswith(start)
+    assert (len(written) == 112 * 112 * 3) is not bool(start)
 
 
 PROGRAM = [sys.executable, "-c", "from hyper_mcu.cli import main; main()"]
