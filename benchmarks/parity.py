@@ -26,6 +26,7 @@ from hyper_mcu import enroll, generator
 from hyper_mcu.cli.parity import as_json, as_table, crops, remarks
 from hyper_mcu.codegen.backends.table import BACKENDS
 from hyper_mcu.codegen.parity import Outcome, differs, parity, plans
+from hyper_mcu.faces import face_crops
 from hyper_mcu.faces.weights import demo_photo
 
 EVERYWHERE, ROUNDING = 100, 1000  # crops
@@ -43,7 +44,7 @@ def main() -> int:
     o = parser.parse_args()
     g, clock = generator.load(), enroll.Stopwatch()
     portrait = demo_photo("yaoming.jpg")
-    p = enroll.person("yaoming", enroll.embedding(portrait, None, g.backbone, clock), g, clock)
+    p = enroll.person("yaoming", enroll.embedding(face_crops(portrait, None, "enrol")[0], g.backbone, clock), g, clock)
     with tempfile.TemporaryDirectory() as folder, tarfile.open(o.faces / "cfp" / "cfp-00.tar") as archive:
         members = sorted((m for m in archive if m.isfile()), key=lambda m: m.name)[:ROUNDING]
         archive.extractall(folder, members, filter="data")

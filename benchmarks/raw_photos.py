@@ -21,6 +21,7 @@ from hyper_mcu import enroll, generator
 from hyper_mcu.codegen.emit_c import emit
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.person_file import person_file
+from hyper_mcu.faces import face_crops
 from hyper_mcu.probe import ask
 
 STRANGERS = 2  # asked about for each enrolled person
@@ -49,7 +50,7 @@ def main() -> int:
         model = Path(folder) / "model.h"
         for i, name in enumerate(names):
             try:
-                e = enroll.embedding(people[name][0], "largest", g.backbone, enroll.Stopwatch())
+                e = enroll.embedding(face_crops(people[name][0], "largest", "enrol")[0], g.backbone, enroll.Stopwatch())
             except UserError as error:
                 refused.append(unfit(people[name][0], error))
                 continue
@@ -59,7 +60,9 @@ def main() -> int:
             for probes, answers in ((people[name][1:], genuine), (others, impostor)):
                 for probe in probes:
                     try:
-                        a = ask(probe, "largest", model, person, o.target.split(","), lambda text: None)
+                        a = ask(
+                            face_crops(probe, "largest", "probe"), model, person, o.target.split(","), lambda text: None
+                        )
                     except UserError as error:
                         refused.append(unfit(probe, error))
                         continue

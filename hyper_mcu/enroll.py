@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from hyper_mcu.faces import Crop
+
 KNOWN_SEED = 0x48594D43  # of the known-answer image; any non-zero number
 Clock = Callable[[str], None]
 
@@ -46,15 +48,11 @@ def c_name(stem: str) -> str:
     return name if name[0].isalpha() and name not in TAKEN else f"p_{name}"
 
 
-def embedding(path: Path, which: str | None, backbone: str, clock: Clock) -> NDArray[np.float32]:
-    """Embedding float32 (1, d), by that backbone, of the face of an enrolment photo: the mean over the crop and its
-    mirror image."""
+def embedding(crop: Crop, backbone: str, clock: Clock) -> NDArray[np.float32]:
+    """Embedding float32 (1, d), by that backbone, of a crop: the mean over it and its mirror image."""
     from hyper_mcu.faces import backbone as h_bb
-    from hyper_mcu.faces import face_crops
 
-    crops = face_crops(path, which, "enrol")
-    clock("find and align the face")
-    e = h_bb.backbone(backbone).enrol(crops[0].pixels[None])
+    e = h_bb.backbone(backbone).enrol(crop.pixels[None])
     clock("embed")
     return e
 

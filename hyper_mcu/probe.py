@@ -1,7 +1,8 @@
-"""Asking a person's net about the faces of a photo, wherever its C runs, and holding the answer against the oracle."""
+"""Asking a person's net about aligned faces, wherever its C runs, and holding the answer against the oracle."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,24 +28,18 @@ class Answer:
         return next(iter(self.runs.values()))
 
 
-def ask(photo: Path, which: str | None, model: Path, person: Person, targets: list[str], progress: Progress) -> Answer:
-    """Runs the C of `person`, read from `model`, compiled, on every chosen face of `photo` and on every target.
+def ask(crops: Sequence[Crop], model: Path, person: Person, targets: list[str], progress: Progress) -> Answer:
+    """Runs the C of `person`, read from `model`, compiled, on every crop and on every target.
 
-    Raises UserError where a photo or a tool is unfit, and where a target's bytes differ from the oracle's.
+    Raises UserError where a tool is unfit, and where a target's bytes differ from the oracle's.
     """
     import numpy as np
 
     from hyper_mcu.codegen import oracle
     from hyper_mcu.codegen.emit_c import emit
     from hyper_mcu.codegen.run import run_model
-    from hyper_mcu.codegen.targets import target_named
-    from hyper_mcu.faces import face_crops
 
-    for target in targets:
-        target_named(target)
     text = emit(person)
-    progress("looking for faces")
-    crops = face_crops(photo, which, "probe")
     probes = [np.ascontiguousarray(c.pixels).tobytes() for c in crops]
     runs, reports = dict[str, list[Run]](), dict[str, Report]()
     for target in targets:

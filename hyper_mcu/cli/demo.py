@@ -24,6 +24,7 @@ def command(out: Path, target: str) -> None:
     from hyper_mcu.codegen.files import check_place, write
     from hyper_mcu.codegen.person_file import person_file
     from hyper_mcu.codegen.targets import target_named
+    from hyper_mcu.faces import face_crops
     from hyper_mcu.faces.weights import demo_photo
     from hyper_mcu.generator import load
     from hyper_mcu.probe import ask
@@ -40,7 +41,9 @@ def command(out: Path, target: str) -> None:
         generator = load()
         clock("load the generator")
         progress(f"enrolling {portrait.name}")
-        made = enroll.person("yaoming", enroll.embedding(portrait, None, generator.backbone, clock), generator, clock)
+        (crop,) = face_crops(portrait, None, "enrol")
+        clock("find and align the face")
+        made = enroll.person("yaoming", enroll.embedding(crop, generator.backbone, clock), generator, clock)
         write(model, emit(made))
         clock("emit C")
     click.echo(
@@ -49,7 +52,8 @@ def command(out: Path, target: str) -> None:
     person = person_file(model)
     for photo, which in ((team, "any"), (stranger, None)):
         with cli.status() as progress:
-            answer = ask(photo, which, model, person, [target], progress)
+            progress("looking for faces")
+            answer = ask(face_crops(photo, which, "probe"), model, person, [target], progress)
         clock(f"ask about {photo.name}")
         click.echo(as_text(answer, Path(photo.name), person) + "\n")
     total = sum(clock.seconds.values())

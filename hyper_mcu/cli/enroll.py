@@ -18,6 +18,9 @@ import click
 @click.option(
     "--face", metavar="N|largest", help="Which face, where a photo shows several: its number as listed, or the largest."
 )
+@click.option(
+    "--aligned", is_flag=True, help="Each PHOTO is an aligned crop, as verify --crop writes it: none is looked for."
+)
 @click.option("--name", help="C identifier of the person; default: from the photo's name.")
 @click.option("--prefix", default="hm", show_default=True, help="Of the C names, for two architectures in one program.")
 @click.option("--generator", type=click.Path(path_type=Path), help="Generator file; default: the shipped one.")
@@ -26,6 +29,7 @@ def command(
     photos: tuple[Path, ...],
     out: Path,
     face: str | None,
+    aligned: bool,
     name: str | None,
     prefix: str,
     generator: Path | None,
@@ -42,12 +46,14 @@ def command(
     from hyper_mcu.codegen.errors import UserError
     from hyper_mcu.codegen.files import check_other, write
     from hyper_mcu.codegen.person_file import content
+    from hyper_mcu.faces import crops_by
     from hyper_mcu.generator import SHIPPED, load
 
     clock = enrol.Stopwatch()
     people = enrol.names(list(photos), name)
     if face == "any":
         raise UserError("--face", "enrolment needs one face", "a number or largest", "any")
+    crops_in = crops_by(face, "enrol", aligned=aligned)
     targets = enrol.destinations(people, out)
     if prefix != PREFIX and out.suffix == ".bin":
         raise UserError("--prefix", "person.bin holds no C", "--out naming a .h", out)
@@ -58,8 +64,9 @@ def command(
     made, refused = [], []
     for photo, person, target in track(list(zip(photos, people, targets, strict=True)), "enrol"):
         try:
-            found = enrol.embedding(photo, face, generated.backbone, clock)
-            p = enrol.person(person, found, generated, clock)
+            (crop,) = crops_in(photo)
+            clock("find and align the face")
+            p = enrol.person(person, enrol.embedding(crop, generated.backbone, clock), generated, clock)
             written = content(p, target.suffix, prefix)
             clock("emit")
             write(target, written)

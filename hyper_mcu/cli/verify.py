@@ -91,8 +91,13 @@ def as_text(answer: Answer, photo: Path, p: Person) -> str:
     type=click.Path(path_type=Path),
     help="Write the aligned face too: the bytes that hm_verify takes (.rgb, .bin) or a picture (.png).",
 )
+@click.option(
+    "--aligned", is_flag=True, help="PHOTO is an aligned crop, as --crop writes it: 112×112 pixels; none is looked for."
+)
 @click.option("--json", "json_wanted", is_flag=True, help="One JSON object on stdout.")
-def command(photo: Path, model: Path, target: str, face: str | None, crop: Path | None, json_wanted: bool) -> None:
+def command(
+    photo: Path, model: Path, target: str, face: str | None, crop: Path | None, aligned: bool, json_wanted: bool
+) -> None:
     """Compile MODEL's C, run it on the face in PHOTO, print the verdict.
 
     The compiled C decides, never Python; every layer it computes is compared with the integer oracle, and a difference
@@ -101,16 +106,21 @@ def command(photo: Path, model: Path, target: str, face: str | None, crop: Path 
     from hyper_mcu import cli
     from hyper_mcu.codegen.files import check_other, check_place, write
     from hyper_mcu.codegen.person_file import person_file
+    from hyper_mcu.codegen.targets import target_named
+    from hyper_mcu.faces import crops_by
     from hyper_mcu.faces.crop_file import check_suffix, encoded
     from hyper_mcu.probe import ask
 
+    targets = [target_named(t.strip()).name for t in target.split(",")]
+    crops_in = crops_by(face, "probe", aligned=aligned)
     if crop is not None:
         check_suffix(crop)
         check_place(crop)
         check_other("--crop", crop, (photo, model))
     p = person_file(model)
     with cli.status() as progress:
-        answer = ask(photo, face, model, p, [t.strip() for t in target.split(",")], progress)
+        progress("looking for faces")
+        answer = ask(crops_in(photo), model, p, targets, progress)
     if crop is not None:
         write(crop, encoded(answer.crop.pixels, crop.suffix))
     if json_wanted:

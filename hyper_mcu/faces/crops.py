@@ -1,13 +1,15 @@
-"""From a photo to aligned crops: read → detect → choose → check → align."""
+"""From a photo to aligned crops: read → detect → choose → check → align; or from a file that is one already."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.faces.align import apply, inside, warp_of
+from hyper_mcu.faces.align import ARCFACE_TEMPLATE, SIDE, apply, inside, warp_of
+from hyper_mcu.faces.crop_file import RAW, decoded
 from hyper_mcu.faces.detect import SIDES, Face, detect, turn
 from hyper_mcu.faces.photo import read_photo
 from hyper_mcu.faces.quality import ENROL_EYES, PROBE_EYES, check_light, check_sharp, check_size, check_whole, size
@@ -27,6 +29,33 @@ class Crop:
     number: int
 
 
+def crops_by(which: str | None, purpose: Purpose, *, aligned: bool) -> Callable[[Path], tuple[Crop, ...]]:
+    """How files become crops: `face_crops`, or `aligned_crop` where they are aligned.
+
+    Raises UserError where a face is to be chosen from what has but one.
+    """
+    if not aligned:
+        return lambda path: face_crops(path, which, purpose)
+    if which is not None:
+        raise UserError("--face", "an aligned crop is one face", "no --face beside --aligned", which)
+    return lambda path: (aligned_crop(path, purpose),)
+
+
+def aligned_crop(path: Path, purpose: Purpose) -> Crop:
+    """The crop in a file, whose face is taken to lie as in the template; nothing is detected.
+
+    Raises UserError for a file that holds no crop and, at enrolment, for a face badly lit or blurred.
+    """
+    import numpy as np
+
+    pixels = decoded(path)
+    if purpose == "enrol":
+        seen = np.ones((SIDE, SIDE), bool)
+        check_light(pixels, seen, path)
+        check_sharp(pixels, seen, path)
+    return Crop(pixels, Face((0.0, 0.0, SIDE, SIDE), np.array(ARCFACE_TEMPLATE, np.float32), 1.0), 1)
+
+
 def face_crops(path: Path, which: str | None, purpose: Purpose) -> tuple[Crop, ...]:
     """The crops of the meant faces of a photo, in order of their numbers; more than one only if which is "any".
 
@@ -35,6 +64,8 @@ def face_crops(path: Path, which: str | None, purpose: Purpose) -> tuple[Crop, .
     (unless which is "any") and, at enrolment, a face cut off, badly lit or blurred.
     """
     where = str(path)
+    if path.suffix.lower() in RAW:
+        raise UserError(where, "not a photo", "JPEG, PNG, WebP, BMP or HEIC, or --aligned for a crop", path.suffix)
     image = read_photo(path)
     height, width = image.shape[:2]
     found = detect(image)

@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from hyper_mcu import enroll, generator
 from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.faces import face_crops
 from hyper_mcu.faces.backbone import Backbone, backbone
 from hyper_mcu.faces.weights import demo_photo
 
@@ -244,7 +245,7 @@ def test_person_is_enrolled_with_the_file_beside_the_generator(tmp_path: Path) -
     b = loaded(written(tmp_path, model()))
     g = generator.load(of_another_backbone(tmp_path / "g.onnx", b.name, b.sha256))
     clock = enroll.Stopwatch()
-    e = enroll.embedding(demo_photo("yaoming.jpg"), None, g.backbone, clock)
+    e = enroll.embedding(face_crops(demo_photo("yaoming.jpg"), None, "enrol")[0], g.backbone, clock)
     p = enroll.person("yao", e, g, clock)
     assert (p.provenance.backbone, p.provenance.backbone_sha256) == ("my.onnx", b.sha256)
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 import hyper_mcu
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.faces import face_crops
+from hyper_mcu.faces import crops_by, face_crops
 from hyper_mcu.faces.backbone import backbone
 from hyper_mcu.faces.weights import demo_photo
 
@@ -176,3 +176,11 @@ def test_research_photos_enrol_and_match_their_given_crops(raw, every):
     assert len(cosines) == len(frontal)
     assert np.median(cosines) > 0.92
     assert min(cosines) > 0.8
+
+
+def test_crop_with_a_margin_is_its_middle(tmp_path):
+    (crop,) = face_crops(PORTRAIT, None, "probe")
+    Image.fromarray(np.pad(crop.pixels, ((8, 8), (8, 8), (0, 0)))).save(tmp_path / "a.png")
+    (middle,) = crops_by(None, "enrol", aligned=True)(tmp_path / "a.png")
+    assert np.array_equal(middle.pixels, crop.pixels)
+    assert (middle.face.box, middle.number) == ((0, 0, 112, 112), 1)

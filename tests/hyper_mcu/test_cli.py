@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -237,6 +238,50 @@ def test_crop_of_a_name_that_is_not_what_is_written_is_refused_first(
     words = ("verify", tmp_path / "nobody.jpg", "--model", tmp_path / "none.h", "--crop", tmp_path / name)
     assert refused(monkeypatch, capsys, *words) == (
         f"{tmp_path}/{name}: crop; expected a name ending in .rgb or .bin or .png, got '{name}'"
+    )
+
+
+def test_a_crop_that_was_written_can_be_asked_about_and_enrolled(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(*words: object) -> dict[str, Any]:
+        capsys.readouterr()
+        run(monkeypatch, *words, "--json")
+        answer: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return answer
+
+    want = told("verify", PORTRAIT, "--model", model, "--crop", tmp_path / "yaoming.rgb")
+    first = want["layers_sha256"], want["logit"]
+    for name, then in (("yaoming.rgb", "a.png"), ("a.png", "b.bin"), ("b.bin", "yaoming.png")):
+        words = ("verify", tmp_path / name, "--aligned", "--model", model, "--crop", tmp_path / then)
+        got = told(*words)
+        assert (got["layers_sha256"], got["logit"]) == first
+    for name in ("yaoming.rgb", "yaoming.png"):
+        assert run(monkeypatch, "enroll", tmp_path / name, "--aligned", "--out", tmp_path / "again.h") == 0
+        assert (tmp_path / "again.h").read_bytes() == model.read_bytes()
+
+
+def test_bad_crops_are_one_line(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def say(path: Path, *words: object) -> str:
+        return refused(monkeypatch, capsys, "verify", path, "--model", model, *words)
+
+    cut = tmp_path / "cut.rgb"
+    cut.write_bytes(bytes(37_631))
+    assert say(cut, "--aligned") == f"{cut}: not a crop; expected 37,632 bytes, 112·112 pixels in RGB, got 37,631"
+    assert say(cut) == f"{cut}: not a photo; expected JPEG, PNG, WebP, BMP or HEIC, or --aligned for a crop, got .rgb"
+    assert say(PORTRAIT, "--aligned").startswith(
+        f"{PORTRAIT}: not a crop; expected 112×112 pixels, or 128×128 with a margin, got "
+    )
+    for command in (("verify", cut, "--model", model), ("enroll", cut, "--out", tmp_path / "a.h")):
+        assert refused(monkeypatch, capsys, *command, "--aligned", "--face", "1") == (
+            "--face: an aligned crop is one face; expected no --face beside --aligned, got 1"
+        )
+    grey = tmp_path / "grey.rgb"
+    grey.write_bytes(bytes([100]) * 37_632)
+    assert refused(monkeypatch, capsys, "enroll", grey, "--aligned", "--out", tmp_path / "a.h") == (
+        f"{grey}: face is too dark; expected at least 30 grey levels from dark to bright, got 0"
     )
 
 

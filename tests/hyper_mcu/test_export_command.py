@@ -35,7 +35,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from hyper_mcu.generator import load
 
     generator, clock = load(), enroll.Stopwatch()
-    e = enroll.embedding(PORTRAIT, None, generator.backbone, clock)
+    e = enroll.embedding(face_crops(PORTRAIT, None, "enrol")[0], generator.backbone, clock)
     path = tmp_path_factory.mktemp("model") / "model.h"
     path.write_text(emit(enroll.person("yao", e, generator, clock)), "ascii")
     return path
