@@ -15,10 +15,10 @@ from hyper_mcu.faces import Crop
 
 @dataclass(frozen=True)
 class Answer:
-    """The verdict on one photo: the face that scored best of all `faces`, its runs, the targets' costs."""
+    """The verdict on one photo: the face that scored best of all that were compared, its runs, the targets' costs."""
 
     crop: Crop
-    faces: int
+    compared: int
     runs: dict[str, Run]
     reports: dict[str, Report]
 
@@ -26,6 +26,15 @@ class Answer:
     def run(self) -> Run:
         """The run of the first target; the others are equal, or there is no Answer."""
         return next(iter(self.runs.values()))
+
+
+def fmr_of_best(fmr: float, faces: int) -> float:
+    """About how often the best of so many strangers' faces matches where one does with the rate `fmr`.
+
+    1 − (1 − fmr)^faces, as if faces were independent. An upper estimate: `fmr` is a mean over owners, whose own rates
+    differ, and the function is concave; faces that resemble each other lower it further.
+    """
+    return float(1 - (1 - fmr) ** faces)
 
 
 def ask(crops: Sequence[Crop], model: Path, person: Person, targets: list[str], progress: Progress) -> Answer:

@@ -3,8 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from hyper_mcu.codegen.person import Person
+    from hyper_mcu.faces import Crop
+
+
+def entry(photo: Path, crop: Crop, target: Path, p: Person) -> dict[str, Any]:
+    """An enrolled person as `--json` prints them: SPEC.md, "enroll's JSON"."""
+    return {
+        "photo": str(photo),
+        "faces": crop.of,
+        "face": crop.number,
+        "box": crop.box,
+        "model": str(target),
+        "name": p.name,
+        "threshold": p.threshold,
+        "score": p.score,
+        "fmr": p.fmr,
+        "fnmr": p.fnmr,
+        "rates_on": p.rates_on,
+        "qnet_sha256": p.qnet.sha256(),
+        "layers_sha256": p.known.layers_sha256,
+    }
+
+
+def line(photo: Path, crop: Crop, target: Path, p: Person) -> str:
+    """An enrolled person as a person reads it."""
+    return (
+        f"{photo}{crop.which} → {target}: {p.name}, {p.qnet.spec.params:,} parameters, {p.qnet.spec.macs:,} MACs, "
+        f"threshold {p.threshold} (FMR {p.fmr:.1%}, FNMR {p.fnmr:.1%} on {p.rates_on})"
+    )
 
 
 @click.command("enroll")
@@ -70,7 +102,7 @@ def command(
             written = content(p, target.suffix, prefix)
             clock("emit")
             write(target, written)
-            made.append((photo, target, p))
+            made.append((photo, crop, target, p))
         except UserError as e:
             if len(photos) == 1:
                 raise
@@ -78,24 +110,14 @@ def command(
     if as_json:
         emit_json(
             {
-                "people": [
-                    {
-                        "photo": str(photo), "model": str(target), "name": p.name, "threshold": p.threshold,
-                        "score": p.score, "fmr": p.fmr, "fnmr": p.fnmr, "rates_on": p.rates_on,
-                        "qnet_sha256": p.qnet.sha256(), "layers_sha256": p.known.layers_sha256,
-                    }
-                    for photo, target, p in made
-                ],
+                "people": [entry(*m) for m in made],
                 "refused": [str(e) for e in refused],
                 "seconds": {k: round(v, 4) for k, v in clock.seconds.items()},
             }
-        )  # fmt: skip
+        )
     else:
-        for photo, target, p in made:
-            click.echo(
-                f"{photo} → {target}: {p.name}, {p.qnet.spec.params:,} parameters, {p.qnet.spec.macs:,} MACs, "
-                f"threshold {p.threshold} (FMR {p.fmr:.1%}, FNMR {p.fnmr:.1%} on {p.rates_on})"
-            )
+        for m in made:
+            click.echo(line(*m))
         steps = ", ".join(f"{k} {v:.3f}" for k, v in clock.seconds.items())
         click.echo(f"{sum(clock.seconds.values()):.2f} s: {steps}", err=True)
     for error in refused:

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
 
 def as_json(answer: Answer, model: Path, photo: Path, p: Person) -> dict[str, Any]:
-    """The answer as `--json` prints it."""
-    run = answer.run
+    """The answer as `--json` prints it: SPEC.md, "verify's JSON"."""
+    from hyper_mcu.probe import fmr_of_best
+
+    run, n = answer.run, answer.compared
+    several = {"compared": n, "fmr_of_best": fmr_of_best(p.fmr, n)} if n > 1 else {}
     return {
         "match": run.match,
         "logit": run.logit,
@@ -28,9 +31,10 @@ def as_json(answer: Answer, model: Path, photo: Path, p: Person) -> dict[str, An
         "name": p.name,
         "fmr": p.fmr,
         "fnmr": p.fnmr,
-        "faces": answer.faces,
+        "faces": answer.crop.of,
         "face": answer.crop.number,
-        "box": [round(v) for v in answer.crop.face.box],
+        "box": answer.crop.box,
+        **several,
         "runs": {
             t: {
                 "toolchain": answer.reports[t].toolchain,
@@ -49,15 +53,18 @@ def as_json(answer: Answer, model: Path, photo: Path, p: Person) -> dict[str, An
 
 def as_text(answer: Answer, photo: Path, p: Person) -> str:
     """The answer as a person reads it."""
-    run = answer.run
-    x0, y0, x1, y1 = (round(v) for v in answer.crop.face.box)
-    which = (
-        "" if answer.faces == 1 else f", face {answer.crop.number}, the best of {answer.faces}, at {x0},{y0}–{x1},{y1}"
-    )
+    from hyper_mcu.probe import fmr_of_best
+
+    run, n = answer.run, answer.compared
     lines = [
-        f"{photo}{which}: {'MATCH' if run.match else 'no match'} for {p.name}",
+        f"{photo}{answer.crop.which}: {'MATCH' if run.match else 'no match'} for {p.name}",
         f"  logit {run.logit}, threshold {run.threshold} (FMR {p.fmr:.1%}, FNMR {p.fnmr:.1%} on {p.rates_on})",
     ]
+    if n > 1:
+        lines.append(
+            f"  the best of {n} faces; FMR is of one: for {n} strangers about {fmr_of_best(p.fmr, n):.1%} "
+            f"(1 − (1 − FMR)^{n}, an upper estimate for independent faces)"
+        )
     for target, r in answer.runs.items():
         report = answer.reports[target]
         where = f"{target} by {report.toolchain}" + (f", emulated by {report.emulator}" if report.emulator else "")

@@ -22,11 +22,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Crop:
-    """An aligned face: pixels uint8 (112, 112, 3) RGB; the face it shows and its number in the photo."""
+    """An aligned face: pixels uint8 (112, 112, 3) RGB; the face it shows and its number, 1…of, in the photo."""
 
     pixels: NDArray[np.uint8]
     face: Face
     number: int
+    of: int
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """(x0, y0, x1, y1) of the face in whole pixels of the photo."""
+        x0, y0, x1, y1 = (round(v) for v in self.face.box)
+        return x0, y0, x1, y1
+
+    @property
+    def which(self) -> str:
+        """Which of several faces it is, as a person reads it behind the photo's name; nothing for the only one."""
+        x0, y0, x1, y1 = self.box
+        return f", face {self.number} of {self.of}, at {x0},{y0}–{x1},{y1}" if self.of > 1 else ""
 
 
 def crops_by(which: str | None, purpose: Purpose, *, aligned: bool) -> Callable[[Path], tuple[Crop, ...]]:
@@ -53,7 +66,7 @@ def aligned_crop(path: Path, purpose: Purpose) -> Crop:
         seen = np.ones((SIDE, SIDE), bool)
         check_light(pixels, seen, path)
         check_sharp(pixels, seen, path)
-    return Crop(pixels, Face((0.0, 0.0, SIDE, SIDE), np.array(ARCFACE_TEMPLATE, np.float32), 1.0), 1)
+    return Crop(pixels, Face((0.0, 0.0, SIDE, SIDE), np.array(ARCFACE_TEMPLATE, np.float32), 1.0), 1, 1)
 
 
 def face_crops(path: Path, which: str | None, purpose: Purpose) -> tuple[Crop, ...]:
@@ -72,10 +85,11 @@ def face_crops(path: Path, which: str | None, purpose: Purpose) -> tuple[Crop, .
     if not found and (turns := _turn_with_a_face(image)):
         raise _turned(where, turns)
     usable = [f for f in found if size(f) >= PROBE_EYES]
-    numbers = choose(usable or found[:1], which, where, purpose)
+    usable = usable or list(found[:1])
+    numbers = choose(usable, which, where, purpose)
     crops = []
     for number in numbers:
-        face = (usable or found)[number - 1]
+        face = usable[number - 1]
         if purpose == "enrol":
             check_size(face.eye_distance, ENROL_EYES, where)
             check_whole(face.landmarks, height, width, where)
@@ -89,7 +103,7 @@ def face_crops(path: Path, which: str | None, purpose: Purpose) -> tuple[Crop, .
             seen = inside(warp, height, width)
             check_light(pixels, seen, where)
             check_sharp(pixels, seen, where)
-        crops.append(Crop(pixels, face, number))
+        crops.append(Crop(pixels, face, number, len(usable)))
     return tuple(crops)
 
 

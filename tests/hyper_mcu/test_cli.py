@@ -14,6 +14,7 @@ from PIL import Image
 from hyper_mcu import cli
 from hyper_mcu.codegen import install, oracle
 from hyper_mcu.codegen.parse_header import parse
+from hyper_mcu.faces import face_crops
 from hyper_mcu.faces.weights import demo_photo
 
 PORTRAIT, TEAM = demo_photo("yaoming.jpg"), demo_photo("players.jpg")
@@ -77,7 +78,28 @@ def test_host_and_core_give_one_verdict(
     assert told["target"] == "host,m4"
     assert len(told["layers_sha256"]) == 64
     assert told["runs"]["m4"]["ram_bytes"] == told["runs"]["host"]["ram_bytes"]
-    assert told["faces"] == (16 if face else 1)
+    assert told["faces"] == told.get("compared", 1) == (16 if face else 1)
+    assert told.get("fmr_of_best") == (1 - (1 - told["fmr"]) ** 16 if face else None)
+
+
+def test_the_face_that_was_taken_of_many_is_told(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One was compared, so the FMR is that of one."""
+    boxes = {c.number: c.box for c in face_crops(TEAM, "any", "probe")}
+    for which, number in (("largest", 1), ("2", 2)):
+        enrol, ask = ["enroll", TEAM, "--out", tmp_path / "a.h"], ["verify", TEAM, "--model", model]
+        x0, y0, x1, y1 = boxes[number]
+        for words in (enrol, ask):
+            assert run(monkeypatch, *words, "--face", which) in (0, 1)
+            out = capsys.readouterr().out
+            assert out.startswith(f"{TEAM}, face {number} of 16, at {x0},{y0}–{x1},{y1}")
+            assert "faces;" not in out
+            assert run(monkeypatch, *words, "--face", which, "--json") in (0, 1)
+            told = json.loads(capsys.readouterr().out)
+            (told,) = told.get("people", [told])
+            assert (told["faces"], told["face"], told["box"]) == (16, number, list(boxes[number]))
+            assert not {"compared", "fmr_of_best"} & set(told)
 
 
 def test_text_of_verify_names_verdict_costs_and_hash(
