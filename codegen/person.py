@@ -11,6 +11,7 @@ from hyper_mcu.codegen.fixedpoint import INT32_MAX, INT32_MIN
 from hyper_mcu.codegen.qnet import QNet
 
 TAKEN = ("from_blob", "hold")  # hm_person_from_blob and hm_weights_hold are functions of model.h
+NAME_LENGTH = 47  # person.bin has 48 bytes for a name and a zero behind it
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,10 @@ class Provenance:
 class Person:
     """One enrolled person.
 
-    name: a C identifier, none of TAKEN; threshold: match iff logit ≥ threshold (int32); fmr, fnmr: the rates that the
-    threshold stands for on the held-out people, 0…1, with `rates_on` saying which; score: the threshold as a cosine
-    (CosDot) or a real logit (Dot). The threshold is above INT32_MIN, the logit of an image that CosDot cannot judge;
-    words print on one line. Raises UserError.
+    name: a C identifier of at most NAME_LENGTH characters, none of TAKEN; threshold: match iff logit ≥ threshold
+    (int32); fmr, fnmr: the rates that the threshold stands for on the held-out people, 0…1, with `rates_on` saying
+    which; score: the threshold as a cosine (CosDot) or a real logit (Dot). The threshold is above INT32_MIN, the logit
+    of an image that CosDot cannot judge; words print on one line. Raises UserError.
     """
 
     name: str
@@ -85,9 +86,11 @@ class Person:
 
 
 def check_name(where: str, name: str) -> None:
-    """Raises UserError where `name` is no C identifier, or gives one that model.h has already."""
+    """Raises UserError where `name` is no C identifier, is too long, or gives one that model.h has already."""
     if not (name.isidentifier() and name.isascii()):
         raise UserError(where, "name", "a C identifier of letters, digits and _", repr(name))
+    if len(name) > NAME_LENGTH:
+        raise UserError(where, "name", f"at most {NAME_LENGTH} characters", len(name))
     if name in TAKEN:
         raise UserError(where, "name", "another one, as model.h has a function of this name", name)
 

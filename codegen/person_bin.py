@@ -22,17 +22,11 @@ FORMAT = 1
 LAYOUT = 1  # of the weights: hm_weights as the emitted C declares it
 HEAD = struct.Struct("<4s 5I IIiIiI 32s 48s")  # its second group is the beginning of hm_person
 CRC = struct.Struct("<I")
-NAME_BYTES = 47  # of a name, and a zero behind it
 _OLD = "made by another version of hyper-mcu; enrol again to regenerate it"
 
 
 def pack(p: Person, *, for_device: bool = False) -> bytes:
-    """The bytes of person.bin; for_device: without what the host alone reads, so that `parse` refuses them.
-
-    Raises UserError for a name of more than 47 characters.
-    """
-    if len(p.name) > NAME_BYTES:
-        raise UserError(f"person {p.name}", "name", f"at most {NAME_BYTES} characters", len(p.name))
+    """The bytes of person.bin; for_device: without what the host alone reads, so that `parse` refuses them."""
     spec, program = p.qnet.spec, compiled(p.qnet)
     weights = payload(program)
     said = b"" if for_device else json.dumps(facts(p), sort_keys=True, separators=(",", ":")).encode("ascii")

@@ -20,6 +20,7 @@ ALICE = person(net(TINY))
     [
         ({"name": "2alice"}, "person: name; expected a C identifier of letters, digits and _, got '2alice'"),
         ({"name": "zoë"}, "person: name; expected a C identifier of letters, digits and _, got 'zoë'"),
+        ({"name": "n" * 48}, "person: name; expected at most 47 characters, got 48"),
         ({"name": "hold"}, "person: name; expected another one, as model.h has a function of this name, got hold"),
         ({"threshold": -(2**31)}, "person alice: threshold; expected an int32 above INT32_MIN, got -2147483648"),
         ({"threshold": 2**31}, "person alice: threshold; expected an int32 above INT32_MIN, got 2147483648"),

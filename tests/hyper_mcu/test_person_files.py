@@ -112,8 +112,9 @@ def test_bad_calls_are_one_line(blob: Path, said: Callable[..., str], tmp_path: 
     two = said("enroll", PORTRAIT, "--out", tmp_path / "b.bin", "--prefix", "two")
     assert two == f"--prefix: person.bin holds no C; expected --out naming a .h, got {tmp_path}/b.bin"
     assert not (tmp_path / "b.bin").exists()
-    long = said("enroll", PORTRAIT, "--out", tmp_path / "b.bin", "--name", "n" * 48)
-    assert long == f"person {'n' * 48}: name; expected at most 47 characters, got 48"
+    for name in ("b.bin", "b.h"):
+        long = said("enroll", PORTRAIT, "--out", tmp_path / name, "--name", "n" * 48)
+        assert long == "--name: name; expected at most 47 characters, got 48"
     cut = tmp_path / "cut.bin"
     cut.write_bytes(blob.read_bytes()[:-1])
     for words in (("verify", PORTRAIT, "--model", cut), ("inspect", cut), ("parity", cut)):
