@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 import unicodedata
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from hyper_mcu import __version__
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.codegen.person import TAKEN, KnownAnswer, Person, Provenance, check_name
+from hyper_mcu.codegen.person import NAME_LENGTH, TAKEN, KnownAnswer, Person, Provenance, check_name
 from hyper_mcu.generator import Generator
 
 if TYPE_CHECKING:
@@ -38,14 +39,27 @@ class Stopwatch:
 
 
 def c_name(stem: str) -> str:
-    """A C identifier from a file's stem.
+    """A C identifier from a file's stem, of at most NAME_LENGTH characters.
 
-    >>> c_name("Jürgen Groß-2"), c_name("007"), c_name("日本"), c_name("hold")
-    ('jurgen_gross_2', 'p_007', 'owner', 'p_hold')
+    Letters lose their accents; what has no ASCII form then becomes u and its code point; the rest is _. What is too
+    long ends in the first digits of its SHA-256.
+
+    >>> c_name("Jürgen Groß-2"), c_name("007"), c_name("張偉"), c_name("hold")
+    ('jurgen_gross_2', 'p_007', 'u5f35_u5049', 'p_hold')
     """
-    plain = unicodedata.normalize("NFKD", stem.casefold()).encode("ascii", "ignore").decode()
-    name = re.sub(r"[^a-z0-9]+", "_", plain).strip("_") or "owner"
-    return name if name[0].isalpha() and name not in TAKEN else f"p_{name}"
+    spelt = "".join(_ascii(c) for c in unicodedata.normalize("NFC", stem))
+    name = re.sub(r"[^a-z0-9]+", "_", spelt).strip("_") or "owner"
+    name = name if name[0].isalpha() and name not in TAKEN else f"p_{name}"
+    if len(name) <= NAME_LENGTH:
+        return name
+    return f"{name[: NAME_LENGTH - 9]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def _ascii(c: str) -> str:
+    """A character in small letters and without accents, or its code point where no ASCII is left of it then."""
+    small = c.casefold()
+    plain = "".join(p for p in unicodedata.normalize("NFKD", small) if not unicodedata.combining(p))
+    return plain.lower() if plain and plain.isascii() else "".join(f"_u{ord(s):04x}_" for s in small)
 
 
 def embedding(crop: Crop, backbone: str, clock: Clock) -> NDArray[np.float32]:

@@ -53,7 +53,7 @@ def line(photo: Path, crop: Crop, target: Path, p: Person) -> str:
 @click.option(
     "--aligned", is_flag=True, help="Each PHOTO is an aligned crop, as verify --crop writes it: none is looked for."
 )
-@click.option("--name", help="C identifier of the person; default: from the photo's name.")
+@click.option("--name", help="C identifier of the person; default: from the photo's name (張偉.jpg: u5f35_u5049).")
 @click.option("--prefix", default="hm", show_default=True, help="Of the C names, for two architectures in one program.")
 @click.option("--generator", type=click.Path(path_type=Path), help="Generator file; default: the shipped one.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")

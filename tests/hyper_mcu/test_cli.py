@@ -125,6 +125,21 @@ def test_several_photos_go_into_a_folder(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["astronaut.h", "yaoming.h"]
 
 
+def test_photos_named_in_other_scripts_are_different_people(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    zhang, li = tmp_path / "張偉.jpg", tmp_path / "李.jpg"
+    zhang.write_bytes(PORTRAIT.read_bytes())
+    li.write_bytes(STRANGER.read_bytes())
+    assert run(monkeypatch, "enroll", zhang, li, "--out", out) == 0
+    said = capsys.readouterr().out.splitlines()
+    for text, photo, name in zip(said, (zhang, li), ("u5f35_u5049", "u674e"), strict=True):
+        assert text.startswith(f"{photo} → {out}/{name}.h: {name}, ")
+        assert parse(out / f"{name}.h").person.name == name
+
+
 def test_name_given_is_the_name_of_the_header_in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(monkeypatch, "enroll", PORTRAIT, "--out", tmp_path, "--name", "bob") == 0
     assert [p.name for p in tmp_path.iterdir()] == ["bob.h"]
