@@ -116,20 +116,23 @@ def names(photos: list[Path], name: str | None) -> list[str]:
     return [name]
 
 
-def destinations(people: list[str], out: Path) -> list[Path]:
+def destinations(people: list[str], out: Path, form: str | None) -> list[Path]:
     """The file of each person: `out` itself (one person, a name ending in .h or .bin), or `out`/NAME.h in a folder.
 
-    Raises UserError before anything is computed where a file could not be written or two would be the same.
+    form: "h" or "bin", or None: h in a folder, else what `out` ends in. Raises UserError before anything is computed
+    where a file could not be written, is of another form, or two would be the same.
     """
     from hyper_mcu.codegen.files import check_place
     from hyper_mcu.codegen.person_file import SUFFIXES
 
     if out.is_dir():
-        targets = [out / f"{name}.h" for name in people]
+        targets = [out / f"{name}.{form or 'h'}" for name in people]
     elif len(people) > 1:
         raise UserError(out, "several photos", "--out naming an existing folder", "a file or nothing")
     elif out.suffix not in SUFFIXES:
         raise UserError(out, "output", f"a name ending in {' or '.join(SUFFIXES)}", repr(out.name))
+    elif form and out.suffix != f".{form}":
+        raise UserError("--format", "another one than --out has", out.suffix[1:], form)
     else:
         targets = [out]
     for t in targets:

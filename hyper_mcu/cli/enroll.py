@@ -47,11 +47,12 @@ def line(photo: Path, crop: Crop, target: Path, p: Person) -> str:
     type=click.Path(path_type=Path),
     help="model.h, person.bin, or an existing folder for several photos.",
 )
+@click.option("--format", "form", type=click.Choice(["h", "bin"]), help="Of the files in a folder; default: h.")
 @click.option(
     "--face", metavar="N|largest", help="Which face, where a photo shows several: its number as listed, or the largest."
 )
 @click.option(
-    "--aligned", is_flag=True, help="Each PHOTO is an aligned crop, as verify --crop writes it: none is looked for."
+    "--aligned", is_flag=True, help="Each PHOTO is an aligned crop, as verify --crop writes it; no face is looked for."
 )
 @click.option("--name", help="C identifier of the person; default: from the photo's name (張偉.jpg: u5f35_u5049).")
 @click.option("--prefix", default="hm", show_default=True, help="Of the C names, for two architectures in one program.")
@@ -60,6 +61,7 @@ def line(photo: Path, crop: Crop, target: Path, p: Person) -> str:
 def command(
     photos: tuple[Path, ...],
     out: Path,
+    form: str | None,
     face: str | None,
     aligned: bool,
     name: str | None,
@@ -86,9 +88,9 @@ def command(
     if face == "any":
         raise UserError("--face", "enrolment needs one face", "a number or largest", "any")
     crops_in = crops_by(face, "enrol", aligned=aligned)
-    targets = enrol.destinations(people, out)
-    if prefix != PREFIX and out.suffix == ".bin":
-        raise UserError("--prefix", "person.bin holds no C", "--out naming a .h", out)
+    targets = enrol.destinations(people, out, form)
+    if prefix != PREFIX and targets[0].suffix == ".bin":
+        raise UserError("--prefix", "person.bin holds no C", "a .h to be written", targets[0])
     for target in targets:
         check_other("--out", target, photos)
     generated = load(generator or SHIPPED)

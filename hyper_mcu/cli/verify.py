@@ -90,7 +90,9 @@ def as_text(answer: Answer, photo: Path, p: Person) -> str:
     help=f"host, or emulated cores: {', '.join(name for name in TARGETS if name != 'host')}.",
 )
 @click.option(
-    "--face", metavar="N|largest|any", help="Which face, where a photo shows several; any: the best score of all."
+    "--face",
+    metavar="N|largest|any",
+    help="Which face, where a photo shows several; any: the best score of all, at a higher FMR.",
 )
 @click.option(
     "--crop",
@@ -99,7 +101,9 @@ def as_text(answer: Answer, photo: Path, p: Person) -> str:
     help="Write the aligned face too: the bytes that hm_verify takes (.rgb, .bin) or a picture (.png).",
 )
 @click.option(
-    "--aligned", is_flag=True, help="PHOTO is an aligned crop, as --crop writes it: 112×112 pixels; none is looked for."
+    "--aligned",
+    is_flag=True,
+    help="PHOTO is an aligned crop, 112×112 pixels, as --crop writes it; no face is looked for.",
 )
 @click.option("--json", "json_wanted", is_flag=True, help="One JSON object on stdout.")
 def command(

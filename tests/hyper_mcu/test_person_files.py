@@ -108,9 +108,29 @@ def test_inspect_prints_the_bound_of_these_very_weights(
     assert [b for b in bounds if f" {b:,} " not in text] == []
 
 
+def test_several_people_go_into_a_folder_as_either_file(
+    blob: Path, command: Callable[..., int], told: Callable[..., Any], tmp_path: Path
+) -> None:
+    for form in ("bin", "h"):
+        out = tmp_path / form
+        out.mkdir()
+        code, made = told("enroll", PORTRAIT, STRANGER, "--out", out, "--format", form)
+        names = [f"yaoming.{form}", f"astronaut.{form}"]
+        assert (code, [Path(p["model"]).name for p in made["people"]]) == (0, names)
+        assert sorted(p.name for p in out.iterdir()) == sorted(names)
+    assert (tmp_path / "bin" / "yaoming.bin").read_bytes() == blob.read_bytes()
+    assert emit(person_file(blob)) == (tmp_path / "h" / "yaoming.h").read_text()
+
+
 def test_bad_calls_are_one_line(blob: Path, said: Callable[..., str], tmp_path: Path) -> None:
     two = said("enroll", PORTRAIT, "--out", tmp_path / "b.bin", "--prefix", "two")
-    assert two == f"--prefix: person.bin holds no C; expected --out naming a .h, got {tmp_path}/b.bin"
+    assert two == f"--prefix: person.bin holds no C; expected a .h to be written, got {tmp_path}/b.bin"
+    two = said("enroll", PORTRAIT, "--out", tmp_path, "--format", "bin", "--prefix", "two")
+    assert two == f"--prefix: person.bin holds no C; expected a .h to be written, got {tmp_path}/yaoming.bin"
+    other = said("enroll", PORTRAIT, "--out", tmp_path / "b.bin", "--format", "h")
+    assert other == "--format: another one than --out has; expected bin, got h"
+    again = said("enroll", PORTRAIT, PORTRAIT, "--out", tmp_path, "--format", "bin")
+    assert again.startswith(f"{tmp_path}/yaoming.bin: two people of one name; ")
     assert not (tmp_path / "b.bin").exists()
     for name in ("b.bin", "b.h"):
         long = said("enroll", PORTRAIT, "--out", tmp_path / name, "--name", "n" * 48)
