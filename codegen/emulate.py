@@ -18,7 +18,9 @@ from functools import cache
 from pathlib import Path
 
 from hyper_mcu.codegen import install
+from hyper_mcu.codegen.elf import read_elf
 from hyper_mcu.codegen.errors import MissingToolError, UserError
+from hyper_mcu.codegen.instructions import Call, Point, Watch, calls, count_qemu, plugin
 from hyper_mcu.codegen.targets import Target
 from hyper_mcu.codegen.toolchain import without_folders
 
@@ -31,15 +33,15 @@ FAULT = 82  # PORT_FAULT in firmware/harness/port.h
 class RunOutput:
     """What a program wrote and how it ended.
 
-    code: 0 when the program says that all went well. instructions: executed from reset to the end, None where nobody
-    counted. emulator: name and version, "" on this machine. detail: what is known about a code that is not 0.
+    code: 0 when the program says that all went well; detail: what is known about another one. calls: what those cost
+    that it measured, None where nobody counted. emulator: name and version, "" on this machine.
     """
 
     stdout: bytes
     code: int
-    instructions: int | None
+    detail: str
+    calls: tuple[Call, ...] | None
     emulator: str
-    detail: str = ""
 
 
 def find_emulator(target: Target, emulator: str = "auto") -> str:
@@ -61,27 +63,35 @@ def find_emulator(target: Target, emulator: str = "auto") -> str:
     )
 
 
-def run_elf(elf: Path, target: Target, probe: bytes, *, emulator: str = "auto", limit_s: float = 120) -> RunOutput:
-    """Runs `elf` with `probe` as its whole input.
+def run_elf(
+    elf: Path,
+    target: Target,
+    probe: bytes,
+    *,
+    emulator: str = "auto",
+    limit_s: float = 120,
+    stored: range = range(0),
+) -> RunOutput:
+    """Runs `elf` with `probe` as its whole input. stored: addresses; each store there is noted in the calls.
 
     A fault, a refused input or output is a code in the result. A program that has not ended after `limit_s` seconds
     raises UserError; a missing emulator, MissingToolError.
     """
     which = find_emulator(target, emulator)
-    total = None
     if target.isa is None:
         done = _wait([str(elf.absolute())], target.name, limit_s, probe)
-        output, version, (code, detail) = done.stdout, "", _ended(done)
-    elif which == "unicorn":
+        return RunOutput(done.stdout, *_ended(done), None, "")
+    watch = Watch.of(read_elf(elf), target.isa, target.memory, stored)
+    if which == "unicorn":
         from hyper_mcu.codegen.unicorn_machine import run_unicorn
 
-        output, code, total, detail = run_unicorn(elf, target, target.isa, probe, limit_s)
+        output, code, detail, events = run_unicorn(target, watch, probe, limit_s)
         version = f"unicorn {importlib.metadata.version('unicorn')}"
     else:
         qemu = target.isa.qemu.name
-        output, code, detail = _run_qemu(qemu, elf, target, probe, limit_s)
+        output, code, detail, events = _run_qemu(qemu, elf, target, watch, probe, limit_s)
         version = f"QEMU {qemu_version(qemu)}"
-    return RunOutput(output, code, total, version, detail)
+    return RunOutput(output, code, detail, None if events is None else calls(events, watch.mark), version)
 
 
 def too_slow(target: str, limit_s: float) -> UserError:
@@ -97,16 +107,20 @@ def qemu_version(qemu: str) -> str:
     return found.group(1) if found else "of unknown version"
 
 
-def _run_qemu(qemu: str, elf: Path, target: Target, probe: bytes, limit_s: float) -> tuple[bytes, int, str]:
+def _run_qemu(
+    qemu: str, elf: Path, target: Target, watch: Watch, probe: bytes, limit_s: float
+) -> tuple[bytes, int, str, list[Point] | None]:
     with tempfile.TemporaryDirectory(prefix="hyper-mcu-") as name:
         folder = Path(name)
         (folder / PROBES).write_bytes(probe)
         quiet = ["-display", "none", "-monitor", "none", "-serial", "none"]
         served = ["-semihosting-config", "enable=on,target=native"]
-        command = [qemu, *target.qemu_flags, *quiet, *served, "-kernel", str(elf.absolute())]
+        library = plugin(qemu)
+        counting, counted = count_qemu(library, watch, folder) if library else ([], lambda: None)
+        command = [qemu, *target.qemu_flags, *quiet, *served, *counting, "-kernel", str(elf.absolute())]
         done = _wait(command, target.name, limit_s, b"", folder)
         records = folder / RECORDS
-        return records.read_bytes() if records.is_file() else b"", *_ended(done)
+        return records.read_bytes() if records.is_file() else b"", *_ended(done), counted()
 
 
 def _wait(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from hyper_mcu.codegen.digest import layers_sha256
 from hyper_mcu.codegen.errors import UserError
 
-FORMAT = 1
+FORMAT = 2
 HM_OK = 0
 MAX_LAYERS = 2**16  # layers have 16 bits in their records
 
@@ -23,7 +23,8 @@ class Run:
 
     status: hm_status (0: HM_OK). logit, threshold: int32. layers: each layer's int8 HWC bytes in canonical order;
     layers_sha256: hex, over them and the logit (digest.py); both empty in a run without taps. session_bytes: RAM of the
-    caller's hm_session; stack_bytes: stack that the call touched. instructions: of the call, None where nobody counted.
+    caller's hm_session; stack_bytes: stack that the call touched. instructions: of the call, as its emulator counted
+    them, None where nobody did.
     """
 
     status: int
@@ -34,7 +35,7 @@ class Run:
     layers_sha256: str
     session_bytes: int
     stack_bytes: int
-    instructions: int | None
+    instructions: int | None = None
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,11 @@ def read_hello(data: bytes, where: str) -> Hello:
     return hello
 
 
-def parse_runs(data: bytes, probes: int, where: str, *, taps: bool, counted: bool) -> list[Run]:
+def parse_runs(data: bytes, probes: int, where: str, *, taps: bool) -> list[Run]:
     """The runs on `probes` probes.
 
-    where: named in errors. taps: layers are expected. counted: the instruction counts mean something. Raises UserError
-    for an output that is cut off, out of order, or whose match contradicts its status, logit and threshold.
+    where: named in errors. taps: layers are expected. Raises UserError for an output that is cut off, out of order, or
+    whose match contradicts its status, logit and threshold.
     """
     hello = read_hello(data, where)
     runs: list[Run] = []
@@ -88,8 +89,8 @@ def parse_runs(data: bytes, probes: int, where: str, *, taps: bool, counted: boo
             raise _broken(where, "no record after HMok", tag)
         if tag == b"HMro" and taps and len(body) > 4:
             _add_row(probe, body, where)
-        elif tag == b"HMve" and len(body) == 32:
-            runs.append(_verdict(probe, body, hello, where, taps=taps, counted=counted))
+        elif tag == b"HMve" and len(body) == 24:
+            runs.append(_verdict(probe, body, hello, where, taps=taps))
             probe = _Probe.empty(hello.layers)
         elif tag == b"HMok" and len(body) == 4:
             done = True
@@ -129,8 +130,8 @@ def _add_row(probe: _Probe, body: bytes, where: str) -> None:
     probe.layers[layer] += body[4:]
 
 
-def _verdict(probe: _Probe, body: bytes, hello: Hello, where: str, *, taps: bool, counted: bool) -> Run:
-    status, match, logit, threshold, rows, stack, instructions = struct.unpack("<IIiiIIQ", body)
+def _verdict(probe: _Probe, body: bytes, hello: Hello, where: str, *, taps: bool) -> Run:
+    status, match, logit, threshold, rows, stack = struct.unpack("<IIiiII", body)
     allowed = status == HM_OK and logit >= threshold
     if match not in (0, 1) or bool(match) != allowed:
         raise _broken(where, f"match {int(allowed)} at status {status}, logit {logit}, threshold {threshold}", match)
@@ -140,8 +141,7 @@ def _verdict(probe: _Probe, body: bytes, hello: Hello, where: str, *, taps: bool
         raise _broken(where, f"rows of {hello.layers} layers", f"none of layer {probe.next_row.index(0)}")
     layers = tuple(bytes(b) for b in probe.layers) if taps else ()
     digest = layers_sha256(layers, logit) if taps else ""
-    count = instructions if counted else None
-    return Run(status, bool(match), logit, threshold, layers, digest, hello.session_bytes, stack, count)
+    return Run(status, bool(match), logit, threshold, layers, digest, hello.session_bytes, stack)
 
 
 def _broken(where: str, expected: str, got: object) -> UserError:

@@ -148,9 +148,10 @@ def run_program(
     taps: bool,
     emulator: str = "auto",
     limit_s: float = 120,
+    stored: range = range(0),
 ) -> tuple[list[Run], RunOutput]:
-    """Runs a built harness on `probes`; `header` is named in errors, which are run_model's."""
-    output = run_elf(program.elf, target, b"".join(probes), emulator=emulator, limit_s=limit_s)
+    """Runs a built harness on `probes`; `header` is named in errors, which are run_model's. stored: as in run_elf."""
+    output = run_elf(program.elf, target, b"".join(probes), emulator=emulator, limit_s=limit_s, stored=stored)
     where = f"{header} on {target.name}"
     if probes and output.code in (0, 80):
         wanted = read_hello(output.stdout, where).input_bytes
@@ -160,12 +161,14 @@ def run_program(
     if output.code:
         got = f"exit code {output.code}" + (f" ({output.detail})" if output.detail else "")
         raise UserError(where, EXIT_CODES.get(output.code, "the program failed"), "exit code 0", got)
-    runs = parse_runs(output.stdout, len(probes), where, taps=taps, counted=output.instructions is not None)
+    runs = parse_runs(output.stdout, len(probes), where, taps=taps)
     for run in runs:
         if run.status != HM_OK:
             raise UserError(
                 where, "hm_verify refused", f"status {HM_OK}", f"status {run.status} (hm_status in the header)"
             )
+    if output.calls is not None:
+        runs = [replace(r, instructions=c.instructions) for r, c in zip(runs, output.calls, strict=True)]
     return runs, output
 
 

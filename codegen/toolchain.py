@@ -189,9 +189,10 @@ def compile_program(
     return Program(out, objects, tools)
 
 
-def compile_library(source: Path, out: Path, tools: Toolchain) -> None:
+def compile_library(source: Path, out: Path, tools: Toolchain, defines: Sequence[str] = ()) -> None:
     """Compiles one C file that needs no library to a shared library of this machine."""
     flags = ["-std=c11", *WARNINGS, "-O2", "-fPIC", "-shared", "-nostdlib", "-ffreestanding"]
+    flags += [f"-D{d}" for d in defines]
     _run(
         tools,
         [*_driver(tools, "c11"), *flags, str(source), "-o", str(out)],

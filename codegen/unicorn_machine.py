@@ -7,20 +7,18 @@ a fault. Nothing is emulated that could hang.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
-from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-from hyper_mcu.codegen.elf import Elf, read_elf
 from hyper_mcu.codegen.emulate import FAULT, PROBES, RECORDS, too_slow
-from hyper_mcu.codegen.instructions import count, counter_library
-from hyper_mcu.codegen.targets import ARM, Isa, Memory, Target
+from hyper_mcu.codegen.instructions import Point, Watch, count_unicorn, counter_library
+from hyper_mcu.codegen.targets import ARM, Target
 
-SYS_OPEN, SYS_WRITE, SYS_READ, SYS_EXIT_EXTENDED, SYS_ELAPSED = 0x01, 0x05, 0x06, 0x20, 0x30
+SYS_OPEN, SYS_WRITE, SYS_READ, SYS_EXIT_EXTENDED = 0x01, 0x05, 0x06, 0x20
 FAILED = 0xFFFFFFFF
 HANDLES = {(PROBES, 1): 1, (RECORDS, 5): 2}  # by name and mode: rb, wb
 LONGEST_NAME = max(len(name) for name, _ in HANDLES)  # a read of memory allocates what is asked for
@@ -60,18 +58,11 @@ class _Host:
     """The semihosting host: what it gives, what it got, and how the program ended."""
 
     given: bytes
-    executed: Callable[[], int | None]
     output: bytearray = field(default_factory=bytearray)
     code: int | None = None
 
     def serve(self, memory: Any, operation: int, at: int) -> int:
         """One call; `at` is the address of its argument block. Returns what goes into the first register."""
-        if operation == SYS_ELAPSED:
-            executed = self.executed()
-            if executed is None:
-                return FAILED
-            memory.mem_write(at, struct.pack("<Q", executed))
-            return 0
         first, second, third = struct.unpack("<3I", memory.mem_read(at, 12))
         if operation == SYS_OPEN and third <= LONGEST_NAME:
             name = bytes(memory.mem_read(first, third)).decode(errors="replace")
@@ -90,26 +81,25 @@ class _Host:
 
 
 def run_unicorn(
-    elf: Path, target: Target, isa: Isa, probe: bytes, limit_s: float
-) -> tuple[bytes, int, int | None, str]:
-    """Output, exit code, instructions from reset to the end (None where uncounted) and what is known about a fault.
+    target: Target, watch: Watch, probe: bytes, limit_s: float
+) -> tuple[bytes, int, str, list[Point] | None]:
+    """Output, exit code, what is known about a fault, and what was counted (None where nothing was).
 
     Raises UserError where the program has not ended after `limit_s` seconds.
     """
     unicorn: Any = import_module("unicorn")  # untyped
-    const: Any = import_module(f"unicorn.{isa.name}_const")
-    core, memory = CORES[isa.name], target.memory
+    const: Any = import_module(f"unicorn.{watch.isa}_const")
+    core, memory, code = CORES[watch.isa], target.memory, watch.code
     operation, argument, pc, sp = (getattr(const, f"UC_{core.arch}_REG_{name}") for name in core.registers)
     uc = unicorn.Uc(getattr(unicorn, f"UC_ARCH_{core.arch}"), sum(getattr(unicorn, f"UC_MODE_{m}") for m in core.mode))
     uc.ctl_set_cpu_model(getattr(const, target.unicorn_cpu))
     uc.mem_map(memory.flash_origin, memory.flash_bytes, unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)
     uc.mem_map(memory.ram_origin, memory.ram_bytes, unicorn.UC_PROT_READ | unicorn.UC_PROT_WRITE)
-    code = _flash(read_elf(elf), memory)
     uc.mem_write(memory.flash_origin, code)
-    library = counter_library()
-    host = _Host(probe, count(uc, library, isa, memory.flash_origin, code) if library else lambda: None)
+    library, host = counter_library(), _Host(probe)
+    counted = count_unicorn(uc, library, watch, pc) if library else lambda: None
     at = memory.flash_origin
-    if isa is ARM:
+    if target.isa is ARM:
         stack, at = struct.unpack("<2I", code[:8])
         uc.reg_write(sp, stack)
     with _stopped_after(limit_s, uc) as late:
@@ -119,15 +109,15 @@ def run_unicorn(
             except unicorn.UcError as e:
                 at = uc.reg_read(pc)
                 if not _is_call(core, code, at - memory.flash_origin):
-                    return bytes(host.output), FAULT, host.executed(), f"{e} at {at:#x}"
+                    return bytes(host.output), FAULT, f"{e} at {at:#x}", counted()
                 try:
                     uc.reg_write(operation, host.serve(uc, uc.reg_read(operation), uc.reg_read(argument)))
                 except unicorn.UcError as unreadable:
-                    return bytes(host.output), FAULT, host.executed(), f"{unreadable} at {at:#x}"
+                    return bytes(host.output), FAULT, f"{unreadable} at {at:#x}", counted()
                 at += len(core.call)
     if host.code is None:
         raise too_slow(target.name, limit_s)
-    return bytes(host.output), host.code, host.executed(), ""
+    return bytes(host.output), host.code, "", counted()
 
 
 def _is_call(core: _Core, code: bytes, at: int) -> bool:
@@ -157,12 +147,3 @@ def _stopped_after(limit_s: float, uc: Any) -> Iterator[Event]:
     finally:
         done.set()
         watcher.join()
-
-
-def _flash(elf: Elf, memory: Memory) -> bytes:
-    """The program as it lies in flash. All that is loaded lies there: the linker script puts .data behind the code."""
-    image = bytearray(max(s.address + len(s.data) for s in elf.segments) - memory.flash_origin)
-    for s in elf.segments:
-        at = s.address - memory.flash_origin
-        image[at : at + len(s.data)] = s.data
-    return bytes(image)

@@ -3,7 +3,7 @@
  * A record is a tag of four bytes, a length n (uint32) and n bytes; integers are little-endian:
  *   HMhi  format, layers, session bytes, input bytes (uint32 each)             once, first
  *   HMro  layer, row (uint16 each), the row's bytes (int8)                     in a build with HARNESS_TAPS
- *   HMve  status, match (uint32), logit, threshold (int32), rows, stack bytes (uint32), instructions (uint64)
+ *   HMve  status, match (uint32), logit, threshold (int32), rows, stack bytes (uint32)
  *   HMok  probes (uint32)                                                      once, last
  * Without the last record the output is not whole. */
 #include "model.h"
@@ -21,7 +21,7 @@ static hm_person from_blob;
 #define OWNER (&HM_PERSON)
 #endif
 
-enum { FORMAT = 1, HEAD_BYTES = 8 };
+enum { FORMAT = 2, HEAD_BYTES = 8 };
 
 static hm_session session;
 static hm_verdict verdict;
@@ -74,18 +74,16 @@ static void say_hello(void)
     port_write(record, (size_t)(at - record));
 }
 
-static void say_verdict(port_cost cost)
+static void say_verdict(uint32_t stack_bytes)
 {
-    uint8_t record[HEAD_BYTES + 32];
-    uint8_t *at = put_head(record, 'v', 'e', 32);
+    uint8_t record[HEAD_BYTES + 24];
+    uint8_t *at = put_head(record, 'v', 'e', 24);
     at = put_u32(at, (uint32_t)status);
     at = put_u32(at, verdict.match ? 1 : 0);
     at = put_u32(at, (uint32_t)verdict.logit);
     at = put_u32(at, (uint32_t)verdict.threshold);
     at = put_u32(at, rows);
-    at = put_u32(at, cost.stack_bytes);
-    at = put_u32(at, (uint32_t)(cost.instructions & 0xFFFFFFFF));
-    at = put_u32(at, (uint32_t)(cost.instructions >> 32));
+    at = put_u32(at, stack_bytes);
     port_write(record, (size_t)(at - record));
 }
 

@@ -6,20 +6,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What a call cost. Zero where the place cannot tell. */
-typedef struct port_cost {
-    uint32_t stack_bytes;  /* touched by the call, its return address included */
-    uint64_t instructions; /* executed from the call to its return */
-} port_cost;
-
 /* Fills `into` with the next n bytes of the input. False at its end; a part of n bytes ends the program with an error. */
 bool port_probe(void *into, size_t n);
 
 /* Appends n bytes to the output, or ends the program with an error. */
 void port_write(const void *bytes, size_t n);
 
-/* Runs work() and says what it cost. */
-port_cost port_call(void (*work)(void));
+/* Runs work() and says how much stack the call touched, its return address included. */
+uint32_t port_call(void (*work)(void));
 
 /* Ends the program. Code 0: all records were written. */
 _Noreturn void port_exit(int code);

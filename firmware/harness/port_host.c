@@ -51,7 +51,7 @@ static void *run(void *argument)
     return NULL;
 }
 
-port_cost port_call(void (*work)(void))
+uint32_t port_call(void (*work)(void))
 {
     job todo = {work};
     pthread_attr_t attributes;
@@ -65,6 +65,5 @@ port_cost port_call(void (*work)(void))
     while (untouched < sizeof stack && stack[untouched] == PAINT) {
         untouched++;
     }
-    const port_cost cost = {(uint32_t)(stack_top - stack - (ptrdiff_t)untouched), 0};
-    return cost;
+    return (uint32_t)(stack_top - stack - (ptrdiff_t)untouched);
 }

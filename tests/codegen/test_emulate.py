@@ -16,13 +16,33 @@ from hyper_mcu.codegen.emulate import EMULATORS
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.run import KEPT_PROGRAMS, build, flash_bytes, run_model
 from hyper_mcu.codegen.targets import TARGETS, target_named
-from hyper_mcu.codegen.toolchain import find_toolchain
+from hyper_mcu.codegen.toolchain import Program, find_toolchain
 
 EMULATE = install.extra("emulate")
 CORES = [(target.name, emulator) for target in TARGETS.values() for emulator in target.emulators]
 PLACES = [("gcc", "host", "auto"), ("clang", "host", "auto"), ("zig", "host", "auto")]
 PLACES += [(kind, *core) for core in CORES for kind in TARGETS[core[0]].compilers]
 SKIPPED = "cmp r3, #1\\n it hi\\n addhi r2, r2, #0\\n"
+LOOPS = {
+    "m4": '__asm__ volatile("mov r3, %0\\n mov r1, sp\\n 1: {} subs r3, r3, #1\\n bne 1b" : : '
+    '"r"(TURNS) : "r0", "r1", "r2", "r3", "r4", "cc");',
+    "m5": '__asm__ volatile("mov r3, %0\\n 1: {} subs r3, r3, #1\\n bne 1b" : : "r"(TURNS) : "r2", "r3", "cc");',
+    "rv": '__asm__ volatile("mv t1, %0\\n 1: addi t1, t1, -1\\n {} bnez t1, 1b" : : "r"(TURNS) : "t0", "t1");',
+}
+TURNS = (  # what a loop does, instructions and cycles (two more for the branch) a turn
+    ("", 2, 4),
+    (SKIPPED, 5, 7),
+    ("ldr r2, [r1]\\n", 3, 6),  # nobody accesses memory next
+    ("ldr r2, [r1]\\n str r2, [r1, #-4]\\n", 4, 6),
+    ("ldrd r2, r4, [r1]\\n", 3, 7),
+    ("ldmia r1, {r0, r2, r4}\\n", 3, 8),
+    ("ldmia.w r1, {r0, r2}\\n ldrb.w r4, [r1, #7]\\n", 4, 8),
+    ("push {r0, r2}\\n pop {r0, r2}\\n", 4, 9),
+    ("mov r2, #3\\n udiv r0, r3, r2\\n", 4, 12),
+    ("smull r0, r2, r3, r3\\n", 3, 5),
+    ("b 2f\\n .balign 4096\\n .skip 4092\\n 2: nop\\n mov.w r2, #1\\n mov.w r4, #1\\n", 6, 10),  # across a page
+    ("bl 2f\\n b 3f\\n 2: bx lr\\n 3:", 5, 13),
+)
 
 
 def need(*wanted: str | tuple[str, str]) -> None:
@@ -201,26 +221,46 @@ def test_target_that_an_emulator_lacks_is_named(target: str, emulator: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("target", "loop", "turn", "used"),
+    ("target", "emulator", "body", "turn", "cycles"),
     [
-        ("m4", "mov r3, %0\\n mov r2, #0\\n 1: subs r3, r3, #1\\n bne 1b", 2, ("r2", "r3", "cc")),
-        ("m4", f"mov r3, %0\\n mov r2, #0\\n 1: {SKIPPED} subs r3, r3, #1\\n bne 1b", 5, ("r2", "r3", "cc")),
-        ("rv32imc", "mv t1, %0\\n 1: addi t1, t1, -1\\n mul t0, t1, t1\\n bnez t1, 1b", 3, ("t0", "t1")),
+        *(("m4", emulator, *row) for emulator in TARGETS["m4"].emulators for row in TURNS),
+        *(("rv32imc", emulator, "mul t0, t1, t1\\n", 3, None) for emulator in TARGETS["rv32imc"].emulators),
+        ("m55", "qemu", SKIPPED, 5, None),
     ],
 )
-def test_instructions_are_counted_exactly(
-    tmp_path: Path, target: str, loop: str, turn: int, used: tuple[str, ...]
+def test_instructions_are_counted_exactly_and_cycles_by_the_model(
+    tmp_path: Path, target: str, emulator: str, body: str, turn: int, cycles: int | None
 ) -> None:
-    need(target, ("unicorn", target))
-    if instructions.counter_library() is None:
-        pytest.skip("a host compiler not installed")
-    counts: list[int] = []
+    need(target, (emulator, target))
+    counts = []
     for turns in (1000, 2000):  # loaded by one instruction each
-        clobbers = ", ".join(f'"{name}"' for name in used)
-        header = variant(tmp_path, ("/* BEFORE */", f'__asm__ volatile("{loop}" : : "r"({turns}) : {clobbers});'))
-        counts.append(run_model(header, PROBES[0], target, emulator="unicorn")[1].instructions or 0)
-    assert all(counts)
-    assert counts[1] - counts[0] == 1000 * turn
+        loop = LOOPS[target[:2]].format(body)
+        header = variant(tmp_path, ("/* BEFORE */", loop.replace("TURNS", str(turns))))
+        counts.append(counted(build(header, TARGETS[target], taps=False), target, emulator, PROBES[:1])[0])
+    assert counts[1].instructions - counts[0].instructions == 1000 * turn
+    assert cycles is None or counts[1].cycles - counts[0].cycles == 1000 * cycles
+
+
+@pytest.mark.parametrize("target", [t.name for t in TARGETS.values() if len(t.emulators) == 2])
+def test_both_emulators_count_the_same_calls_cycles_and_stores(target: str) -> None:
+    need(target, ("unicorn", target), ("qemu", target))
+    program = build(HEADER, TARGETS[target], taps=False)
+    session = next(s for s in read_elf(program.elf).symbols if s.name == "session")
+    stored = range(session.value, session.value + session.size)
+    one, other = (counted(program, target, emulator, PROBES, stored) for emulator in EMULATORS)
+    assert one == other
+    assert len(one) == len(PROBES)
+    assert all(call.stores for call in one)
+
+
+def counted(
+    program: Program, target: str, emulator: str, probes: list[bytes], stored: range = range(0)
+) -> tuple[instructions.Call, ...]:
+    """What the calls cost; skips the test where nobody counts here."""
+    told = emulate.run_elf(program.elf, TARGETS[target], b"".join(probes), emulator=emulator, stored=stored)
+    if told.calls is None:
+        pytest.skip(f"{told.emulator} not counted: a host compiler, or plugins in QEMU")
+    return told.calls
 
 
 def test_instructions_are_not_guessed_where_nobody_counts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from hyper_mcu.codegen.toolchain import Toolchain
 def test_two_threads_that_build_the_library_at_once_both_have_it(tmp_path, monkeypatch):
     both = Barrier(2, timeout=10)
 
-    def compiled(source, out, tools):
+    def compiled(source, out, tools, defines):
         out.write_bytes(b"library")
         both.wait()  # neither has moved its own yet
 

@@ -37,12 +37,12 @@ def record(tag: bytes, *words: int, more: bytes = b"") -> bytes:
 def refusal(data: bytes, probes: int = 3, *, taps: bool = True) -> str:
     """The error of an output that must not be believed."""
     with pytest.raises(UserError) as e:
-        parse_runs(data, probes, "it", taps=taps, counted=False)
+        parse_runs(data, probes, "it", taps=taps)
     return str(e.value)
 
 
 def test_records_are_byte_for_byte_as_documented() -> None:
-    data = record(b"HMhi", 1, 2, 40, 96)
+    data = record(b"HMhi", 2, 2, 40, 96)
     tapped = records()
     assert tapped.startswith(data)
     logit, (flipped, sums), _ = expected(PROBES[0])
@@ -50,21 +50,21 @@ def test_records_are_byte_for_byte_as_documented() -> None:
         data += record(b"HMro", y << 16 | 0, more=flipped[24 * y : 24 * y + 24])
         data += record(b"HMro", y << 16 | 1, more=sums[y : y + 1])
     assert tapped.startswith(data)
-    assert tapped[len(data) :].startswith(record(b"HMve", 0, int(logit >= 100), logit, 100, 8, 0, 0, 0)[:28])
+    assert tapped[len(data) :].startswith(record(b"HMve", 0, int(logit >= 100), logit, 100, 8, 0)[:28])
     assert tapped.endswith(record(b"HMok", 3))
-    assert len(records(taps=False)) == 24 + 3 * 40 + 12
+    assert len(records(taps=False)) == 24 + 3 * 32 + 12
 
 
 def test_layers_without_end_are_refused() -> None:
     """Before room is made for them."""
-    assert refusal(record(b"HMhi", 1, 2**32 - 1, 40, 96)) == (
+    assert refusal(record(b"HMhi", 2, 2**32 - 1, 40, 96)) == (
         "it: the program's output is broken; expected at most 65536 layers, got 4294967295"
     )
 
 
 def test_output_cut_off_anywhere_is_refused() -> None:
     data = records()
-    parse_runs(data, 3, "it", taps=True, counted=False)
+    parse_runs(data, 3, "it", taps=True)
     for n in range(0, len(data)):
         assert refusal(data[:n]).startswith("it: the program's output is broken; expected ")
     refusal(data + b"\0")
@@ -76,9 +76,9 @@ def test_output_for_another_number_of_probes_is_refused() -> None:
 
 
 def test_match_that_contradicts_the_rest_is_refused() -> None:
-    start, end = record(b"HMhi", 1, 1, 40, 96), record(b"HMok", 1)
+    start, end = record(b"HMhi", 2, 1, 40, 96), record(b"HMok", 1)
     for status, match, logit, threshold in ((0, 1, 99, 100), (0, 0, 100, 100), (5, 1, 200, 100), (0, 2, 200, 100)):
-        data = start + record(b"HMve", status, match, logit, threshold, 0, 0, 0, 0) + end
+        data = start + record(b"HMve", status, match, logit, threshold, 0, 0) + end
         assert refusal(data, 1, taps=False) == (
             f"it: the program's output is broken; expected match {int(status == 0 and logit >= threshold)} at "
             f"status {status}, logit {logit}, threshold {threshold}, got {match}"
@@ -86,11 +86,11 @@ def test_match_that_contradicts_the_rest_is_refused() -> None:
 
 
 def test_rows_that_are_missing_or_out_of_order_are_refused() -> None:
-    start, end = record(b"HMhi", 1, 2, 40, 96), record(b"HMok", 1)
+    start, end = record(b"HMhi", 2, 2, 40, 96), record(b"HMok", 1)
     first, second, other = (record(b"HMro", word, more=b"ab") for word in (0, 1 << 16, 1))
 
     def tell(rows: bytes, count: int) -> str:
-        return refusal(start + rows + record(b"HMve", 0, 0, 5, 100, count, 0, 0, 0) + end, 1).partition("expected ")[2]
+        return refusal(start + rows + record(b"HMve", 0, 0, 5, 100, count, 0) + end, 1).partition("expected ")[2]
 
     assert tell(second, 1) == "row 0 of layer 0, got 1"
     assert tell(first + first, 2) == "row 1 of layer 0, got 0"
