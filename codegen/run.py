@@ -123,7 +123,7 @@ def run_model(
         if (p.match, p.logit, p.threshold) != (t.match, t.logit, t.threshold):
             raise UserError(f"{header} on {where.name}", "taps change the verdict", f"logit {p.logit}", t.logit)
     merged = [replace(p, layers=t.layers, layers_sha256=t.layers_sha256) for p, t in zip(plain, runs, strict=True)]
-    person, code = flash_bytes(product)
+    person, text_bytes, rodata_bytes = flash_bytes(product)
     report = Report(
         target=where.name,
         toolchain=str(tools),
@@ -132,7 +132,7 @@ def run_model(
         session_bytes=max((r.session_bytes for r in merged), default=0),
         stack_bytes=max((r.stack_bytes for r in merged), default=0),
         person_bytes=person,
-        code_bytes=code,
+        code_bytes=text_bytes + rodata_bytes,
         compile_seconds=compiled - began,
         run_seconds=time.perf_counter() - compiled,
     )
@@ -284,15 +284,15 @@ def _age(path: Path) -> float:
         return 0.0
 
 
-def flash_bytes(program: Program) -> tuple[int, int]:
-    """Flash of a person's data and of the code, in bytes, of the model.h in `program`.
+def flash_bytes(program: Program) -> tuple[int, int, int]:
+    """Flash of a person's data, of the code and of its constants, in bytes, of the model.h in `program`.
 
     They are the sections of engine.o that the linker kept: those of which a symbol is in the program. hm_person_*,
     hm_weights_* and the strings (a person's name is the only one) are the person's.
     """
     engine = read_elf(next(o for o in program.objects if o.stem == "engine"))
     linked = {s.name for s in read_elf(program.elf).symbols}
-    person = code = 0
+    person = text = rodata = 0
     for index, section in enumerate(engine.sections):
         if not section.alloc or section.nobits or not section.name.startswith((".text", ".rodata", ".data")):
             continue
@@ -301,6 +301,8 @@ def flash_bytes(program: Program) -> tuple[int, int]:
             continue
         if ".str" in section.name or any(n.startswith(("hm_person_", "hm_weights_")) for n in names):
             person += section.size
+        elif section.name.startswith(".text"):
+            text += section.size
         else:
-            code += section.size
-    return person, code
+            rodata += section.size
+    return person, text, rodata

@@ -29,6 +29,8 @@ COMMANDS = {
     "verify": "Ask a person's network about a photo: on this machine or on an emulated core.",
     "inspect": "What a model.h or person.bin holds, layer by layer, or a generator.onnx.",
     "parity": "One network on every backend, byte by byte against the oracle.",
+    "bench": "What a network costs on emulated cores, layer by layer.",
+    "compare": "Two results of bench: what grew, what shrank.",
     "export": "A person's network for TFLite Micro, TFLite or ONNX, or as C.",
     "demo": "Enrol a real photo and ask the emulated Cortex-M4 about two others.",
     "doctor": "What is installed, what is missing, and the line that installs it.",

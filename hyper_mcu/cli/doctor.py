@@ -20,6 +20,7 @@ PACKAGES = (  # module, distribution, what it gives, extra
     ("tflite", "tflite", "writing .tflite files", "tflite"),
     ("tflite_micro", "tflite-micro", "TFLite Micro, to measure and compare", "tflite"),
     ("ai_edge_litert", "ai-edge-litert", "LiteRT, to compare", "tflite"),
+    ("matplotlib", "matplotlib", "plots of bench", "plot"),
     ("dlib", "dlib-bin", "running the backbone dlib", "dlib"),
 )
 TOOLS = (

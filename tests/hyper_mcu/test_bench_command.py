@@ -1,0 +1,216 @@
+"""`hyper-mcu bench` and `hyper-mcu compare` as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+
+import pytest
+from fake_model import missing
+
+from hyper_mcu.cli import bench
+from hyper_mcu.codegen import install
+from hyper_mcu.codegen.bench import seeded
+from hyper_mcu.codegen.emit_c import emit
+from hyper_mcu.codegen.person_bin import pack
+from hyper_mcu.codegen.presets import preset
+
+NANO = preset("nano")
+PARTS = ["checking the person", "keeping the image's rows", *range(7), "score, and wiping the session"]
+
+
+def need(target):
+    """Skips the test by the name of what is not installed."""
+    if why := missing(target, ("auto", target), ("gcc", "host")):
+        pytest.skip(why)
+
+
+@pytest.fixture
+def nano(command, capsys):
+    """What `bench --json` says of the smallest network on a target."""
+
+    def told(*words):
+        assert command("bench", "--preset", "nano", "--json", *words) == 0
+        return json.loads(capsys.readouterr().out)
+
+    return told
+
+
+def test_json_has_every_figure_of_every_layer(nano):
+    need("m4")
+    said = nano("--targets", "m4")
+    m4 = said["targets"]["m4"]
+    assert (said["schema_version"], said["macs"], said["netspec"]) == (1, NANO.macs, "nano@1")
+    assert m4["instructions_per_mac"] == round(m4["instructions"] / NANO.macs, 4)
+    assert m4["ram_bytes"] == m4["session_bytes"] + m4["stack_bytes"]
+    for figure in ("instructions", "modelled_cycles", "stack_bytes", "person_bytes", "text_bytes", "rodata_bytes"):
+        assert m4[figure] > 0
+    assert [x["name"] if x["stage"] is None else x["stage"] for x in m4["layers"]] == PARTS
+    for figure in ("instructions", "modelled_cycles"):
+        assert sum(x[figure] for x in m4["layers"]) == m4[figure]
+    assert sum(x["macs"] for x in m4["layers"]) == NANO.macs
+    assert said == nano("--targets", "m4"), "the same in every run"
+
+
+def test_person_in_a_file_is_measured(nano, tmp_path, command, capsys):
+    need("m4")
+    want = nano("--targets", "m4")["targets"]
+    p = seeded(NANO)
+    for name, content in (("model.h", emit(p).encode()), ("person.bin", pack(p))):
+        (tmp_path / name).write_bytes(content)
+        assert command("bench", tmp_path / name, "--targets", "m4", "--json") == 0
+        assert json.loads(capsys.readouterr().out)["targets"] == want
+
+
+def test_text_shows_layers_totals_peers_and_where_those_are_from(command, capsys):
+    need("m4")
+    assert command("bench", "--preset", "nano", "--targets", "m4,host", "--people", 2) == 0
+    out = capsys.readouterr().out
+    assert "\nm4 by " in out
+    assert "\n3: 3x3, 8x8x16 to 8x8x16 in 4 groups of 4 to 4 " in out
+    assert "\nin all  " in out
+    assert "CMSIS-NN 4.93" in out
+    assert "on ANOTHER\nnetwork" in out
+    assert "m4: 2 people × 2 images: " in out
+    assert "\nhost  " in out
+
+
+def test_peers_own_figure_stands_beside_the_very_same_layer():
+    assert bench.peers_layer("m4", "1x1, 28x28x32 to 28x28x32") == 2.69
+    assert bench.peers_layer("m4", "1x1, 28x28x32 to 28x28x33") is None
+    assert bench.peers_layer("host", "1x1, 28x28x32 to 28x28x32") is None
+    assert all(len(layers) == len(bench.PEERS_LAYERS) for _, _, layers in bench.PEERS.values())
+
+
+def test_missing_tools_are_named_and_none_at_all_is_an_error(monkeypatch, command, capsys):
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    assert command("bench", "--preset", "nano", "--targets", "m55,lx106", "--json") == 2
+    said = capsys.readouterr()
+    told = json.loads(said.out)["targets"]
+    assert "qemu-system-arm on PATH (Debian: qemu-system-arm)" in told["m55"]["not_run"]
+    assert "qemu-system-misc" in told["lx106"]["not_run"]
+    assert said.err == "bench: no target ran; expected one, got none\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--targets", "m5"), "target: unknown; expected one of host, m0, "),
+        (("--kernels", "avx"), "--kernels: unknown; expected one of portable, "),
+        (("--preset", "huge"), "netspec: no preset huge; expected paper@1"),
+        (("model.h", "--people", "2"), "--people: MODEL is one person; expected no --people beside it, got 2"),
+    ],
+)
+def test_what_is_not_there_is_refused_before_any_work(command, capsys, words, said):
+    assert command("bench", *words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(said)
+
+
+def test_kernels_are_chosen_by_name(nano):
+    need("m55")
+    chosen = nano("--targets", "m55")["targets"]["m55"]
+    portable = nano("--targets", "m55", "--kernels", "portable")["targets"]["m55"]
+    if chosen["instructions"] is None:
+        pytest.skip("a QEMU with plugins")
+    assert portable["instructions"] > 2 * chosen["instructions"]
+
+
+def test_plot_is_drawn_or_its_package_named(command, capsys, tmp_path, monkeypatch):
+    need("m4")
+    pytest.importorskip("matplotlib", reason="needs hyper-mcu[plot]: matplotlib")
+    out = tmp_path / "layers.png"
+    assert command("bench", "--preset", "nano", "--targets", "m4,host", "--plot", out) == 0
+    assert out.read_bytes().startswith(b"\x89PNG")
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert command("bench", "--preset", "nano", "--targets", "m4", "--plot", tmp_path / "none.png") == 2
+    assert f"--plot: needs matplotlib; expected {install.extra('plot')}, got no such package" in capsys.readouterr().err
+    assert not (tmp_path / "none.png").exists()
+
+
+def result(**m4):
+    """A result of bench as `compare` reads it, with other figures for m4."""
+    layers = [
+        {"name": "checking the person", "stage": None, "macs": 0, "instructions": 5, "modelled_cycles": 9},
+        {"name": "1x1", "stage": 0, "macs": 9, "instructions": 1000, "modelled_cycles": None},
+    ]
+    figures = {"toolchain": "gcc 1", "emulator": "u 1", "instructions": 1005, "text_bytes": 400, "layers": layers}
+    targets = {"m4": {**figures, "instructions_per_mac": 111.7, **m4}, "m55": {"not_run": "no emulator"}}
+    return {"schema_version": 1, "netspec_sha256": "0" * 64, "macs": 9, "kernels": "portable", "targets": targets}
+
+
+@pytest.fixture
+def compare(tmp_path, command, capsys):
+    """Exit code and output of `compare` of two results."""
+
+    def run(a, b, *words):
+        for name, value in (("a.json", a), ("b.json", b)):
+            (tmp_path / name).write_text(value if isinstance(value, str) else json.dumps(value))
+        code = command("compare", tmp_path / "a.json", tmp_path / "b.json", *words)
+        said = capsys.readouterr()
+        return code, (said.out or said.err).replace(f"{tmp_path}/", "")
+
+    return run
+
+
+def test_equal_results_have_no_changes(compare):
+    assert compare(result(), result()) == (0, "0 changes, 0 regressions beyond 1.00% on m4\n")
+
+
+def test_growth_beyond_the_limit_is_a_regression_and_less_is_told(compare):
+    layers = [dict(x) for x in result()["targets"]["m4"]["layers"]]
+    layers[1]["instructions"] = 990
+    other = result(text_bytes=405, layers=layers)
+    lines = "m4: text_bytes: 400 → 405 (+1.25%){}\nm4: stage 0: instructions: 1,000 → 990 (-1.00%)\n2 changes, {}\n"
+    assert compare(result(), other) == (1, lines.format(", a regression", "1 regressions beyond 1.00% on m4"))
+    assert compare(result(), other, "--limit", "1.25%") == (0, lines.format("", "0 regressions beyond 1.25% on m4"))
+    assert compare(result(), other, "--limit", "0")[0] == 1
+
+
+def test_other_tools_are_told(compare):
+    code, out = compare(result(), result(toolchain="gcc 2"))
+    assert (code, out.splitlines()[0]) == (0, "m4: toolchain: gcc 1 → gcc 2")
+
+
+def test_figure_that_is_no_longer_counted_is_a_regression(compare):
+    code, out = compare(result(), result(instructions=None))
+    assert (code, out.splitlines()[0]) == (1, "m4: instructions: 1,005 → –")
+    assert compare(result(instructions=None), result())[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({**result(), "macs": 10}, "b.json: cannot be compared with a.json: macs; expected 9, got 10\n"),
+        (
+            {**result(), "netspec_sha256": "1" * 64},
+            "b.json: cannot be compared with a.json: netspec_sha256; expected 0",
+        ),
+        ({**result(), "targets": {}}, "b.json: cannot be compared with a.json; expected m4, got none\n"),
+        ({**result(), "schema_version": 2}, "b.json: no result of bench; expected JSON of hyper-mcu bench --json, "),
+        (
+            [1],
+            "b.json: no result of bench; expected JSON of hyper-mcu bench --json, schema_version 1, got another JSON",
+        ),
+        ("{", "b.json: cannot be read; expected JSON of hyper-mcu bench --json, got "),
+    ],
+)
+def test_files_that_cannot_be_compared_are_an_error(compare, other, said):
+    code, text = compare(result(), other)
+    assert code == 2
+    assert text.startswith(said)
+
+
+@pytest.mark.parametrize("limit", ["x", "-1%", "1%%"])
+def test_limit_that_is_no_percentage_is_refused(compare, limit):
+    code, text = compare(result(), result(), f"--limit={limit}")
+    assert code == 2
+    assert "expected a percentage as 1%" in text
+
+
+def test_what_bench_writes_compare_reads(nano, compare):
+    need("m4")
+    said = nano("--targets", "m4,host")
+    assert compare(said, said) == (0, "0 changes, 0 regressions beyond 1.00% on m4, host\n")
