@@ -23,6 +23,9 @@ SANITIZED = ["-O1", "-fsanitize=undefined", "-fsanitize-undefined-trap-on-error"
 VECTORS = Path(__file__).parents[1] / "vectors"
 HEADERS = sorted(p.name for p in CORE.glob("*.h"))
 
+HELIUM = ("arm-none-eabi-gcc", "-mcpu=cortex-m55", "-mthumb", "-mfloat-abi=hard", "-ffreestanding")
+COMPILERS = {"hm_helium.h": HELIUM}  # of headers that this machine's compiler cannot know
+
 pytestmark = pytest.mark.skipif(not HOST, reason="no gcc, clang or cc on PATH")
 
 PROGRAM = r"""
@@ -74,9 +77,9 @@ def program(tmp_path_factory):
     return run
 
 
-def build(source, program, *options):
+def build(source, program, *options, compiler=(HOST,)):
     done = subprocess.run(
-        [HOST, *FLAGS, f"-I{CORE}", *options, source, "-o", program],
+        [*compiler, *FLAGS, f"-I{CORE}", *options, source, "-o", program],
         capture_output=True,
         text=True,
         check=False,
@@ -86,9 +89,12 @@ def build(source, program, *options):
 
 @pytest.mark.parametrize("header", HEADERS)
 def test_each_header_includes_what_it_needs(tmp_path, header):
+    compiler = COMPILERS.get(header, (HOST,))
+    if not shutil.which(compiler[0]):
+        pytest.skip(f"{compiler[0]} not installed")
     source = tmp_path / "one.c"
     source.write_text(f'#include "{header}"\n#include "{header}"\nextern int nothing;\n', encoding="ascii")
-    build(source, tmp_path / "one.o", "-c")
+    build(source, tmp_path / "one.o", "-c", compiler=compiler)
 
 
 def test_requantisation_is_that_of_the_oracle(program):
