@@ -1,4 +1,4 @@
-/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: 8e6f72c8794aa90deb8c26629b1c1ff2d244e803ade8abec2e106109d459dbfd */
+/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: 413ff7935f6a1cc98e925874276a7e8bef4ca47a5d168699c73968b5e6e5ebb0 */
 /*
  * alice: a face-verification network for one person. Made by hyper-mcu 0.1.0; do not edit.
  *
@@ -445,26 +445,25 @@ static inline void hm_rows_under(const uint8_t *rows[], const hm_stage *stage, i
 
 #include <stdint.h>
 
-/* Restoring division of 31 steps whatever the numbers are, instead of a library's, which takes longer for some.
+/* Restoring division of 31 steps without a branch, instead of a library's, which takes longer for some numbers.
  * Needs num^2 * 2^bits < 2^63 and (Cauchy-Schwarz) below 2^31 * norm. norm = 0: INT32_MIN, which is never a match. */
 static inline int32_t hm_cosdot(int32_t num, uint64_t norm, int bits)
 {
-    const uint32_t size = num < 0 ? 0U - (uint32_t)num : (uint32_t)num;
-    const uint64_t square = ((uint64_t)size * size) << bits;
+    const int32_t sign = 1 - 2 * (num < 0);
+    const uint64_t square = (uint64_t)((int64_t)num * num) << bits;
     uint64_t rest = square >> 31;
     uint64_t next = square << 33; /* the 31 low bits, taken from the top one by one */
     uint32_t quotient = 0;
     for (int step = 0; step < 31; step++) {
         rest = (rest << 1) | (next >> 63);
         next <<= 1;
-        const uint32_t fits = rest >= norm ? 1 : 0;
-        rest -= norm & (0U - (uint64_t)fits);
-        quotient = (quotient << 1) | fits;
+        const uint64_t less = rest - norm;
+        const uint64_t below = less >> 63; /* both are under 2^63 */
+        rest = less + (norm & (0U - below));
+        quotient = (quotient << 1) | (uint32_t)(1 - below);
     }
-    if (norm == 0) {
-        return INT32_MIN;
-    }
-    return num < 0 ? -(int32_t)quotient : (int32_t)quotient;
+    const int32_t nothing = norm == 0;
+    return (int32_t)quotient * sign * (1 - nothing) + INT32_MIN * nothing;
 }
 
 #endif
