@@ -93,33 +93,47 @@ static inline hm_helium_channel hm_helium_load(const hm_conv *conv, int c, int32
     return channel;
 }
 
-static inline int32x4_t hm_helium_vector(int32_t a, int32_t b, int32_t c, int32_t d)
+/* The sums of one pixel: of two channels in %[a] and %[b], over three or two vectors; the pointers go on to the next. */
+#define HM_HELIUM_PIXEL2(a, b)                                                                                          \
+    "vldrb.8 %q[b], [%[p0]], #%c[step]\n\t"                                                                             \
+    "vmladav.s8 %[" a "], %q[b], %q[w0]\n\t"                                                                            \
+    "vmladav.s8 %[" b "], %q[b], %q[v0]\n\t"                                                                            \
+    "vldrb.8 %q[b], [%[p1]], #%c[step]\n\t"                                                                             \
+    "vmladava.s8 %[" a "], %q[b], %q[w1]\n\t"                                                                           \
+    "vmladava.s8 %[" b "], %q[b], %q[v1]\n\t"
+#define HM_HELIUM_PIXEL3(a, b)                                                                                          \
+    HM_HELIUM_PIXEL2(a, b)                                                                                              \
+    "vldrb.8 %q[b], [%[p2]], #%c[step]\n\t"                                                                             \
+    "vmladava.s8 %[" a "], %q[b], %q[w2]\n\t"                                                                           \
+    "vmladava.s8 %[" b "], %q[b], %q[v2]\n\t"
+
+/* Four outputs of one channel before they are cut to bytes: both roundings. */
+static inline int32x4_t hm_helium_scaled(int32x4_t sum, hm_helium_channel c)
 {
-    int32x4_t v;
-    __asm__("vmov %e0, %1, %2\n\tvmov %f0, %3, %4" : "=&w"(v) : "r"(a), "r"(b), "r"(c), "r"(d));
-    return v;
+    return vrshlq_n_s32(vqrdmulhq_n_s32(vaddq_n_s32(sum, c.bias), c.multiplier), c.shift);
 }
 
-/* Stores four outputs behind a ReLU, in the low byte of each lane: both roundings, and between 0 and 255. */
+/* Behind a ReLU, bytes between 0 and 255. */
 static inline int32x4_t hm_helium_relu(int32x4_t sum, hm_helium_channel c)
 {
-    const int32x4_t r = vrshlq_n_s32(vqrdmulhq_n_s32(vaddq_n_s32(sum, c.bias), c.multiplier), c.shift);
-    const uint16x8_t u = vqmovunbq_s32(vreinterpretq_u16_s32(r), r);
-    return vreinterpretq_s32_u8(vqmovnbq_u16(vreinterpretq_u8_u16(u), u));
+    const uint16x8_t u = vqmovunbq_s32(vuninitializedq_u16(), hm_helium_scaled(sum, c));
+    return vreinterpretq_s32_u8(vqmovnbq_u16(vuninitializedq_u8(), u));
 }
 
-/* The same at a linear end, between -128 and 127: halves away from zero, so one less before the shift if negative. */
+/* The same at a linear end: halves away from zero, so one less before the shift if negative. */
 static inline int32x4_t hm_helium_linear(int32x4_t sum, hm_helium_channel c)
 {
     const int32x4_t high = vqrdmulhq_n_s32(vaddq_n_s32(sum, c.bias), c.multiplier);
     const int32x4_t less = vshrq_n_s32(vandq_s32(high, vdupq_n_s32(c.shift)), 31); /* c.shift is negative, or 0 */
-    const int32x4_t r = vrshlq_n_s32(vaddq_s32(high, less), c.shift);
-    const int16x8_t q = vqmovnbq_s32(vreinterpretq_s16_s32(r), r);
-    return vreinterpretq_s32_s8(vqmovnbq_s16(vreinterpretq_s8_s16(q), q));
+    const int16x8_t q = vqmovnbq_s32(vuninitializedq_s16(), vrshlq_n_s32(vaddq_s32(high, less), c.shift));
+    return vreinterpretq_s32_s8(vqmovnbq_s16(vuninitializedq_s8(), q));
 }
 
 /* Channels first ... first + out_g - 1 of n rows, two channels at a time, behind a ReLU. Their weights stay in registers:
- * `steps` vectors each, over the k = steps rows of the kernel or over a pixel's channels. step: bytes from pixel to pixel. */
+ * `steps` vectors each, over the k = steps rows of the kernel or over a pixel's channels. step: bytes from pixel to pixel.
+ *
+ * Registers of the loop: six vectors of weights, one of input, one of the first channel's sums; of the others, VMLADAV
+ * adds to even ones alone. */
 __attribute__((always_inline)) static inline void hm_helium_pairs(const hm_helium *s, const hm_conv *conv, int first,
                                                                   const int8_t *planes, uint8_t *const *out, int n,
                                                                   const int steps, const int step)
@@ -129,7 +143,7 @@ __attribute__((always_inline)) static inline void hm_helium_pairs(const hm_heliu
     const int next = steps == s->k ? s->pitch : 16;
     const int rest = steps == s->k ? line : line - 16 * (steps - 1);
     const int size = s->out_c / s->shuffle;
-    const uint32x4_t spread = vmulq_n_u32(vidupq_n_u32(0, 1), s->out_c);
+    const uint16x8_t pixels = vmulq_n_u16(vshrq_n_u16(vidupq_n_u16(0, 1), 1), s->out_c);
 
     for (int c = first; c < first + s->out_g; c += 2) {
         const int8_t *w = conv->weight + c * s->k * line;
@@ -150,32 +164,43 @@ __attribute__((always_inline)) static inline void hm_helium_pairs(const hm_heliu
         const hm_helium_channel cv = hm_helium_load(conv, c + 1, sum_v);
         const int place_w = hm_shuffled(c, s->shuffle, size);
         const int place_v = hm_shuffled(c + 1, s->shuffle, size);
+        const int place = place_w < place_v ? place_w : place_v;
+        const uint32_t both = (uint32_t)(place_v - place) << 16 | (uint32_t)(place_w - place);
+        const uint16x8_t places = vaddq_u16(pixels, vreinterpretq_u16_u32(vdupq_n_u32(both)));
         for (int y = 0; y < n; y++) {
-            const int8_t *p = planes + y * s->stride * s->pitch;
-            int8_t *to_w = (int8_t *)out[y] + place_w;
-            int8_t *to_v = (int8_t *)out[y] + place_v;
-            for (int left = s->out_w; left > 0; left -= 4, p += 4 * step, to_w += 4 * s->out_c, to_v += 4 * s->out_c) {
-                int32_t a[4];
-                int32_t b[4];
-#pragma GCC unroll 4
-                for (int i = 0; i < 4; i++) {
-                    int8x16_t q = vldrbq_s8(p + i * step);
-                    a[i] = vmladavq_s8(q, w0);
-                    b[i] = vmladavq_s8(q, v0);
-                    q = vldrbq_s8(p + next + i * step);
-                    a[i] = vmladavaq_s8(a[i], q, w1);
-                    b[i] = vmladavaq_s8(b[i], q, v1);
-                    if (steps > 2) {
-                        q = vldrbq_s8(p + 2 * next + i * step);
-                        a[i] = vmladavaq_s8(a[i], q, w2);
-                        b[i] = vmladavaq_s8(b[i], q, v2);
-                    }
+            const int8_t *p0 = planes + y * s->stride * s->pitch;
+            const int8_t *p1 = p0 + next;
+            const int8_t *p2 = p1 + next;
+            uint8_t *to = out[y] + place;
+            for (int left = s->out_w; left > 0; left -= 4, to += 4 * s->out_c) {
+                int32x4_t sums_w;
+                int32x4_t sums_v;
+                int32_t a0, a1, b0, b1, b2, b3;
+                if (steps > 2) {
+                    __asm__(HM_HELIUM_PIXEL3("a0", "b0") HM_HELIUM_PIXEL3("a1", "b1") "vmov %e[a], %[a0], %[a1]\n\t"
+                            HM_HELIUM_PIXEL3("a0", "b2") HM_HELIUM_PIXEL3("a1", "b3") "vmov %f[a], %[a0], %[a1]\n\t"
+                            "vmov %e[b], %[b0], %[b1]\n\t"
+                            "vmov %f[b], %[b2], %[b3]"
+                            : [a] "=&w"(sums_w), [b] "=&w"(sums_v), [p0] "+r"(p0), [p1] "+r"(p1), [p2] "+r"(p2),
+                              [a0] "=&Te"(a0), [a1] "=&Te"(a1), [b0] "=&Te"(b0), [b1] "=&Te"(b1), [b2] "=&Te"(b2),
+                              [b3] "=&Te"(b3)
+                            : [w0] "w"(w0), [w1] "w"(w1), [w2] "w"(w2), [v0] "w"(v0), [v1] "w"(v1), [v2] "w"(v2),
+                              [step] "i"(step)
+                            : "memory");
+                } else {
+                    __asm__(HM_HELIUM_PIXEL2("a0", "b0") HM_HELIUM_PIXEL2("a1", "b1") "vmov %e[a], %[a0], %[a1]\n\t"
+                            HM_HELIUM_PIXEL2("a0", "b2") HM_HELIUM_PIXEL2("a1", "b3") "vmov %f[a], %[a0], %[a1]\n\t"
+                            "vmov %e[b], %[b0], %[b1]\n\t"
+                            "vmov %f[b], %[b2], %[b3]"
+                            : [a] "=&w"(sums_w), [b] "=&w"(sums_v), [p0] "+r"(p0), [p1] "+r"(p1),
+                              [a0] "=&Te"(a0), [a1] "=&Te"(a1), [b0] "=&Te"(b0), [b1] "=&Te"(b1), [b2] "=&Te"(b2),
+                              [b3] "=&Te"(b3)
+                            : [w0] "w"(w0), [w1] "w"(w1), [v0] "w"(v0), [v1] "w"(v1), [step] "i"(step)
+                            : "memory");
                 }
-                const mve_pred16_t there = vctp32q((uint32_t)left);
-                const int32x4_t sums_w = hm_helium_vector(a[0], a[1], a[2], a[3]);
-                const int32x4_t sums_v = hm_helium_vector(b[0], b[1], b[2], b[3]);
-                vstrbq_scatter_offset_p_s32(to_w, spread, hm_helium_relu(sums_w, cw), there);
-                vstrbq_scatter_offset_p_s32(to_v, spread, hm_helium_relu(sums_v, cv), there);
+                const uint16x8_t u = vqmovuntq_s32(vqmovunbq_s32(vuninitializedq_u16(), hm_helium_scaled(sums_w, cw)), hm_helium_scaled(sums_v, cv));
+                const uint16x8_t bytes = vreinterpretq_u16_u8(vqmovnbq_u16(vuninitializedq_u8(), u));
+                vstrbq_scatter_offset_p_u16(to, places, bytes, vctp16q(2 * (uint32_t)left));
             }
         }
     }
@@ -213,9 +238,9 @@ __attribute__((noinline, unused)) static void hm_helium_any(const hm_helium *s, 
                         }
                     }
                 }
-                const int32x4_t sums = hm_helium_vector(a[0], a[1], a[2], a[3]);
-                const int32x4_t bytes = s->relu ? hm_helium_relu(sums, channel) : hm_helium_linear(sums, channel);
-                vstrbq_scatter_offset_p_s32(to, spread, bytes, vctp32q((uint32_t)left));
+                int32x4_t sums;
+                __asm__("vmov %e0, %1, %2\n\tvmov %f0, %3, %4" : "=w"(sums) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]));
+                vstrbq_scatter_offset_p_s32(to, spread, s->relu ? hm_helium_relu(sums, channel) : hm_helium_linear(sums, channel), vctp32q((uint32_t)left));
             }
         }
     }
