@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.facts import facts
-from hyper_mcu.codegen.kernels import helium
 from hyper_mcu.codegen.kernels.variants import VARIANTS, template
 from hyper_mcu.codegen.layout import (
     ABI,
@@ -47,6 +46,7 @@ CORE_CODE = (
     "hm_memory.h",
     "hm_requantise.h",
     "hm_conv.h",
+    "hm_dot.h",
     "hm_rows.h",
     "hm_cosdot.h",
     "hm_check.h",
@@ -105,8 +105,9 @@ def _engine(program: Program) -> dict[str, Any]:
         "row_counts": row_counts(spec),
         "session_bytes": session_bytes(spec),
         "weights_bytes": weights_bytes(spec),
-        "variants": [(v, [(k, template(v, k)) for k in dict.fromkeys(s.kernel for s in run)]) for v in VARIANTS],
+        "variants": [(v, [(k, *template(v, k)) for k in dict.fromkeys(s.kernel for s in run)]) for v in VARIANTS],
         "steps": run,
+        "most_rows": (max(s.kernel.in_rows for s in run), max(s.kernel.strip for s in run)),
         "head": head_facts(spec),
     }
 
@@ -210,5 +211,5 @@ def environment(prefix: str = PREFIX) -> Environment:
         keep_trailing_newline=True,
         autoescape=False,
     )
-    environment.globals.update(core_types=types, core_code=code, core_kernels=kernels, helium=helium)
+    environment.globals.update(core_types=types, core_code=code, core_kernels=kernels)
     return environment

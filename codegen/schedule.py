@@ -2,7 +2,7 @@
 
 Of the maps only those rows are in memory that a later strip reads. After each strip the stage behind it goes as far as
 it can, so that rows are used up as soon as they are there. A stage that has few pixels a row waits for several rows
-where memory allows it: what its kernel prepares once a strip, widened weights above all, is then used more often.
+where memory allows it: what its kernel prepares once a strip, such as weights in registers, is then used more often.
 """
 
 from __future__ import annotations

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hyper_mcu.codegen.kernels.kernel import Kernel
 
 CORE = ("hm_helium.h",)  # of firmware/core
 LANES = 16
+MOST = 0xFFFF  # of what hm_helium and its offsets hold in 16 bits
 
 
 def serves(kernel: Kernel) -> bool:
-    """Every convolution."""
-    return kernel.kind != "add"
+    """Every convolution whose sizes fit 16 bits: the pitch, and four pixels' outputs."""
+    return kernel.kind != "add" and pitch(kernel) <= MOST and 4 * kernel.out_c <= MOST
 
 
 def scratch(kernel: Kernel) -> int:
@@ -18,20 +21,25 @@ def scratch(kernel: Kernel) -> int:
     return pitch(kernel) * (kernel.in_rows if kernel.k > 1 else 1)
 
 
-def right(kernel: Kernel) -> int:
-    """Padding columns behind a row."""
-    return max((kernel.out_w - 1) * kernel.stride + kernel.k - kernel.left - kernel.in_w, 0)
+def facts(kernel: Kernel) -> dict[str, Any]:
+    """What the templates need to know beside the kernel."""
+    return {"steps": _steps(kernel), "right": _right(kernel), "pitch": pitch(kernel)}
 
 
 def pitch(kernel: Kernel) -> int:
     """Bytes of a row of one group's input in scratch: what vectors store there, and what they load."""
-    stored = (kernel.left + kernel.in_w + right(kernel)) * kernel.in_g + LANES
+    stored = (kernel.left + kernel.in_w + _right(kernel)) * kernel.in_g + LANES
     pixels = -(-kernel.out_w // 4) * 4
     loaded = (pixels - 1) * kernel.stride * kernel.in_g + _whole(kernel.k * kernel.in_g)
     return _whole(max(stored, loaded))
 
 
-def steps(kernel: Kernel) -> int:
+def _right(kernel: Kernel) -> int:
+    """Padding columns behind a row."""
+    return max((kernel.out_w - 1) * kernel.stride + kernel.k - kernel.left - kernel.in_w, 0)
+
+
+def _steps(kernel: Kernel) -> int:
     """Vectors of weights a channel where two channels' stay in registers, else 0: see hm_helium_pairs."""
     line = kernel.k * kernel.in_g
     if kernel.relu and kernel.out_g % 2 == 0 and kernel.stride * kernel.in_g * 3 + LANES < 128:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hyper_mcu.codegen.kernels.kernel import Kernel
 
-CORE = ("hm_dot.h",)  # of firmware/core
+CORE: tuple[str, ...] = ()  # of firmware/core: hm_dot.h is always there, for stages that another variant does not serve
 
 
 def serves(_: Kernel) -> bool:
@@ -15,3 +17,8 @@ def serves(_: Kernel) -> bool:
 def scratch(kernel: Kernel) -> int:
     """Bytes: the input under a k×k kernel, one group's, padding included."""
     return kernel.taps if kernel.k > 1 else 0
+
+
+def facts(_: Kernel) -> dict[str, Any]:
+    """Nothing: the templates need the kernel alone."""
+    return {}

@@ -1,13 +1,14 @@
 """The instruction sets that have kernels of their own. A stage that a variant does not serve gets the portable one.
 
-A variant is a module of this folder with three names (CORE, serves, scratch), a folder of templates and its files in
-firmware/core; hm_kernels.h says which compiler takes which.
+A variant is a module of this folder with four names (CORE, serves, scratch, facts), a folder of templates and its
+files in firmware/core; hm_kernels.h says which compiler takes which.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from hyper_mcu.codegen.kernels import helium, portable
 from hyper_mcu.codegen.kernels.kernel import Kernel
@@ -16,12 +17,14 @@ from hyper_mcu.codegen.kernels.kernel import Kernel
 @dataclass(frozen=True)
 class Variant:
     """name: of the folder of templates, and HM_<NAME> in C. core: files of firmware/core; serves: whether it has a
-    template for a kernel; scratch: bytes that its kernel needs beside the rows, at a multiple of 8."""
+    template for a kernel; scratch: bytes that its kernel needs beside the rows, at a multiple of 8; facts: what its
+    templates need to know beside the kernel."""
 
     name: str
     core: tuple[str, ...]
     serves: Callable[[Kernel], bool]
     scratch: Callable[[Kernel], int]
+    facts: Callable[[Kernel], dict[str, Any]]
 
     @property
     def macro(self) -> str:
@@ -29,18 +32,24 @@ class Variant:
         return f"HM_{self.name.upper()}"
 
 
-PORTABLE = Variant("portable", portable.CORE, portable.serves, portable.scratch)
+PORTABLE = Variant("portable", portable.CORE, portable.serves, portable.scratch, portable.facts)
 VARIANTS = (
     PORTABLE,
-    Variant("helium", helium.CORE, helium.serves, helium.scratch),
+    Variant("helium", helium.CORE, helium.serves, helium.scratch, helium.facts),
 )
 
 
-def template(variant: Variant, kernel: Kernel) -> str:
-    """The template of a kernel, in templates/."""
-    return f"{(variant if variant.serves(kernel) else PORTABLE).name}/{kernel.kind}.h.j2"
+def template(variant: Variant, kernel: Kernel) -> tuple[str, dict[str, Any]]:
+    """The template of a kernel, in templates/, and the facts for it."""
+    serving = serves(variant, kernel)
+    return f"{serving.name}/{kernel.kind}.h.j2", serving.facts(kernel)
+
+
+def serves(variant: Variant, kernel: Kernel) -> Variant:
+    """The variant itself, or the portable one where it has no template for a kernel."""
+    return variant if variant.serves(kernel) else PORTABLE
 
 
 def scratch(kernel: Kernel) -> int:
     """Bytes of scratch for a kernel, whatever the variant: the session has the same layout everywhere."""
-    return max((v if v.serves(kernel) else PORTABLE).scratch(kernel) for v in VARIANTS)
+    return max(serves(v, kernel).scratch(kernel) for v in VARIANTS)

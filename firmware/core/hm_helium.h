@@ -62,7 +62,7 @@ __attribute__((noinline, unused)) static void hm_helium_rows(const hm_helium *s,
             for (int left = s->in_w * in_c; left > 0; left -= 16, from += 16, to += 16) {
                 vstrbq_u8(to, veorq_u8(vldrbq_z_u8(from, vctp8q((uint32_t)left)), turn));
             }
-        } else if (in_g == 4) {
+        } else if (in_g == 4 && s->padding == 0) { /* whole words, in maps: the image may lie at any address */
             for (int left = s->in_w; left > 0; left -= 4, from += 4 * in_c, to += 16) {
                 const uint32x4_t words = vldrwq_gather_offset_z_u32((const uint32_t *)(const void *)from, spread, vctp32q((uint32_t)left));
                 vstrbq_u8(to, veorq_u8(vreinterpretq_u8_u32(words), turn));

@@ -3,7 +3,7 @@
 #define HM_KERNELS_H
 
 #define HM_PORTABLE 0 /* C11, for every target */
-#define HM_HELIUM 3   /* the vectors of Armv8.1-M, where the compiler has their header */
+#define HM_HELIUM 1   /* the vectors of Armv8.1-M, where the compiler has their header */
 
 #ifndef HM_KERNELS
 #if defined(__ARM_FEATURE_MVE) && defined(__has_include)

@@ -44,6 +44,8 @@ typedef enum hm_status {
 #define HM_MATCH UINT32_C(0x5AC369A5)
 #define HM_NO_MATCH UINT32_C(0xA53C965A)
 
+HM_STATIC_ASSERT((HM_MATCH ^ HM_NO_MATCH) == UINT32_MAX, "hyper-mcu: a decision is the complement of the other");
+
 typedef struct hm_verdict {
     int32_t logit;     /* INT32_MIN unless the status is HM_OK, and then */
     int32_t threshold; /* INT32_MAX; match: logit >= threshold */

@@ -68,15 +68,14 @@ def test_stages_take_the_same_whatever_the_integers_are(spec):
 
 @pytest.mark.parametrize("target", ["m3", "m4", "m55", "rv32imc"])
 def test_no_layer_tells_image_or_person_by_its_instructions(target):
-    """Several people, several images, black and white among them. What divides the score may tell its sign."""
+    """Several people, several images, black and white among them."""
     images = [*generated(NANO, 3), np.zeros((32, 32, 3), np.uint8), np.full((32, 32, 3), 255, np.uint8)]
     if why := missing(target, ("auto", target)):
         pytest.skip(why)
     found = [measure(seeded(NANO, seed), TARGETS[target], images) for seed in (1, 2, 3)]
     if not all(c.runs for c in found):
         pytest.skip(f"{found[0].emulator} not counted: a host compiler, or plugins in QEMU")
-    spans = varying(found)
-    assert {name: span for name, span in spans.items() if span[1] - span[0] > 16} == {}
+    assert varying(found) == {}
 
 
 def test_what_varies_is_named_with_least_and_most():

@@ -40,7 +40,13 @@ def test_a_stage_keeps_the_rows_that_a_later_sum_adds():
 def test_sums_that_reach_back_over_others_are_kept_apart():
     conv = Conv(3, 1, "same", 8, 8)
     grouped = Conv(3, 1, "same", 8, 8, 4)
-    play(chain(Conv(3, 1, "same", 3, 8), conv, Add(0), conv, Add(0), Add(1), Shuffle(2), grouped, Add(2), Add(0)))
+    spec = chain(Conv(3, 1, "same", 3, 8), conv, Add(0), conv, Add(0), Add(1), Shuffle(2), grouped, Add(2), Add(0))
+    order, where = schedule(spec).order, play(spec)
+    t = next(t for t, strip in enumerate(order) if strip.stage == 4)
+    kept = [r for r in lives(spec, order) if r.first <= t <= r.last]
+    places = {(r.stage, r.y): where.row(r.stage, r.y) for r in kept}
+    assert {0, 1, 2} <= {stage for stage, _ in places}, "read again by stages 5, 7 and 8"
+    assert len(set(places.values())) == len(places)
 
 
 def test_stages_of_few_pixels_a_row_compute_several_rows_at_a_time():

@@ -65,7 +65,7 @@ def program(tmp_path_factory):
     """The program above, as a function of columns of integers (n,), each one int32, to int64 (n, 2)."""
     folder = tmp_path_factory.mktemp("core")
     (folder / "main.c").write_text(PROGRAM, encoding="ascii")
-    build(folder / "main.c", folder / "main", *SANITIZED)
+    assert build(folder / "main.c", folder / "main", *SANITIZED) == (0, "")
 
     def run(name, *columns):
         records = np.zeros((len(columns[0]), 4), "<i4")
@@ -84,7 +84,7 @@ def build(source, program, *options, compiler=(HOST,)):
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    return done.returncode, done.stderr
 
 
 @pytest.mark.parametrize("header", HEADERS)
@@ -94,7 +94,7 @@ def test_each_header_includes_what_it_needs(tmp_path, header):
         pytest.skip(f"{compiler[0]} not installed")
     source = tmp_path / "one.c"
     source.write_text(f'#include "{header}"\n#include "{header}"\nextern int nothing;\n', encoding="ascii")
-    build(source, tmp_path / "one.o", "-c", compiler=compiler)
+    assert build(source, tmp_path / "one.o", "-c", compiler=compiler) == (0, "")
 
 
 def test_requantisation_is_that_of_the_oracle(program):
@@ -184,7 +184,7 @@ int main(void)
 
 def test_check_sums_dot_products_and_the_image_of_the_self_test(tmp_path):
     (tmp_path / "main.c").write_text(SUMS, encoding="ascii")
-    build(tmp_path / "main.c", tmp_path / "main", *SANITIZED)
+    assert build(tmp_path / "main.c", tmp_path / "main", *SANITIZED) == (0, "")
     data = np.random.default_rng(3).integers(0, 256, 4001).astype(np.uint8)
     done = subprocess.run([tmp_path / "main"], input=data.tobytes(), capture_output=True, check=True)
     u, w = data.astype(np.int64), data.astype(np.int8).astype(np.int64)
@@ -208,4 +208,4 @@ def test_without_string_h_the_core_declares_memcpy_and_memset(tmp_path):
         encoding="ascii",
     )
     own = subprocess.run([HOST, "-print-file-name=include"], capture_output=True, text=True, check=True).stdout.strip()
-    build(source, tmp_path / "copy.o", "-c", "-ffreestanding", "-nostdinc", "-isystem", own)
+    assert build(source, tmp_path / "copy.o", "-c", "-ffreestanding", "-nostdinc", "-isystem", own) == (0, "")

@@ -1,4 +1,4 @@
-/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: 19f43ebf101199090b12aba32f1fa0ac02e6542180d812d4569824961cbe7c7e */
+/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: f7ef52a2d0a5e06e8ac015d45215308018e370946e8fd60b57d912259e84c97d */
 /*
  * alice: a face-verification network for one person. Made by hyper-mcu 0.1.0; do not edit.
  *
@@ -87,6 +87,8 @@ typedef enum hm_status {
 #define HM_MATCH UINT32_C(0x5AC369A5)
 #define HM_NO_MATCH UINT32_C(0xA53C965A)
 
+HM_STATIC_ASSERT((HM_MATCH ^ HM_NO_MATCH) == UINT32_MAX, "hyper-mcu: a decision is the complement of the other");
+
 typedef struct hm_verdict {
     int32_t logit;     /* INT32_MIN unless the status is HM_OK, and then */
     int32_t threshold; /* INT32_MAX; match: logit >= threshold */
@@ -101,7 +103,7 @@ typedef struct hm_verdict {
 #define HM_KERNELS_H
 
 #define HM_PORTABLE 0 /* C11, for every target */
-#define HM_HELIUM 3   /* the vectors of Armv8.1-M, where the compiler has their header */
+#define HM_HELIUM 1   /* the vectors of Armv8.1-M, where the compiler has their header */
 
 #ifndef HM_KERNELS
 #if defined(__ARM_FEATURE_MVE) && defined(__has_include)
@@ -196,7 +198,8 @@ HM_MUST_CHECK hm_status hm_end(hm_session *session, hm_verdict *verdict);
 HM_MUST_CHECK hm_status hm_identify(hm_session *session, const hm_person *const people[], size_t n, const uint8_t *rgb,
                                     hm_verdict *verdict, size_t *owner);
 
-/* Self-test: verifies a generated image whose logit is known. HM_OK: the engine, the compiler and the data agree. */
+/* Self-test: verifies a generated image whose logit is known. HM_OK: the engine, the compiler and the data agree. Takes
+ * HM_ROW_BYTES of stack more than hm_verify, for a row of that image. */
 HM_MUST_CHECK hm_status hm_known_answer(hm_session *session, const hm_person *person);
 
 /* Makes a person of a person.bin that lies in flash or RAM, at a multiple of 4 bytes, and stays there: only pointers to
@@ -371,6 +374,44 @@ static inline uint8_t hm_linear(hm_conv conv, int c, int32_t sum)
 static inline int hm_shuffled(int c, int groups, int size)
 {
     return (c % size) * groups + c / size;
+}
+
+#endif
+
+/* The dot products of the portable kernels. */
+#ifndef HM_DOT_H
+#define HM_DOT_H
+
+#include <stdint.h>
+
+/* The sum of u[t] * w[t] over n bytes. */
+static inline int32_t hm_dot(const uint8_t *u, const int8_t *w, int n)
+{
+    int32_t sum = 0;
+    for (int t = 0; t < n; t++) {
+        sum += u[t] * w[t];
+    }
+    return sum;
+}
+
+/* Four dot products of the same u, with four rows of weights one behind the other: each u is loaded once. */
+static inline void hm_dot4(const uint8_t *u, const int8_t *w, int n, int32_t sum[4])
+{
+    int32_t sum0 = 0;
+    int32_t sum1 = 0;
+    int32_t sum2 = 0;
+    int32_t sum3 = 0;
+    for (int t = 0; t < n; t++) {
+        const int32_t x = u[t];
+        sum0 += x * w[t];
+        sum1 += x * w[n + t];
+        sum2 += x * w[2 * n + t];
+        sum3 += x * w[3 * n + t];
+    }
+    sum[0] = sum0;
+    sum[1] = sum1;
+    sum[2] = sum2;
+    sum[3] = sum3;
 }
 
 #endif
@@ -686,43 +727,6 @@ static inline void hm_report(int layer, int row, int n, uint8_t *const rows[], i
  * padding is 128, and 128 times the sum of the weights is already off the first bias, which makes them x - 128. */
 
 #if HM_KERNELS == HM_PORTABLE
-/* The dot products of the portable kernels. */
-#ifndef HM_DOT_H
-#define HM_DOT_H
-
-#include <stdint.h>
-
-/* The sum of u[t] * w[t] over n bytes. */
-static inline int32_t hm_dot(const uint8_t *u, const int8_t *w, int n)
-{
-    int32_t sum = 0;
-    for (int t = 0; t < n; t++) {
-        sum += u[t] * w[t];
-    }
-    return sum;
-}
-
-/* Four dot products of the same u, with four rows of weights one behind the other: each u is loaded once. */
-static inline void hm_dot4(const uint8_t *u, const int8_t *w, int n, int32_t sum[4])
-{
-    int32_t sum0 = 0;
-    int32_t sum1 = 0;
-    int32_t sum2 = 0;
-    int32_t sum3 = 0;
-    for (int t = 0; t < n; t++) {
-        const int32_t x = u[t];
-        sum0 += x * w[t];
-        sum1 += x * w[n + t];
-        sum2 += x * w[2 * n + t];
-        sum3 += x * w[3 * n + t];
-    }
-    sum[0] = sum0;
-    sum[1] = sum1;
-    sum[2] = sum2;
-    sum[3] = sum3;
-}
-
-#endif
 
 /* Stage 0: 3x3, stride 2, 8x6x3 to 4x3x6. */
 static void hm_stage0_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *const *out, int n, void *scratch)
@@ -798,7 +802,7 @@ static void hm_stage2_rows(const uint8_t *const *a, uint8_t *const *b, uint8_t *
         for (int x = 0; x < width; x++) {
             for (int c = 0; c < channels; c++) {
                 const int sum = a[y][x * channels + c] + b[y][x * channels + c];
-                out[y][x * channels + hm_shuffled(c, 2, 3)] = (uint8_t)(sum < 255 ? sum : 255);
+                out[y][x * channels + hm_shuffled(c, 2, 3)] = (uint8_t)((uint32_t)sum | hm_mask(sum > 255));
             }
         }
     }
@@ -893,7 +897,7 @@ __attribute__((noinline, unused)) static void hm_helium_rows(const hm_helium *s,
             for (int left = s->in_w * in_c; left > 0; left -= 16, from += 16, to += 16) {
                 vstrbq_u8(to, veorq_u8(vldrbq_z_u8(from, vctp8q((uint32_t)left)), turn));
             }
-        } else if (in_g == 4) {
+        } else if (in_g == 4 && s->padding == 0) { /* whole words, in maps: the image may lie at any address */
             for (int left = s->in_w; left > 0; left -= 4, from += 4 * in_c, to += 16) {
                 const uint32x4_t words = vldrwq_gather_offset_z_u32((const uint32_t *)(const void *)from, spread, vctp32q((uint32_t)left));
                 vstrbq_u8(to, veorq_u8(vreinterpretq_u8_u32(words), turn));
@@ -1128,7 +1132,7 @@ static void hm_stage2_rows(const uint8_t *const *a, uint8_t *const *b, uint8_t *
         for (int x = 0; x < width; x++) {
             for (int c = 0; c < channels; c++) {
                 const int sum = a[y][x * channels + c] + b[y][x * channels + c];
-                out[y][x * channels + hm_shuffled(c, 2, 3)] = (uint8_t)(sum < 255 ? sum : 255);
+                out[y][x * channels + hm_shuffled(c, 2, 3)] = (uint8_t)((uint32_t)sum | hm_mask(sum > 255));
             }
         }
     }
@@ -1350,7 +1354,7 @@ hm_status hm_end(hm_session *session, hm_verdict *verdict)
         const hm_person *const person = session->person.pointer;
         verdict->logit = hm_score(session, person->weights);
         verdict->threshold = person->threshold;
-        verdict->decision = verdict->logit >= verdict->threshold ? HM_MATCH : HM_NO_MATCH;
+        verdict->decision = HM_NO_MATCH ^ hm_mask(verdict->logit >= verdict->threshold); /* HM_MATCH is its complement */
         verdict->match = verdict->decision == HM_MATCH;
         status = HM_OK;
     }
