@@ -17,7 +17,8 @@ from hyper_mcu.codegen.program import Program
 from hyper_mcu.codegen.schedule import IMAGE, Schedule, aligned, lives, peak, schedule, scratches
 
 MAX_BYTES = 8 * 0xFFFE  # hm_places counts in 16 bits, one value says that a row is not kept
-TRIES = 12  # orders of placing from either first one, if none reaches the bound before
+TRIES = 12  # orders of placing from either first one, if none comes near the bound before
+ENOUGH = 1.0025  # times the bound: near it
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,8 @@ def plan(spec: NetSpec) -> Plan:
 
 
 def _placed(buffers: Sequence[Buffer], bound: int) -> list[Buffer]:
-    """The buffers with offsets. Largest first, or longest in use first, each where it fits lowest; while that is above
-    `bound`, again with the highest one placed before all others."""
+    """The buffers with offsets. Largest first, or longest in use first, each where it fits lowest; while that is not
+    near `bound`, again with the highest one placed before all others."""
     starts = [(b.life & -b.life).bit_length() for b in buffers]
     span = [b.life.bit_length() - start for b, start in zip(buffers, starts, strict=True)]
     largest = sorted(range(len(buffers)), key=lambda i: (-buffers[i].size, starts[i]))
@@ -92,7 +93,7 @@ def _placed(buffers: Sequence[Buffer], bound: int) -> list[Buffer]:
     best = _fitted(buffers, largest)
     for order in (largest, longest):
         for _ in range(TRIES):
-            if max(b.end for b in best) <= bound:
+            if max(b.end for b in best) <= bound * ENOUGH:
                 return best
             tried = _fitted(buffers, order)
             best = min(best, tried, key=lambda placed: max(b.end for b in placed))
@@ -104,14 +105,15 @@ def _placed(buffers: Sequence[Buffer], bound: int) -> list[Buffer]:
 
 def _fitted(buffers: Sequence[Buffer], order: Sequence[int]) -> list[Buffer]:
     """Each buffer, in this order, at the lowest offset that is free during its life."""
-    placed, by_offset = list(buffers), list[Buffer]()
+    placed, taken = list(buffers), list[tuple[int, int, int]]()  # offset, end, life
     for i in order:
-        size, life, offset = buffers[i].size, buffers[i].life, 0
-        for other in by_offset:
-            if other.life & life:
-                if other.offset - offset >= size:
+        size, life, at = buffers[i].size, buffers[i].life, 0
+        for offset, end, used in taken:
+            if used & life:
+                if offset - at >= size:
                     break
-                offset = max(offset, other.end)
-        placed[i] = replace(buffers[i], offset=offset)
-        insort(by_offset, placed[i], key=lambda b: b.offset)
+                if end > at:
+                    at = end
+        placed[i] = replace(buffers[i], offset=at)
+        insort(taken, (at, at + size, life))
     return placed
