@@ -31,7 +31,7 @@ COMMANDS = {
     "parity": "One network on every backend, byte by byte against the oracle.",
     "bench": "What a network costs on emulated cores, layer by layer.",
     "compare": "Two results of bench: what grew, what shrank.",
-    "export": "A person's network for TFLite Micro, TFLite or ONNX, or as C.",
+    "export": "A person's network for other runtimes, as C, or for a device.",
     "demo": "Enrol a real photo and ask the emulated Cortex-M4 about two others.",
     "doctor": "What is installed, what is missing, and the line that installs it.",
     "train": "Train a generator on a folder of faces.",

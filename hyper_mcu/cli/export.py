@@ -1,4 +1,4 @@
-"""`hyper-mcu export`: a person's network for other runtimes, and as C."""
+"""`hyper-mcu export`: a person's network for other runtimes, as C, and as data for a firmware."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from hyper_mcu.codegen.person import Person
 
-SUFFIXES = {"tflite": ".tflite", "onnx": ".onnx", "c": ".h"}  # of a file; tflm is a folder
+SUFFIXES = {"tflite": ".tflite", "onnx": ".onnx", "c": ".h", "bin": ".bin"}  # of a file; tflm is a folder
 
 
 def files_of(form: str, person: Person, out: Path, prefix: str) -> tuple[dict[Path, str | bytes], dict[str, Any]]:
@@ -29,6 +29,10 @@ def files_of(form: str, person: Person, out: Path, prefix: str) -> tuple[dict[Pa
         from hyper_mcu.codegen.emit_onnx import emit as emit_onnx
 
         return {out: emit_onnx(person.qnet)}, {}
+    if form == "bin":
+        from hyper_mcu.codegen.person_bin import pack
+
+        return {out: pack(person, for_device=True)}, {}
     from hyper_mcu.codegen.emit_c import emit as emit_c
 
     return {out: emit_c(person, prefix)}, {}
@@ -52,19 +56,20 @@ def check(form: str, out: Path, prefix: str) -> None:
 
 
 @click.command("export")
-@click.argument("form", metavar="tflm|tflite|onnx|c", type=click.Choice(["tflm", *SUFFIXES]))
+@click.argument("form", metavar="tflm|tflite|onnx|c|bin", type=click.Choice(["tflm", *SUFFIXES]))
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A file; for tflm a folder.")
 @click.option("--prefix", default="hm", show_default=True, help="Of the C names, of c alone.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def command(form: str, model: Path, out: Path, prefix: str, as_json: bool) -> None:
-    """Write the network in MODEL, a model.h or person.bin, for another runtime.
+    """Write the network in MODEL, a model.h or person.bin of enroll, for another runtime or for a firmware.
 
     \b
     tflm    a folder: .tflite, C array, operators, measured arena, head and main for TensorFlow Lite Micro
     tflite  the .tflite alone; it ends at the last map, for TFLite has no operator for the head
     onnx    integer operators only, the head and its logit with them
     c       model.h
+    bin     person.bin as a device takes it, without what the host alone reads: it cannot be read back
 
     docs/runtimes.md says which runtimes compute the same bytes as the chip.
     """

@@ -122,6 +122,30 @@ def test_several_people_go_into_a_folder_as_either_file(
     assert emit(person_file(blob)) == (tmp_path / "h" / "yaoming.h").read_text()
 
 
+@pytest.mark.parametrize("source", ["model.h", "person.bin"])
+def test_export_bin_is_what_a_device_takes_and_not_read_back(
+    command: Callable[..., int], said: Callable[..., str], tmp_path: Path, source: str
+) -> None:
+    """Whose size is the word at bytes 8 to 11, as README tells firmware."""
+    alice, model, out = person(net(TINY)), tmp_path / source, tmp_path / "out" / "alice.bin"
+    out.parent.mkdir()
+    out.write_text("old")
+    model.write_bytes(pack(alice) if source == "person.bin" else emit(alice).encode())
+    assert command("export", "bin", model, "--out", out) == 0
+    data = out.read_bytes()
+    assert data == pack(alice, for_device=True)
+    assert int.from_bytes(data[8:12], "little") == len(data) < len(pack(alice))
+    assert out.stat().st_mode & 0o777 == 0o600
+    assert [p.name for p in out.parent.iterdir()] == ["alice.bin"]
+    assert said("inspect", out) == (
+        f"{out}: made for a device alone; expected the facts that enroll writes behind the weights, got none"
+    )
+    other = said("export", "bin", model, "--out", tmp_path / "a.h")
+    assert other == f"{tmp_path}/a.h: output; expected a name ending in .bin, got 'a.h'"
+    again = said("export", "bin", out, "--out", out)
+    assert again == f"--out: would overwrite what is read; expected another file, got {out}"
+
+
 def test_bad_calls_are_one_line(blob: Path, said: Callable[..., str], tmp_path: Path) -> None:
     two = said("enroll", PORTRAIT, "--out", tmp_path / "b.bin", "--prefix", "two")
     assert two == f"--prefix: person.bin holds no C; expected a .h to be written, got {tmp_path}/b.bin"
