@@ -112,19 +112,20 @@ def command(model: Path, as_json: bool) -> None:
         return
     from hyper_mcu.codegen.files import read
     from hyper_mcu.codegen.layout import person_bytes, session_bytes
+    from hyper_mcu.codegen.person_bin import pack
     from hyper_mcu.codegen.person_file import FORMS, person_in
 
     data = read(model, FORMS)
     p = person_in(data, model)
-    rows, flash, ram = layers(p), person_bytes(p), session_bytes(p.qnet.spec)
+    rows, flash, blob, ram = layers(p), person_bytes(p), len(pack(p, for_device=True)), session_bytes(p.qnet.spec)
     head, reach = p.qnet.spec.head, p.qnet.head.reach(p.qnet.spec.head_peak)
     if as_json:
         cli.emit_json(
             {
                 "model": str(model), "name": p.name, "netspec": p.qnet.spec.id, "netspec_sha256": p.qnet.spec.sha256,
                 "params": p.qnet.spec.params, "macs": p.qnet.spec.macs, "threshold": p.threshold, "score": p.score,
-                "fmr": p.fmr, "fnmr": p.fnmr, "rates_on": p.rates_on, "person_bytes": flash,
-                "session_bytes": ram, "sha256": sha256(data).hexdigest(),
+                "fmr": p.fmr, "fnmr": p.fnmr, "rates_on": p.rates_on, "file_bytes": len(data),
+                "person_bytes": flash, "blob_bytes": blob, "session_bytes": ram, "sha256": sha256(data).hexdigest(),
                 "qnet_sha256": p.qnet.sha256(), "head_bound": reach, "provenance": asdict(p.provenance), "layers": rows,
             }
         )  # fmt: skip
@@ -137,7 +138,8 @@ def command(model: Path, as_json: bool) -> None:
         f"|sum|: |bias| + 256·Σ|w| of these very weights, no image reaches further; a net may reach {2**30 - 1:,}\n"
         f"head {head.kind} over {reads}: |sum| ≤ {reach:,}, at most {2**31 - 1:,}; match iff logit ≥ {p.threshold:,}\n"
         f"threshold {p.score:.4f}: FMR {p.fmr:.1%}, FNMR {p.fnmr:.1%} on {p.rates_on}\n"
-        f"flash {flash:,} B for the person, RAM {ram:,} B for a session\n"
+        f"flash {flash:,} B for the person in a program, {blob:,} B as a blob; RAM {ram:,} B for a session\n"
+        f"the file itself: {len(data):,} B, with what the host alone reads\n"
         f"made by {p.provenance.tool}, backbone {p.provenance.backbone} {p.provenance.backbone_sha256[:16]}, "
         f"generator {p.provenance.generator_sha256[:16]}"
     )

@@ -75,7 +75,22 @@ def test_both_files_give_one_verdict_and_one_table(
         assert (a["layers_sha256"], a["logit"], a["runs"].keys()) == (b["layers_sha256"], b["logit"], b["runs"].keys())
     (_, a), (_, b) = (told("inspect", model) for model in (blob, tmp_path / "model.h"))
     assert a["layers"] == b["layers"]
-    assert {k for k in a if a[k] != b[k]} == {"model", "sha256"}
+    assert {k for k in a if a[k] != b[k]} == {"model", "file_bytes", "sha256"}
+
+
+def test_inspect_tells_the_file_from_what_a_device_holds(
+    command: Callable[..., int], told: Callable[..., Any], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    alice, model = person(net(TINY)), tmp_path / "person.bin"
+    model.write_bytes(pack(alice))
+    whole, blob = len(pack(alice)), len(pack(alice, for_device=True))
+    _, inspected = told("inspect", model)
+    assert (inspected["file_bytes"], inspected["blob_bytes"]) == (whole, blob)
+    assert inspected["person_bytes"] < blob < whole
+    assert command("inspect", model) == 0
+    text = capsys.readouterr().out
+    assert f" {blob:,} B as a blob; " in text
+    assert f"\nthe file itself: {whole:,} B, " in text
 
 
 @pytest.mark.skipif(not Path("/dev/fd").is_dir(), reason="no /dev/fd")
