@@ -7,6 +7,9 @@ dividends are kept from being negative.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from hyper_mcu.codegen import install
 from hyper_mcu.codegen.errors import MissingToolError
+from hyper_mcu.codegen.facts import verdict_facts
 from hyper_mcu.codegen.fixedpoint import INT32_MIN
 from hyper_mcu.codegen.netspec import Add, Conv, Stage, cosdot_bits
 from hyper_mcu.codegen.oracle import shuffle_order
+from hyper_mcu.codegen.person import Person
 from hyper_mcu.codegen.program import folds, reordered
 from hyper_mcu.codegen.qnet import QConv, QNet
 from hyper_mcu.codegen.quantize import INPUT_SCALE
@@ -29,7 +34,15 @@ FIRST = 2**31  # divisor of the first rounding
 LIFT = 2**61  # a multiple of FIRST above every |acc·m|
 
 
-def emit(qnet: QNet, taps: bool = False, qlinear: bool = False) -> bytes:
+def export(p: Person) -> bytes:
+    """A person's ONNX file: `emit`'s, with `verdict_facts` as metadata, texts as they are, everything else as JSON."""
+    said = {key: v if isinstance(v, str) else json.dumps(v) for key, v in verdict_facts(p).items()}
+    return emit(p.qnet, metadata=said)
+
+
+def emit(
+    qnet: QNet, taps: bool = False, qlinear: bool = False, metadata: Mapping[str, str] = MappingProxyType({})
+) -> bytes:
     """The ONNX file of a net. Input `image` uint8 (N, H, W, C); output `logit` int32 (N,) and, with taps, `stageI` int8
     (N, H, W, C) for every stage, in canonical order.
 
@@ -70,6 +83,7 @@ def emit(qnet: QNet, taps: bool = False, qlinear: bool = False) -> bytes:
     graph = helper.make_graph(g.nodes, "hyper-mcu", [image], outputs, list(g.constants.values()))
     opset = helper.make_opsetid("", OPSET)
     model = helper.make_model(graph, producer_name="hyper-mcu", opset_imports=[opset], ir_version=IR)
+    helper.set_model_props(model, dict(metadata))
     return bytes(model.SerializeToString(deterministic=True))
 
 

@@ -7,15 +7,20 @@ The output is the last map; TFLite has no operator for the head, which is for wh
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.facts import verdict_facts
 from hyper_mcu.codegen.fixedpoint import quantize_multiplier
 from hyper_mcu.codegen.netspec import Add, Conv, NetSpec, Stage
 from hyper_mcu.codegen.oracle import shuffle_order
+from hyper_mcu.codegen.person import Person
 from hyper_mcu.codegen.program import folds, reordered
 from hyper_mcu.codegen.qnet import QConv, QNet
 from hyper_mcu.codegen.quantize import INPUT_SCALE
@@ -37,19 +42,34 @@ TABLES = {
     "RESHAPE": "ReshapeOptions",
     "TRANSPOSE": "TransposeOptions",
 }
+METADATA = "hyper_mcu"
 NO_ACTIVATION, RELU = 0, 1  # the schema's ActivationFunctionType
 PADDING = {"same": 0, "valid": 1}
 TINY, HUGE = np.finfo(np.float32).tiny, np.finfo(np.float32).max
 
 
-def emit(qnet: QNet, taps: bool = False, tool: str = "hyper-mcu") -> bytes:
-    """The .tflite of a net; with taps every stage's map, in canonical order, is an output. `tool` is named in the file.
+def export(p: Person) -> bytes:
+    """A person's .tflite: `emit`'s, and METADATA with `verdict_facts` and the head's weight, base64 of its int8, as
+    JSON: all that makes a verdict of the output."""
+    said = verdict_facts(p) | {"weight": base64.b64encode(p.qnet.head.weight.tobytes()).decode()}
+    text = json.dumps(said, sort_keys=True, separators=(",", ":"))
+    return emit(p.qnet, tool=p.provenance.tool, metadata={METADATA: text.encode()})
+
+
+def emit(
+    qnet: QNet,
+    taps: bool = False,
+    tool: str = "hyper-mcu",
+    metadata: Mapping[str, bytes] = MappingProxyType({}),
+) -> bytes:
+    """The .tflite of a net; with taps every stage's map, in canonical order, is an output. `tool` is named in the file,
+    and metadata is in it, by name.
 
     Raises UserError as `graph` does and MissingToolError without the packages flatbuffers and tflite.
     """
     spec = qnet.spec
     made = f"{spec.id} by {tool}; architecture {spec.sha256[:16]}, integers {qnet.sha256()[:16]}"
-    return write(graph(qnet, taps), f"{made}; input: the image's bytes XOR 0x80")
+    return write(graph(qnet, taps), f"{made}; input: the image's bytes XOR 0x80", metadata)
 
 
 def graph(qnet: QNet, taps: bool = False) -> Graph:

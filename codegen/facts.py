@@ -1,4 +1,5 @@
-"""What is said of a person beside the integers: the JSON at the end of model.h and of person.bin."""
+"""What is said of a person beside the integers: the JSON at the end of model.h and of person.bin, and what exports for
+other runtimes say."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyper_mcu.codegen.layout import unpacked
-from hyper_mcu.codegen.netspec import NetSpec, from_json
+from hyper_mcu.codegen.netspec import NetSpec, cosdot_bits, from_json
 from hyper_mcu.codegen.person import KnownAnswer, Person, Provenance
 
 # What facts that nobody here wrote may raise, beside UserError.
@@ -36,6 +37,24 @@ def facts(p: Person) -> dict[str, Any]:
         "out_scale": [float(c.out_scale) for _, c in p.qnet.convs],
         "head_scale": float(p.qnet.head.weight_scale),
         "weight_scale": base64.b64encode(scales).decode(),
+    }
+
+
+def verdict_facts(p: Person) -> dict[str, Any]:
+    """What whoever runs an exported net needs for a verdict, and whose it is; the head's weight is not in it."""
+    spec = p.qnet.spec
+    own = {"K": cosdot_bits(spec.head_size)} if spec.head.kind == "cosdot" else {"bias": p.qnet.head.bias}
+    return {
+        "name": p.name,
+        "netspec": spec.id,
+        "netspec_sha256": spec.sha256,
+        "head": spec.head.kind,
+        "pool": spec.head.pool,
+        **own,
+        "threshold": p.threshold,
+        "fmr": float(p.fmr),
+        "fnmr": float(p.fnmr),
+        "rates_on": p.rates_on,
     }
 
 

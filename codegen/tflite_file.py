@@ -69,8 +69,11 @@ class Graph:
         return max((o.version[1] for o in self.operators), key=lambda v: [int(n) for n in v.split(".")])
 
 
-def write(g: Graph, description: str) -> bytes:
-    """The flatbuffer of a graph. Raises MissingToolError without the packages flatbuffers and tflite."""
+def write(g: Graph, description: str, metadata: Mapping[str, bytes]) -> bytes:
+    """The flatbuffer of a graph, with metadata by name besides TFLite's own.
+
+    Raises MissingToolError without the packages flatbuffers and tflite.
+    """
     try:
         w = _Writer()
     except ImportError as e:
@@ -79,8 +82,8 @@ def write(g: Graph, description: str) -> bytes:
         ) from None
     constants = [i for i, t in enumerate(g.tensors) if t.data is not None]
     contents = [_little_endian(t.data) for t in g.tensors if t.data is not None]
-    runtime = g.first_runtime.encode().ljust(16, b"\0")
-    buffers = [w.table("Buffer")] + [w.table("Buffer", Data=w.data(data)) for data in (*contents, runtime)]
+    said = {"min_runtime_version": g.first_runtime.encode().ljust(16, b"\0"), **metadata}
+    buffers = [w.table("Buffer")] + [w.table("Buffer", Data=w.data(data)) for data in (*contents, *said.values())]
     numbers = {tensor: number for number, tensor in enumerate(constants, 1)}  # buffer 0 is for all without data
     tensors = [w.tensor(t, numbers.get(i, 0)) for i, t in enumerate(g.tensors)]
     codes = list(dict.fromkeys((o.kind, o.version[0]) for o in g.operators))
@@ -93,7 +96,7 @@ def write(g: Graph, description: str) -> bytes:
         Operators=w.offsets(operators),
         Name=w.text("main"),
     )
-    metadata = w.table("Metadata", Name=w.text("min_runtime_version"), Buffer=len(buffers) - 1)
+    entries = [w.table("Metadata", Name=w.text(n), Buffer=i) for i, n in enumerate(said, len(buffers) - len(said))]
     model = w.table(
         "Model",
         Version=SCHEMA,
@@ -101,7 +104,7 @@ def write(g: Graph, description: str) -> bytes:
         Subgraphs=w.offsets([subgraph]),
         Description=w.text(description),
         Buffers=w.offsets(buffers),
-        Metadata=w.offsets([metadata]),
+        Metadata=w.offsets(entries),
     )
     w.builder.Finish(model, file_identifier=IDENTIFIER)
     return bytes(w.builder.Output())

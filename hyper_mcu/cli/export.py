@@ -22,13 +22,13 @@ def files_of(form: str, person: Person, out: Path, prefix: str) -> tuple[dict[Pa
         told = {"arena_bytes": made.arena_bytes, "measured_by": made.runtime, "operators": list(made.operators)}
         return {out / name: text for name, text in made.files.items()}, told | {"warnings": list(made.warnings)}
     if form == "tflite":
-        from hyper_mcu.codegen.emit_tflite import emit as emit_tflite
+        from hyper_mcu.codegen.emit_tflite import export as export_tflite
 
-        return {out: emit_tflite(person.qnet, tool=person.provenance.tool)}, {}
+        return {out: export_tflite(person)}, {}
     if form == "onnx":
-        from hyper_mcu.codegen.emit_onnx import emit as emit_onnx
+        from hyper_mcu.codegen.emit_onnx import export as export_onnx
 
-        return {out: emit_onnx(person.qnet)}, {}
+        return {out: export_onnx(person)}, {}
     if form == "bin":
         from hyper_mcu.codegen.person_bin import pack
 

@@ -11,7 +11,7 @@ from strategies import images, net_specs, qnets
 
 from hyper_mcu.codegen import oracle
 from hyper_mcu.codegen.backends import onnx as backend
-from hyper_mcu.codegen.emit_onnx import emit
+from hyper_mcu.codegen.emit_onnx import emit, export
 from hyper_mcu.codegen.netspec import Conv, Head, NetSpec
 
 onnx = pytest.importorskip("onnx", reason="needs hyper-mcu[onnx]: onnx")
@@ -64,6 +64,29 @@ def test_taps_are_the_stages_and_without_them_the_logit_is_the_only_output():
     q = net(TINY)
     names = [[o.name for o in onnx.load_from_string(emit(q, taps=t)).graph.output] for t in (False, True)]
     assert names == [["logit"], ["stage0", "stage1", "stage2", "stage3", "logit"]]
+
+
+@pytest.mark.parametrize(
+    ("spec", "head"),
+    [
+        (TINY, {"head": "cosdot", "pool": "false", "K": "9"}),
+        (OTHER, {"head": "dot", "pool": "true", "bias": str(net(OTHER).head.bias)}),
+    ],
+    ids=["cosdot", "dot"],
+)
+def test_export_says_whose_it_is_and_what_makes_a_verdict(spec, head):
+    import onnxruntime as ort
+
+    p = person(net(spec), threshold=-3)
+    said = ort.InferenceSession(export(p), providers=["CPUExecutionProvider"]).get_modelmeta().custom_metadata_map
+    assert said == head | {
+        "name": "alice", "netspec": spec.id, "netspec_sha256": spec.sha256, "threshold": "-3", "fmr": "0.001",
+        "fnmr": "0.0625", "rates_on": "200 people",
+    }  # fmt: skip
+    assert export(p) == export(p)
+    bare = onnx.load_from_string(export(p))
+    del bare.metadata_props[:]
+    assert bare == onnx.load_from_string(emit(p.qnet))
 
 
 def test_several_images_go_in_at_once():

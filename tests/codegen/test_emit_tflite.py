@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.metadata
 import importlib.util
+import json
 import sys
 
 import numpy as np
@@ -16,7 +18,7 @@ from strategies import images, qnets
 
 from hyper_mcu.codegen import oracle
 from hyper_mcu.codegen.backends import tflite as backends
-from hyper_mcu.codegen.emit_tflite import emit, graph, grouped
+from hyper_mcu.codegen.emit_tflite import METADATA, emit, export, graph, grouped
 from hyper_mcu.codegen.errors import MissingToolError, UserError
 from hyper_mcu.codegen.netspec import Conv, Head, NetSpec
 from hyper_mcu.codegen.presets import PRESETS, preset
@@ -107,6 +109,36 @@ def test_net_with_every_kind_of_operator_gives_the_oracles_bytes(name):
     qnet = quantised(EVERY_KIND)
     shown = [oracle.known_image(EVERY_KIND, 4)]
     check(asked(name)(person(qnet), shown), qnet, shown)
+
+
+def test_export_says_whose_it_is_and_what_makes_a_verdict():
+    p = person(quantised(EVERY_KIND))
+    model, _ = parsed(export(p))
+    data = {model.Metadata(i).Name(): model.Buffers(model.Metadata(i).Buffer()) for i in range(model.MetadataLength())}
+    assert list(data) == [b"min_runtime_version", METADATA.encode()]
+    said = json.loads(data[METADATA.encode()].DataAsNumpy().tobytes())
+    assert base64.b64decode(said.pop("weight")) == p.qnet.head.weight.tobytes()
+    assert said == {
+        "name": "alice", "netspec": "every kind", "netspec_sha256": EVERY_KIND.sha256, "head": "dot", "pool": True,
+        "bias": p.qnet.head.bias, "threshold": 0, "fmr": 0.001, "fnmr": 0.0625, "rates_on": "200 people",
+    }  # fmt: skip
+    assert export(p) == export(p)
+
+
+def test_what_export_says_takes_no_room_in_tflite_micros_arena():
+    asked("tflm")
+    from hyper_mcu.codegen.arena import arena_bytes
+
+    p = person(quantised(preset("nano")))
+    plain, said = emit(p.qnet, tool=p.provenance.tool), export(p)
+    assert len(said) > len(plain)
+    arena = arena_bytes(said, p.qnet.spec)
+    assert arena == arena_bytes(plain, p.qnet.spec)
+    runtime = backends.interpreter(said, arena)
+    image = oracle.known_image(p.qnet.spec, 5)
+    runtime.set_input((image ^ 0x80).view(np.int8)[None], 0)
+    runtime.invoke()
+    assert np.array_equal(runtime.get_output(0)[0], oracle.run(p.qnet, image).layers[-1])
 
 
 def test_constants_begin_at_multiples_of_16_and_all_maps_share_the_empty_buffer():

@@ -12,8 +12,9 @@ import pytest
 
 from hyper_mcu.codegen import oracle
 from hyper_mcu.codegen.backends import tflite as backends
-from hyper_mcu.codegen.emit_onnx import emit as emit_onnx
+from hyper_mcu.codegen.emit_onnx import export as export_onnx
 from hyper_mcu.codegen.emit_tflite import emit as emit_tflite
+from hyper_mcu.codegen.emit_tflite import export as export_tflite
 from hyper_mcu.codegen.person import Person
 from hyper_mcu.codegen.person_file import person_file
 from hyper_mcu.faces import face_crops
@@ -106,8 +107,8 @@ def test_tflm_goes_into_an_existing_folder_and_replaces_its_own_files(
 def test_files_are_those_of_the_emitters(model: Path, person: Person, tmp_path: Path, command: Command) -> None:
     for form, suffix in (("tflite", ".tflite"), ("onnx", ".onnx"), ("c", ".h")):
         assert command("export", form, model, "--out", tmp_path / f"a{suffix}") == 0
-    assert (tmp_path / "a.tflite").read_bytes() == emit_tflite(person.qnet, tool=person.provenance.tool)
-    assert (tmp_path / "a.onnx").read_bytes() == emit_onnx(person.qnet)
+    assert (tmp_path / "a.tflite").read_bytes() == export_tflite(person)
+    assert (tmp_path / "a.onnx").read_bytes() == export_onnx(person)
     assert (tmp_path / "a.h").read_bytes() == model.read_bytes()
 
 
