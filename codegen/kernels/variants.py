@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from hyper_mcu.codegen.kernels import helium, portable
+from hyper_mcu.codegen.kernels import dsp, helium, portable
 from hyper_mcu.codegen.kernels.kernel import Kernel
 
 
@@ -35,6 +35,7 @@ class Variant:
 PORTABLE = Variant("portable", portable.CORE, portable.serves, portable.scratch, portable.facts)
 VARIANTS = (
     PORTABLE,
+    Variant("dsp", dsp.CORE, dsp.serves, dsp.scratch, dsp.facts),
     Variant("helium", helium.CORE, helium.serves, helium.scratch, helium.facts),
 )
 

@@ -4,11 +4,20 @@
 
 #define HM_PORTABLE 0 /* C11, for every target */
 #define HM_HELIUM 1   /* the vectors of Armv8.1-M, where the compiler has their header */
+#define HM_DSP 2      /* the DSP instructions of Armv7E-M and Armv8-M, by the assembler of GCC and clang */
 
 #ifndef HM_KERNELS
 #if defined(__ARM_FEATURE_MVE) && defined(__has_include)
 #if __has_include(<arm_mve.h>)
 #define HM_KERNELS HM_HELIUM
+#endif
+#endif
+#endif
+
+#ifndef HM_KERNELS
+#if defined(__ARM_FEATURE_DSP) && defined(__ARM_ARCH_PROFILE) && defined(__GNUC__)
+#if __ARM_ARCH_PROFILE == 'M'
+#define HM_KERNELS HM_DSP
 #endif
 #endif
 #endif
