@@ -19,7 +19,8 @@ def read(path: Path, expected: str) -> bytes:
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
     except OSError as e:
-        raise UserError(path, "cannot be read", expected, (e.strerror or str(e)).lower()) from e
+        got = "a folder" if path.is_dir() else (e.strerror or str(e)).lower()
+        raise UserError(path, "cannot be read", expected, got) from e
     if len(data) > MOST_BYTES:
         raise UserError(path, "too large", f"{expected}, at most {MOST_BYTES >> 20} MiB", "more")
     return data

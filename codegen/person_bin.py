@@ -90,5 +90,7 @@ def _parts(data: bytes, where: str) -> tuple[bytes, bytes]:
     if HEAD.size + weights + said + CRC.size != total:
         raise UserError(where, "sizes of its parts", f"{total} bytes together", HEAD.size + weights + said + CRC.size)
     if not said:
-        raise UserError(where, "made for a device alone", "the facts that enroll writes behind the weights", "none")
+        raise UserError(
+            where, "made for a device alone", "the model.h or person.bin that it was made from", "no facts in it"
+        )
     return data[-CRC.size - said : -CRC.size], data[HEAD.size : HEAD.size + weights]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from hyper_mcu.codegen import parse_header, person_bin
 from hyper_mcu.codegen.emit_c import PREFIX, emit
-from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.files import read
+from hyper_mcu.codegen.kinds import kind, misplaced
 from hyper_mcu.codegen.person import Person
 
 SUFFIXES = (".h", ".bin")
@@ -22,22 +22,13 @@ def person_file(path: Path | str) -> Person:
 
 def person_in(data: bytes, path: Path | str) -> Person:
     """The Person in the bytes of a file that was at `path`; raises UserError as `person_file` does."""
-    if foreign := _foreign(Path(path), data[:16]):
-        raise UserError(path, "no person; importing networks of other tools is out of scope", FORMS, foreign)
     if data.startswith(person_bin.MAGIC):
         return person_bin.parse_bytes(data, str(path))
+    if found := kind(data):
+        raise misplaced(path, "no person", FORMS, found)
     return parse_header.parse_text(data.decode("latin-1"), str(path)).person
 
 
 def content(p: Person, suffix: str, prefix: str = PREFIX) -> str | bytes:
     """What a file of that suffix, one of SUFFIXES, holds of a person; prefix: of the C names in a model.h."""
     return person_bin.pack(p) if suffix == ".bin" else emit(p, prefix)
-
-
-def _foreign(path: Path, start: bytes) -> str:
-    """What another tool's network is, "" for anything else: TFLite has an identifier, ONNX only its first field."""
-    if start[4:8] == b"TFL3" or path.suffix == ".tflite":
-        return "a TFLite model"
-    if start[:1] == b"\x08" or path.suffix == ".onnx":  # ir_version, a varint
-        return "an ONNX graph"
-    return ""

@@ -103,7 +103,8 @@ def test_a_device_needs_no_facts():
     assert len(bare) == 128 + weights_bytes(preset("paper")) + 4 < 27_648
     assert bare[24:-4] == whole[24 : len(bare) - 4]
     assert refusal(bare) == (
-        "person.bin: made for a device alone; expected the facts that enroll writes behind the weights, got none"
+        "person.bin: made for a device alone; "
+        "expected the model.h or person.bin that it was made from, got no facts in it"
     )
 
 

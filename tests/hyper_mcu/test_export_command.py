@@ -145,12 +145,30 @@ def test_bad_places_and_files_are_one_line_and_nothing_is_written(
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
-def test_another_tools_network_is_refused_by_name(
-    model: Path, tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("form", ["tflite", "tflm", "onnx"])
+@pytest.mark.parametrize("words", [("inspect",), ("parity",), ("export", "c"), ("verify", PORTRAIT, "--model")])
+def test_exports_are_not_read_back_and_the_line_says_what_is(
+    model: Path,
+    tmp_path: Path,
+    command: Command,
+    capsys: pytest.CaptureFixture[str],
+    form: str,
+    words: tuple[object, ...],
 ) -> None:
-    assert command("export", "tflite", model, "--out", tmp_path / "a.tflite") == 0
-    said = refused(command, capsys, "onnx", tmp_path / "a.tflite", "--out", tmp_path / "a.onnx")
-    assert said.startswith(f"{tmp_path}/a.tflite: no person; importing networks of other tools is out of scope; ")
+    path = tmp_path / (form if form == "tflm" else f"a.{form}")
+    assert command("export", form, model, "--out", path) == 0
+    path = path / "yao.tflite" if form == "tflm" else path
+    capsys.readouterr()
+    out = ("--out", tmp_path / "out.h") if words[0] == "export" else ()
+    assert command(*words, path, *out) == 2
+    said = capsys.readouterr()
+    kind = "an ONNX graph" if form == "onnx" else "a TFLite model"
+    assert (said.out, said.err) == (
+        "",
+        f"{path}: made for other runtimes and not read back; expected the model.h or person.bin that it was made from, "
+        f"got {kind} of hyper-mcu export\n",
+    )
+    assert not (tmp_path / "out.h").exists()
 
 
 def test_onnx_file_runs_where_there_is_onnxruntime(

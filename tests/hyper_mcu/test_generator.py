@@ -87,9 +87,21 @@ def test_missing_and_foreign_files_are_refused(tmp_path: Path) -> None:
         str(e.value) == f"{missing}: no generator; expected an ONNX file written by hyper-mcu train, got no such file"
     )
     foreign = tmp_path / "foreign.onnx"
-    foreign.write_bytes(b"\0" * 100)
-    with pytest.raises(UserError, match="not a generator; importing networks of other tools is out of scope; "):
-        generator.load(foreign)
+    for content, got in ((bytes(100), "other data"), (b"", "an empty file"), (b"none", "text")):
+        foreign.write_bytes(content)
+        with pytest.raises(UserError) as e:
+            generator.load(foreign)
+        assert (
+            str(e.value) == f"{foreign}: not a generator; expected an ONNX file written by hyper-mcu train, got {got}"
+        )
+
+
+def test_damaged_generator_is_not_called_a_foreign_one(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b"netspec_sha256", b"netspec_sha255"))
+    with pytest.raises(UserError) as e:
+        generator.load(path)
+    said = "not a generator; expected an ONNX file written by hyper-mcu train, got one that is damaged, KeyError"
+    assert str(e.value) == f"{path}: {said}"
 
 
 def test_shipped_generator_keeps_its_promises() -> None:
@@ -133,5 +145,5 @@ def test_inspect_of_what_is_no_generator_is_one_line(
     assert command("inspect", tmp_path / "g.onnx") == 2
     said = capsys.readouterr()
     assert (said.out, said.err.count("\n")) == ("", 1)
-    out_of_scope = "not a generator; importing networks of other tools is out of scope"
-    assert said.err.startswith(f"{tmp_path}/g.onnx: {out_of_scope}; expected an ONNX file written by hyper-mcu, got ")
+    expected = "not a generator; expected an ONNX file written by hyper-mcu train, got text"
+    assert said.err == f"{tmp_path}/g.onnx: {expected}\n"

@@ -17,6 +17,7 @@ from hyper_mcu.codegen.emit_c import emit
 from hyper_mcu.codegen.person_bin import pack
 from hyper_mcu.codegen.person_file import person_file
 from hyper_mcu.faces.weights import demo_photo
+from hyper_mcu.generator import SHIPPED
 
 PORTRAIT = demo_photo("yaoming.jpg")
 STRANGER = Path(cli.__file__).parents[1] / "demo" / "astronaut.jpg"
@@ -153,7 +154,7 @@ def test_export_bin_is_what_a_device_takes_and_not_read_back(
     assert out.stat().st_mode & 0o777 == 0o600
     assert [p.name for p in out.parent.iterdir()] == ["alice.bin"]
     assert said("inspect", out) == (
-        f"{out}: made for a device alone; expected the facts that enroll writes behind the weights, got none"
+        f"{out}: made for a device alone; expected the model.h or person.bin that it was made from, got no facts in it"
     )
     other = said("export", "bin", model, "--out", tmp_path / "a.h")
     assert other == f"{tmp_path}/a.h: output; expected a name ending in .bin, got 'a.h'"
@@ -182,6 +183,34 @@ def test_bad_calls_are_one_line(blob: Path, said: Callable[..., str], tmp_path: 
 
 
 @pytest.mark.parametrize(
+    ("content", "got"),
+    [
+        (b"", "an empty file"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", "a JPEG picture"),
+        (b"\x89PNG\r\n\x1a\n", "a PNG picture"),
+        (b"PK\3\4\0", "other data"),
+        (None, "a folder"),
+        (SHIPPED.read_bytes(), "a generator of hyper-mcu train"),
+    ],
+    ids=["empty", "jpeg", "png", "zip", "folder", "generator"],
+)
+@pytest.mark.parametrize("words", [("inspect",), ("parity",), ("export", "c"), ("verify", PORTRAIT, "--model")])
+def test_what_is_no_person_is_named(
+    said: Callable[..., str], tmp_path: Path, content: bytes | None, got: str, words: tuple[object, ...]
+) -> None:
+    model = tmp_path / "some.bin"
+    if content is None:
+        model.mkdir()
+    else:
+        model.write_bytes(content)
+    out = ("--out", tmp_path / "out.h") if words[0] == "export" else ()
+    what = "cannot be read" if content is None else "no person"
+    expected = f"{model}: {what}; expected a model.h or person.bin of hyper-mcu enroll, got {got}"
+    assert said(*words, model, *out) == expected
+    assert not (tmp_path / "out.h").exists()
+
+
+@pytest.mark.parametrize(
     ("name", "start", "what"),
     [
         ("net.tflite", b"\x1c\0\0\0TFL3", "a TFLite model"),
@@ -198,7 +227,10 @@ def test_networks_of_other_tools_are_not_imported(
     out = ("--out", tmp_path / "out.onnx") if words[0] == "export" else ()
     told = said(*words, foreign, *out)
     if (words[0], foreign.suffix) == ("inspect", ".onnx"):
-        assert told.startswith(f"{foreign}: not a generator; importing networks of other tools is out of scope; ")
+        assert told == (
+            f"{foreign}: not a generator; importing networks of other tools is out of scope; "
+            f"expected an ONNX file written by hyper-mcu train, got {what}"
+        )
     else:
         assert told == (
             f"{foreign}: no person; importing networks of other tools is out of scope; "
