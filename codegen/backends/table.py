@@ -47,12 +47,16 @@ BACKENDS = (
     Backend("m55-portable", "emulated", True, _late("compiled", "core", "m55", "gcc", "qemu", "portable")),
 )
 REFERENCE = BACKENDS[0]
+GROUPS = {"in-process": "in process", "host": "host", "emulated": "emulated"}  # by name: whose place that is
 
 
 def backends_named(names: Sequence[str]) -> tuple[Backend, ...]:
-    """The rows of these names, in the table's order; raises UserError for a name that is not there."""
-    there = [b.name for b in BACKENDS]
+    """The rows of these names, or of all of a place by GROUPS' name for it, in the table's order; raises UserError for
+    a name that is not there."""
+    there = {group: {b.name for b in BACKENDS if b.place == place} for group, place in GROUPS.items()}
+    there |= {b.name: {b.name} for b in BACKENDS}
     for name in names:
         if name not in there:
             raise UserError("backend", "unknown", "one of " + ", ".join(there), name or "nothing")
-    return tuple(b for b in BACKENDS if b.name in names)
+    wanted = set[str]().union(*(there[name] for name in names))
+    return tuple(b for b in BACKENDS if b.name in wanted)

@@ -121,7 +121,11 @@ def remarks(outcomes: list[Outcome]) -> list[str]:
 
 @click.command("parity")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--backends", metavar="NAME[,NAME]", help="Only these; an unknown name lists them all.")
+@click.option(
+    "--backends",
+    metavar="NAME[,NAME]",
+    help="Only these, or groups of them: in-process, host, emulated; an unknown name lists them all.",
+)
 @click.option(
     "--images",
     metavar="DIR",

@@ -18,6 +18,7 @@ from hyper_mcu.codegen.errors import MissingToolError, UserError
 from hyper_mcu.codegen.person_bin import pack
 
 ALICE = person(net(TINY))
+ALL = table.BACKENDS
 
 
 @pytest.fixture(params=["model.h", "person.bin"])
@@ -151,9 +152,28 @@ def test_cores_get_few_images_unless_all_is_asked_for(model, command, capsys, al
     assert counts == [[12, 10], [12, 12]]
 
 
+@pytest.mark.parametrize("group", table.GROUPS)
+def test_a_group_is_all_backends_of_its_place(group, model, command, capsys, monkeypatch):
+    ran = [replace(b, ask=lambda p, shown: Answers(tuple(oracle.run(p.qnet, x) for x in shown), "")) for b in ALL]
+    monkeypatch.setattr(table, "BACKENDS", tuple(ran))
+    assert command("parity", model, "--backends", f"{group},onnx", "--count", 1, "--json") == 0
+    said = json.loads(capsys.readouterr().out)["backends"]
+    assert [b["name"] for b in said] == [b.name for b in ALL if b.place == said[-1]["place"] or b.name == "onnx"]
+    assert said[-1]["place"].replace(" ", "-") == group
+
+
+def test_groups_are_the_places_there_are_and_help_lists_them(command, capsys):
+    assert {b.place for b in ALL} == set(table.GROUPS.values())
+    assert not {b.name for b in ALL} & table.GROUPS.keys()
+    assert command("parity", "--help") == 0
+    assert ", ".join(table.GROUPS) in " ".join(capsys.readouterr().out.split())
+
+
 def test_unknown_backend_lists_those_there_are(model, command, capsys):
     assert command("parity", model, "--backends", "m5") == 2
-    assert "backend: unknown; expected one of oracle, twin, onnx, " in capsys.readouterr().err
+    assert (
+        "backend: unknown; expected one of in-process, host, emulated, oracle, twin, onnx, " in capsys.readouterr().err
+    )
 
 
 def test_compiler_that_is_not_there_has_not_run(model, command, capsys, monkeypatch):
