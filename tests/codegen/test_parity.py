@@ -140,7 +140,9 @@ def test_names_are_told_apart_and_an_unknown_one_is_refused():
     names = [b.name for b in BACKENDS]
     assert len(names) == len(set(names))
     assert [b.name for b in backends_named(["m4", "oracle"])] == ["oracle", "m4"]
-    with pytest.raises(UserError, match=r"backend: unknown; expected one of oracle, twin, onnx, .*, got m5"):
+    with pytest.raises(
+        UserError, match=r"backend: unknown; expected one of in-process, host, emulated, oracle, twin, onnx, .*, got m5"
+    ):
         backends_named(["m5"])
 
 
