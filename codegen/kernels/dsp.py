@@ -7,16 +7,24 @@ from typing import Any
 from hyper_mcu.codegen.kernels.kernel import Kernel
 
 CORE = ("hm_dsp.h",)  # of firmware/core
-CHANNEL, BLOCK = 28, 8  # bytes of hm_dsp_channel and hm_dsp_block
+CHANNEL, BLOCK = 36, 8  # bytes of hm_dsp_channel and hm_dsp_block
 
 
 def serves(kernel: Kernel) -> bool:
     """3x3 over groups of four channels, four pixels a row at least."""
-    return kernel.kind == "group" and kernel.k == 3 and kernel.in_g == 4 and kernel.relu and kernel.out_w >= 4
+    if not kernel.relu or kernel.out_w < 4 or kernel.k != 3:
+        return False
+    return (kernel.kind == "group" and kernel.in_g == 4) or _image(kernel)
+
+
+def _image(kernel):
+    return kernel.kind == "dense" and kernel.k == 3 and kernel.in_c == 3 and kernel.stride == 2
 
 
 def scratch(kernel: Kernel) -> int:
     """Bytes."""
+    if _image(kernel):
+        return 60 + CHANNEL + BLOCK * kernel.strip * -(-kernel.out_w // 4) + kernel.in_rows * 2 * pitch(kernel)
     return 72 + CHANNEL + BLOCK * kernel.strip * -(-kernel.out_w // 4) + kernel.in_rows * 8 * pitch(kernel)
 
 
@@ -26,5 +34,7 @@ def facts(kernel: Kernel) -> dict[str, Any]:
 
 
 def pitch(kernel: Kernel) -> int:
-    """Words of a row of a plane."""
+    """Words of a row of a plane; for the image, halves of words of a row."""
+    if _image(kernel):
+        return 2 * (kernel.out_w * 3 + 2)
     return (kernel.out_w - 1) * kernel.stride + 3

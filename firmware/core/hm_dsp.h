@@ -65,22 +65,28 @@ HM_DSP_PAIR(hm_dsp_s13, "sxtb16 %0, %1, ror #8")
 
 /* Behind a ReLU: both roundings, cut to a byte; r4, r5 and r6 hold a hm_dsp_scale. Below zero neither can reach 1. */
 #define HM_DSP_BYTE(a)                                                                                                  \
-    "smmlar %[" a "], %[" a "], r4, %[" a "]\n\t"                                                                       \
-    "add %[" a "], %[" a "], r5\n\t"                                                                                    \
-    "asr %[" a "], %[" a "], r6\n\t"                                                                                    \
-    "usat %[" a "], #8, %[" a "]\n\t"
+    "smmlar " a ", " a ", r4, " a "\n\t"                                                                       \
+    "add " a ", " a ", r5\n\t"                                                                                    \
+    "asr " a ", " a ", r6\n\t"                                                                                    \
+    "usat " a ", #8, " a "\n\t"
 
 /* The same at a linear end: halves away from zero, so one less before the shift if negative and shifted at all. */
 #define HM_DSP_SIGNED(a)                                                                                                \
-    "smmlar %[" a "], %[" a "], r4, %[" a "]\n\t"                                                                       \
+    "smmlar " a ", " a ", r4, " a "\n\t"                                                                       \
     "rsb r11, r6, #0\n\t"                                                                                               \
-    "and r11, r11, %[" a "]\n\t"                                                                                        \
-    "add %[" a "], %[" a "], r11, asr #31\n\t"                                                                          \
-    "add %[" a "], %[" a "], r5\n\t"                                                                                    \
-    "asr %[" a "], %[" a "], r6\n\t"                                                                                    \
-    "ssat %[" a "], #8, %[" a "]\n\t"
+    "and r11, r11, " a "\n\t"                                                                                        \
+    "add " a ", " a ", r11, asr #31\n\t"                                                                          \
+    "add " a ", " a ", r5\n\t"                                                                                    \
+    "asr " a ", " a ", r6\n\t"                                                                                    \
+    "ssat " a ", #8, " a "\n\t"
 
 /* ---- 3x3: four neighbouring outputs of one channel, a block, at a time ---- */
+
+/* Where the pixels of a block go, and where the input of the next one lies: NULL behind the last. */
+typedef struct hm_dsp_block {
+    uint8_t *to;
+    const uint32_t *next;
+} hm_dsp_block;
 
 /* What lies behind the weights of a channel. */
 typedef struct hm_dsp_channel {
@@ -89,13 +95,9 @@ typedef struct hm_dsp_channel {
     uint32_t pixel;   /* bytes from pixel to pixel */
     uint32_t pixels3; /* and over three */
     int32_t bias;
+    uint32_t kept; /* r7 meanwhile */
+    const hm_dsp_block *block; /* the image's kernel has no register for it */
 } hm_dsp_channel;
-
-/* Where the pixels of a block go, and where the input of the next one lies: NULL behind the last. */
-typedef struct hm_dsp_block {
-    uint8_t *to;
-    const uint32_t *next;
-} hm_dsp_block;
 
 /* The blocks of n rows from their input on: `row` words for a row of outputs, `step` for one of them. Where a row is no
  * multiple of four wide, its last block computes some outputs again. */
@@ -121,76 +123,84 @@ static inline void hm_dsp_begin(hm_dsp_channel *channel, const hm_dsp *s, const 
     channel->bias = conv->bias[c];
 }
 
-/* The sums a0 ... a3 to the bytes of a block. */
+/* The code for a channel needs every register: r0 for the weights, r1 for the input, r2, r3, lr and r7 for the sums. r7 may
+ * be the frame pointer, which no compiler gives away; it is kept behind the weights meanwhile. */
+
+/* The sums to the bytes of a block. */
 #define HM_DSP_STORE                                                                                                    \
-    "add %[x], %[x], r8\n\t" HM_DSP_BYTE("a0") "strb %[a0], [%[x]]\n\t" HM_DSP_BYTE("a1") "strb %[a1], [%[x], r9]\n\t"  \
-    HM_DSP_BYTE("a2") "strb %[a2], [%[x], r9, lsl #1]\n\t" HM_DSP_BYTE("a3") "strb %[a3], [%[x], r10]\n\t"
+    "add r1, r1, r8\n\t" HM_DSP_BYTE("r2") "strb r2, [r1]\n\t" HM_DSP_BYTE("r3") "strb r3, [r1, r9]\n\t"  \
+    HM_DSP_BYTE("lr") "strb lr, [r1, r9, lsl #1]\n\t" HM_DSP_BYTE("r7") "strb r7, [r1, r10]\n\t"
 
 /* Three weights and four pixels' input of one pair of channels, from neighbouring columns ... */
-#define HM_DSP_PLANE1(bias0, bias1, bias2, bias3)                                                                       \
-    "ldm %[w]!, {r4, r5, r6}\n\t"                                                                                       \
-    "ldm %[x]!, {r8, r9, r10}\n\t"                                                                                      \
-    "smlad %[a0], r8, r4, %[" bias0 "]\n\t"                                                                             \
-    "smlad %[a1], r9, r4, %[" bias1 "]\n\t"                                                                             \
-    "smlad %[a2], r10, r4, %[" bias2 "]\n\t"                                                                            \
-    "smlad %[a0], r9, r5, %[a0]\n\t"                                                                                    \
-    "smlad %[a1], r10, r5, %[a1]\n\t"                                                                                   \
-    "smlad %[a0], r10, r6, %[a0]\n\t"                                                                                   \
-    "ldm %[x]!, {r8, r9, r10}\n\t"                                                                                      \
-    "smlad %[a3], r8, r4, %[" bias3 "]\n\t"                                                                             \
-    "smlad %[a2], r8, r5, %[a2]\n\t"                                                                                    \
-    "smlad %[a1], r8, r6, %[a1]\n\t"                                                                                    \
-    "smlad %[a3], r9, r5, %[a3]\n\t"                                                                                    \
-    "smlad %[a2], r9, r6, %[a2]\n\t"                                                                                    \
-    "smlad %[a3], r10, r6, %[a3]\n\t"
+#define HM_DSP_PLANE1(bias0, bias1, bias2)                                                                       \
+    "ldm r0!, {r4, r5, r6}\n\t"                                                                                       \
+    "ldm r1!, {r8, r9, r10}\n\t"                                                                                      \
+    "smlad r2, r8, r4, " bias0 "\n\t"                                                                             \
+    "smlad r3, r9, r4, " bias1 "\n\t"                                                                             \
+    "smlad lr, r10, r4, " bias2 "\n\t"                                                                            \
+    "smlad r2, r9, r5, r2\n\t"                                                                                    \
+    "smlad r3, r10, r5, r3\n\t"                                                                                   \
+    "smlad r2, r10, r6, r2\n\t"                                                                                   \
+    "ldm r1!, {r8, r9, r10}\n\t"                                                                                      \
+    "smlad r7, r8, r4, r7\n\t"                                                                             \
+    "smlad lr, r8, r5, lr\n\t"                                                                                    \
+    "smlad r3, r8, r6, r3\n\t"                                                                                    \
+    "smlad r7, r9, r5, r7\n\t"                                                                                    \
+    "smlad lr, r9, r6, lr\n\t"                                                                                    \
+    "smlad r7, r10, r6, r7\n\t"
 
 /* ... and from every second one. */
-#define HM_DSP_PLANE2(bias0, bias1, bias2, bias3)                                                                       \
-    "ldm %[w]!, {r4, r5, r6}\n\t"                                                                                       \
-    "ldm %[x]!, {r8, r9, r10}\n\t"                                                                                      \
-    "smlad %[a0], r8, r4, %[" bias0 "]\n\t"                                                                             \
-    "smlad %[a1], r10, r4, %[" bias1 "]\n\t"                                                                            \
-    "smlad %[a0], r9, r5, %[a0]\n\t"                                                                                    \
-    "smlad %[a0], r10, r6, %[a0]\n\t"                                                                                   \
-    "ldm %[x]!, {r8, r9, r10}\n\t"                                                                                      \
-    "smlad %[a2], r9, r4, %[" bias2 "]\n\t"                                                                             \
-    "smlad %[a1], r8, r5, %[a1]\n\t"                                                                                    \
-    "smlad %[a1], r9, r6, %[a1]\n\t"                                                                                    \
-    "smlad %[a2], r10, r5, %[a2]\n\t"                                                                                   \
-    "ldm %[x]!, {r8, r9, r10}\n\t"                                                                                      \
-    "smlad %[a3], r8, r4, %[" bias3 "]\n\t"                                                                             \
-    "smlad %[a2], r8, r6, %[a2]\n\t"                                                                                    \
-    "smlad %[a3], r9, r5, %[a3]\n\t"                                                                                    \
-    "smlad %[a3], r10, r6, %[a3]\n\t"
+#define HM_DSP_PLANE2(bias0, bias1, bias2)                                                                       \
+    "ldm r0!, {r4, r5, r6}\n\t"                                                                                       \
+    "ldm r1!, {r8, r9, r10}\n\t"                                                                                      \
+    "smlad r2, r8, r4, " bias0 "\n\t"                                                                             \
+    "smlad r3, r10, r4, " bias1 "\n\t"                                                                            \
+    "smlad r2, r9, r5, r2\n\t"                                                                                    \
+    "smlad r2, r10, r6, r2\n\t"                                                                                   \
+    "ldm r1!, {r8, r9, r10}\n\t"                                                                                      \
+    "smlad lr, r9, r4, " bias2 "\n\t"                                                                             \
+    "smlad r3, r8, r5, r3\n\t"                                                                                    \
+    "smlad r3, r9, r6, r3\n\t"                                                                                    \
+    "smlad lr, r10, r5, lr\n\t"                                                                                   \
+    "ldm r1!, {r8, r9, r10}\n\t"                                                                                      \
+    "smlad r7, r8, r4, r7\n\t"                                                                             \
+    "smlad lr, r8, r6, lr\n\t"                                                                                    \
+    "smlad r7, r9, r5, r7\n\t"                                                                                    \
+    "smlad r7, r10, r6, r7\n\t"
 
-#define HM_DSP_NEXT "add %[x], %[x], %[skip]\n\t"
+#define HM_DSP_NEXT "add r1, r1, %[skip]\n\t" /* row of the input */
 
 /* The blocks of a channel over four channels: two planes, three rows of each. */
 #define HM_DSP_GROUP(name, plane)                                                                                       \
     __attribute__((noinline, unused)) static void name(const uint32_t *w, const uint32_t *x, uint32_t skip,             \
                                                        const hm_dsp_block *block)                                       \
     {                                                                                                                   \
-        int32_t a0, a1, a2, a3;                                                                                         \
+        register const uint32_t *r0 __asm__("r0") = w;                                                                  \
+        register const uint32_t *r1 __asm__("r1") = x;                                                                  \
+        register const uint32_t r11 __asm__("r11") = skip;                                                              \
+        register const hm_dsp_block *r12 __asm__("r12") = block;                                                        \
         __asm__ volatile(                                                                                               \
-            "1: ldr %[a3], [%[w], #96]\n\t" plane("a3", "a3", "a3", "a3") HM_DSP_NEXT plane("a0", "a1", "a2", "a3")     \
-                HM_DSP_NEXT plane("a0", "a1", "a2", "a3") HM_DSP_NEXT plane("a0", "a1", "a2", "a3")                     \
-                    HM_DSP_NEXT plane("a0", "a1", "a2", "a3") HM_DSP_NEXT plane("a0", "a1", "a2", "a3")                 \
-            "ldm %[w], {r4, r5, r6, r8, r9, r10}\n\t"                                                                   \
-            "sub %[w], %[w], #72\n\t"                                                                                   \
-            "ldr %[x], [%[block]]\n\t" HM_DSP_STORE                                                                     \
-            "ldr %[x], [%[block], #4]\n\t"                                                                              \
-            "add %[block], %[block], #8\n\t"                                                                            \
-            "cmp %[x], #0\n\t"                                                                                          \
-            "bne 1b"                                                                                                    \
-            : [a0] "=&r"(a0), [a1] "=&r"(a1), [a2] "=&r"(a2), [a3] "=&r"(a3), [x] "+&r"(x), [w] "+&r"(w),               \
-              [block] "+&r"(block)                                                                                      \
-            : [skip] "r"(skip)                                                                                          \
-            : "r4", "r5", "r6", "r8", "r9", "r10", "cc", "memory");                                                     \
+            "str r7, [r0, #100]\n\t"                                                                                  \
+            "1: ldr r7, [r0, #96]\n\t" plane("r7", "r7", "r7") HM_DSP_NEXT plane("r2", "r3", "lr")           \
+                HM_DSP_NEXT plane("r2", "r3", "lr") HM_DSP_NEXT plane("r2", "r3", "lr")               \
+                    HM_DSP_NEXT plane("r2", "r3", "lr") HM_DSP_NEXT plane("r2", "r3", "lr")           \
+            "ldm r0, {r4, r5, r6, r8, r9, r10}\n\t"                                                                   \
+            "sub r0, r0, #72\n\t"                                                                                   \
+            "ldr r1, [r12]\n\t" HM_DSP_STORE                                                                     \
+            "ldr r1, [r12, #4]\n\t"                                                                              \
+            "add r12, r12, #8\n\t"                                                                            \
+            "cmp r1, #0\n\t"                                                                                          \
+            "bne 1b\n\t"                                                                                                \
+            "ldr r7, [r0, #100]"                                                                                      \
+            : "+r"(r0), "+r"(r1), "+r"(r12)                                                                             \
+            : [skip] "r"(r11)                                                                                           \
+            : "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "lr", "cc", "memory");                                                     \
     }
 HM_DSP_GROUP(hm_dsp_group1, HM_DSP_PLANE1)
 HM_DSP_GROUP(hm_dsp_group2, HM_DSP_PLANE2)
 
-HM_STATIC_ASSERT(offsetof(hm_dsp_channel, bias) == 96 - 72, "hm_dsp_group1 and 2 expect the bias there");
+HM_STATIC_ASSERT(offsetof(hm_dsp_channel, bias) == 96 - 72 && offsetof(hm_dsp_channel, kept) == 100 - 72,
+                 "what lies behind 72 bytes of weights is not there");
 
 /* Group g's four channels of n rows as planes, padding included: of each row channels 0 and 2, then 1 and 3. */
 __attribute__((noinline, unused)) static void hm_dsp_planes(const hm_dsp *s, const uint8_t *const *rows, int n, int g,
@@ -286,6 +296,154 @@ __attribute__((noinline, unused)) static void hm_dsp_group(const hm_dsp *s, cons
         } else {
             hm_dsp_group2(wide, planes, skip, blocks);
         }
+    }
+}
+
+/* ---- 3x3, stride 2, over an image of three channels: the same blocks ---- */
+
+/* n bytes as numbers of 16 bits at any multiple of 2. */
+static inline uint16_t *hm_dsp_halves(uint16_t *to, const uint8_t *from, int n)
+{
+#pragma GCC unroll 4
+    for (; n >= 4; n -= 4, from += 4, to += 4) {
+        const uint32_t word = hm_dsp_word(from);
+        uint32_t pairs[2];
+        __asm__("pkhbt %0, %2, %3, lsl #16\n\tpkhtb %1, %3, %2, asr #16"
+                : "=&r"(pairs[0]), "=r"(pairs[1])
+                : "r"(hm_dsp_u02(word)), "r"(hm_dsp_u13(word)));
+        hm_copy(to, pairs, sizeof pairs);
+    }
+    for (; n > 0; n--) {
+        *to++ = *from++;
+    }
+    return to;
+}
+
+static inline uint16_t *hm_dsp_same(uint16_t *to, uint16_t value, int n)
+{
+    for (; n > 0; n--) {
+        *to++ = value;
+    }
+    return to;
+}
+
+/* Group g of n rows as numbers of 16 bits, padding included. */
+__attribute__((noinline, unused)) static void hm_dsp_lines(const hm_dsp *s, const uint8_t *const *rows, int n, int g,
+                                                           uint16_t *to)
+{
+    for (int y = 0; y < n; y++) {
+        uint16_t *const end = to + s->pitch;
+        if (rows[y] != NULL) {
+            const uint8_t *from = rows[y] + g * s->in_g;
+            to = hm_dsp_same(to, s->padding, s->left * s->in_g);
+            if (s->in_g == s->in_c) {
+                to = hm_dsp_halves(to, from, s->in_w * s->in_c);
+            } else {
+                for (int x = 0; x < s->in_w; x++, from += s->in_c) {
+                    to = hm_dsp_halves(to, from, s->in_g);
+                }
+            }
+        }
+        to = hm_dsp_same(to, s->padding, (int)(end - to));
+    }
+}
+
+/* A row of the kernel, nine products a pixel and one by 0; pixels are three words apart. */
+#define HM_DSP_IMAGE_ROW(bias0, bias1, bias2)                                                                    \
+    "ldm r0!, {r4, r5, r6, r8, r9}\n\t"                                                                               \
+    "ldm r1!, {r10, r11, r12}\n\t"                                                                                    \
+    "smlad r2, r10, r4, " bias0 "\n\t"                                                                            \
+    "smlad r2, r11, r5, r2\n\t"                                                                                   \
+    "smlad r2, r12, r6, r2\n\t"                                                                                   \
+    "ldm r1!, {r10, r11, r12}\n\t"                                                                                    \
+    "smlad r3, r10, r4, " bias1 "\n\t"                                                                            \
+    "smlad r2, r10, r8, r2\n\t"                                                                                   \
+    "smlad r3, r11, r5, r3\n\t"                                                                                   \
+    "smlad r2, r11, r9, r2\n\t"                                                                                   \
+    "smlad r3, r12, r6, r3\n\t"                                                                                   \
+    "ldm r1!, {r10, r11, r12}\n\t"                                                                                    \
+    "smlad lr, r10, r4, " bias2 "\n\t"                                                                            \
+    "smlad r3, r10, r8, r3\n\t"                                                                                   \
+    "smlad lr, r11, r5, lr\n\t"                                                                                   \
+    "smlad r3, r11, r9, r3\n\t"                                                                                   \
+    "smlad lr, r12, r6, lr\n\t"                                                                                   \
+    "ldm r1!, {r10, r11, r12}\n\t"                                                                                    \
+    "smlad r7, r10, r4, r7\n\t"                                                                            \
+    "smlad lr, r10, r8, lr\n\t"                                                                                   \
+    "smlad r7, r11, r5, r7\n\t"                                                                                   \
+    "smlad lr, r11, r9, lr\n\t"                                                                                   \
+    "smlad r7, r12, r6, r7\n\t"                                                                                   \
+    "ldm r1!, {r10, r11}\n\t"                                                                                         \
+    "smlad r7, r10, r8, r7\n\t"                                                                                   \
+    "smlad r7, r11, r9, r7\n\t"
+
+/* The blocks of a channel, of the kernel's stage alone; pitch: words of a row, at most 1037. */
+#define HM_DSP_IMAGE(name, pitch)                                                                                       \
+    __attribute__((noinline, unused)) static void name(const uint32_t *w, const uint32_t *x)                            \
+    {                                                                                                                   \
+        register const uint32_t *r0 __asm__("r0") = w;                                                                  \
+        register const uint32_t *r1 __asm__("r1") = x;                                                                  \
+        __asm__ volatile(                                                                                               \
+            "str r7, [r0, #88]\n\t"                                                                                   \
+            "1: ldr r7, [r0, #84]\n\t" HM_DSP_IMAGE_ROW("r7", "r7", "r7") HM_DSP_NEXT                                 \
+                HM_DSP_IMAGE_ROW("r2", "r3", "lr") HM_DSP_NEXT HM_DSP_IMAGE_ROW("r2", "r3", "lr")     \
+            "ldm r0, {r4, r5, r6, r8, r9, r10}\n\t"                                                                   \
+            "ldr r11, [r0, #32]\n\t"                                                                                  \
+            "ldr r1, [r11], #4\n\t"                                                                                   \
+            "ldr r12, [r11], #4\n\t"                                                                                    \
+            "str r11, [r0, #32]\n\t"                                                                                  \
+            "sub r0, r0, #60\n\t" HM_DSP_STORE                                                                      \
+            "movs r1, r12\n\t"                                                                                        \
+            "bne 1b\n\t"                                                                                                \
+            "ldr r7, [r0, #88]"                                                                                       \
+            : "+r"(r0), "+r"(r1)                                                                                        \
+            : [skip] "i"(4 * ((pitch)-14))                                                                              \
+            : "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory");                                       \
+    }
+
+HM_STATIC_ASSERT(sizeof(void *) != 4 || offsetof(hm_dsp_channel, block) == 60 + 32 - 60, "hm_dsp_channel has grown");
+
+/* The 27 weights of a channel: five words for each row of the kernel, the last half of which is 0. */
+static inline void hm_dsp_image_widen(const int8_t *from, uint32_t *to)
+{
+    for (int i = 0; i < 3; i++) {
+        __asm__ volatile("ldr r8, [%[from]], #4\n\t"
+                         "ldr r9, [%[from]], #4\n\t"
+                         "ldrsb r10, [%[from]], #1\n\t"
+                         "sxtb16 r5, r8\n\t"
+                         "sxtb16 r6, r9\n\t"
+                         "sxtb16 r8, r8, ror #8\n\t"
+                         "sxtb16 r9, r9, ror #8\n\t"
+                         "pkhbt r4, r5, r8, lsl #16\n\t"
+                         "pkhtb r5, r8, r5, asr #16\n\t"
+                         "pkhtb r8, r9, r6, asr #16\n\t"
+                         "pkhbt r6, r6, r9, lsl #16\n\t"
+                         "uxth r9, r10\n\t"
+                         "stm %[to]!, {r4, r5, r6, r8, r9}"
+                         : [from] "+&r"(from), [to] "+&r"(to)
+                         :
+                         : "r4", "r5", "r6", "r8", "r9", "r10", "memory");
+    }
+}
+
+/* n rows of such a kernel; `channel_blocks`: what HM_DSP_IMAGE has made of it. */
+__attribute__((always_inline)) static inline void hm_dsp_image(const hm_dsp *s, const hm_conv *conv, uint32_t *scratch,
+                                                               const uint8_t *const *rows, uint8_t *const *out, int n,
+                                                               void (*channel_blocks)(const uint32_t *, const uint32_t *))
+{
+    uint32_t *const wide = scratch;
+    hm_dsp_channel *const channel = (hm_dsp_channel *)(void *)(wide + 15);
+    hm_dsp_block *const blocks = (hm_dsp_block *)(void *)(channel + 1);
+    uint32_t *const lines = (uint32_t *)(void *)(blocks + n * ((s->out_w + 3) / 4));
+    hm_dsp_blocks(s, blocks, lines, s->pitch, 3, out, n);
+    hm_dsp_lines(s, rows, (n - 1) * 2 + 3, 0, (uint16_t *)(void *)lines);
+    channel->pixel = s->out_c;
+    channel->pixels3 = 3U * s->out_c;
+    for (int c = 0; c < s->out_c; c++) {
+        hm_dsp_image_widen(conv->weight + 27 * c, wide);
+        hm_dsp_begin(channel, s, conv, c);
+        channel->block = blocks;
+        channel_blocks(wide, lines);
     }
 }
 
