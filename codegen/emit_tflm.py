@@ -22,6 +22,7 @@ ADDERS = {  # methods of MicroMutableOpResolver
     "TRANSPOSE": "AddTranspose",
 }
 PER_LINE = 16
+MARK = "; do not edit."  # in each of TEMPLATES but main.cc, which is a user's to change and holds nothing of a person
 TEMPLATES = ("model_data.h", "verify.h", "verify.cc", "main.cc")
 ESP_NN = (
     "grouped convolutions: wrong under ESP-NN in esp-tflite-micro, so that verify.cc does not compile there unless "

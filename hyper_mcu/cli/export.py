@@ -38,14 +38,16 @@ def files_of(form: str, person: Person, out: Path, prefix: str) -> tuple[dict[Pa
     return {out: emit_c(person, prefix)}, {}
 
 
-def check(form: str, out: Path, prefix: str) -> None:
-    """Raises UserError for a place or a prefix that does not go with the form."""
+def check(form: str, out: Path, prefix: str, force: bool) -> None:
+    """Raises UserError for a place, a prefix or a --force that does not go with the form."""
     from hyper_mcu.codegen.emit_c import PREFIX
     from hyper_mcu.codegen.errors import UserError
     from hyper_mcu.codegen.files import check_place
 
     if prefix != PREFIX and form != "c":
         raise UserError("--prefix", f"export {form} has no C names to choose", "export c", prefix)
+    if force and form != "tflm":
+        raise UserError("--force", f"export {form} replaces a file at --out in any case", "export tflm", form)
     if form == "tflm":
         if not (out if out.exists() else out.parent).is_dir():
             raise UserError(out, "cannot write", "a folder, or a new name in one", "a file" if out.exists() else "none")
@@ -55,13 +57,27 @@ def check(form: str, out: Path, prefix: str) -> None:
     check_place(out)
 
 
+def check_yours(path: Path, content: str | bytes) -> None:
+    """Raises UserError where `path` is C++ that a user wrote or changed: neither `content` nor marked as generated."""
+    from hyper_mcu.codegen.emit_tflm import MARK, TEMPLATES
+    from hyper_mcu.codegen.errors import UserError
+    from hyper_mcu.codegen.files import read
+
+    if path.name not in TEMPLATES or not path.exists():
+        return
+    there = read(path, "C++").replace(b"\r\n", b"\n")
+    if MARK.encode() not in there and there.decode("latin-1") != content:
+        raise UserError(path, "would replace code of your own", "--force, or that code under another name", "neither")
+
+
 @click.command("export")
 @click.argument("form", metavar="tflm|tflite|onnx|c|bin", type=click.Choice(["tflm", *SUFFIXES]))
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A file; for tflm a folder.")
 @click.option("--prefix", default="hm", show_default=True, help="Of the C names, of c alone.")
+@click.option("--force", is_flag=True, help="Replace a main.cc that was edited, of tflm alone.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def command(form: str, model: Path, out: Path, prefix: str, as_json: bool) -> None:
+def command(form: str, model: Path, out: Path, prefix: str, force: bool, as_json: bool) -> None:
     """Write the network in MODEL, a model.h or person.bin of enroll, for another runtime or for a firmware.
 
     \b
@@ -77,16 +93,18 @@ def command(form: str, model: Path, out: Path, prefix: str, as_json: bool) -> No
     from hyper_mcu.codegen.files import check_other, check_place, write
     from hyper_mcu.codegen.person_file import person_file
 
-    check(form, out, prefix)
+    check(form, out, prefix, force)
     check_other("--out", out, [model])
     with cli.status() as progress:
         progress(f"exporting {model}")
         files, told = files_of(form, person_file(model), out, prefix)
     if form == "tflm":
         out.mkdir(exist_ok=True)
-        for path in files:
+        for path, content in files.items():
             check_place(path)
             check_other("--out", path, [model])
+            if not force:
+                check_yours(path, content)
     for path, content in files.items():
         write(path, content)
     for warning in told.get("warnings", ()):

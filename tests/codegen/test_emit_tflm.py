@@ -21,7 +21,7 @@ from hyper_mcu.codegen import oracle
 from hyper_mcu.codegen.arena import arena_bytes
 from hyper_mcu.codegen.backends.tflite import interpreter, tflm
 from hyper_mcu.codegen.emit_tflite import emit as emit_tflite
-from hyper_mcu.codegen.emit_tflm import Export, emit
+from hyper_mcu.codegen.emit_tflm import MARK, TEMPLATES, Export, emit
 from hyper_mcu.codegen.netspec import Conv, Head, NetSpec
 from hyper_mcu.codegen.presets import preset
 from hyper_mcu.codegen.toolchain import WARNINGS
@@ -184,6 +184,12 @@ def test_single_rounding_is_refused(nano, tmp_path):
     folder = laid_out(tmp_path, export)
     assert '#error "TFLITE_SINGLE_ROUNDING' in compiled(folder, p, export, "-DTFLITE_SINGLE_ROUNDING").stderr
     assert compiled(folder, p, export, "-DTFLITE_SINGLE_ROUNDING=0").returncode == 0
+
+
+def test_all_templates_but_main_are_marked_and_main_is_nobodys(exported, nano):
+    _, export = exported
+    assert [name for name in TEMPLATES if MARK not in export.files[name]] == ["main.cc"]
+    assert export.files["main.cc"] == nano[1].files["main.cc"]
 
 
 def test_array_holds_the_file(exported):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from hyper_mcu.codegen.emit_onnx import export as export_onnx
 from hyper_mcu.codegen.emit_tflite import emit as emit_tflite
 from hyper_mcu.codegen.emit_tflite import export as export_tflite
 from hyper_mcu.codegen.person import Person
+from hyper_mcu.codegen.person_bin import pack
 from hyper_mcu.codegen.person_file import person_file
 from hyper_mcu.faces import face_crops
 from hyper_mcu.faces.weights import demo_photo
@@ -93,15 +95,38 @@ def test_tflm_is_a_folder_that_says_what_it_needs(
     assert all(p.stat().st_mode & 0o777 == 0o600 for p in out.iterdir())
 
 
-def test_tflm_goes_into_an_existing_folder_and_replaces_its_own_files(
-    model: Path, tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
+def test_tflm_replaces_what_it_generates_and_keeps_what_is_beside(
+    model: Path, person: Person, tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "main.cc").write_text("old")
-    (tmp_path / "mine").write_text("kept")
-    assert command("export", "tflm", model, "--out", tmp_path) == 0
-    assert "int main(" in (tmp_path / "main.cc").read_text()
-    assert (tmp_path / "mine").read_text() == "kept"
+    """Another person's files: only main.cc is the same for all."""
+    (tmp_path / "other.bin").write_bytes(pack(replace(person, name="other", threshold=7)))
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "mine").write_text("kept")
+    assert command("export", "tflm", tmp_path / "other.bin", "--out", out) == 0
+    before = {p.name: p.read_bytes() for p in out.iterdir()}
     assert "operators CONV_2D; arena " in capsys.readouterr().out
+    (out / "hm_types.h").write_text("of an older version")
+    assert command("export", "tflm", model, "--out", out) == 0
+    after = {p.name: p.read_bytes() for p in out.iterdir()}
+    changed = {name for name in before if after[name] != before[name]}
+    assert changed == {"model_data.h", "verify.cc", "verify.h"}
+    assert after.keys() - before.keys() == {"yao.tflite"}
+
+
+@pytest.mark.parametrize(("name", "text"), [("main.cc", "int main() {}\n"), ("verify.cc", "// of another project\n")])
+def test_tflm_replaces_a_users_own_code_by_force_alone(
+    model: Path, tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str], name: str, text: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    expected = "would replace code of your own; expected --force, or that code under another name, got neither"
+    assert refused(command, capsys, "tflm", model, "--out", tmp_path) == f"{tmp_path}/{name}: {expected}"
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [(name, text)]
+    assert command("export", "tflm", model, "--out", tmp_path, "--force") == 0
+    assert "hm_tflm_verify(" in (tmp_path / name).read_text()
+    assert refused(command, capsys, "onnx", model, "--out", tmp_path / "a.onnx", "--force") == (
+        "--force: export onnx replaces a file at --out in any case; expected export tflm, got onnx"
+    )
 
 
 def test_files_are_those_of_the_emitters(model: Path, person: Person, tmp_path: Path, command: Command) -> None:
