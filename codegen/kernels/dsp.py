@@ -7,34 +7,74 @@ from typing import Any
 from hyper_mcu.codegen.kernels.kernel import Kernel
 
 CORE = ("hm_dsp.h",)  # of firmware/core
-CHANNEL, BLOCK = 36, 8  # bytes of hm_dsp_channel and hm_dsp_block
+CHANNEL, BLOCK, PAIR = 36, 8, 52  # bytes of hm_dsp_channel, hm_dsp_block, hm_dsp_pair
+ROOM = 1_800  # bytes for a pointwise kernel's input, if a row does not need more
+STEPS = 8  # most that are written out, of four channels each
 
 
 def serves(kernel: Kernel) -> bool:
-    """3x3 over groups of four channels, four pixels a row at least."""
-    if not kernel.relu or kernel.out_w < 4 or kernel.k != 3:
-        return False
-    return (kernel.kind == "group" and kernel.in_g == 4) or _image(kernel)
-
-
-def _image(kernel):
-    return kernel.kind == "dense" and kernel.k == 3 and kernel.in_c == 3 and kernel.stride == 2
+    """What f is made of: 3x3 over groups of four channels, 3x3 with stride 2 over an image, 1x1."""
+    return _group(kernel) or _image(kernel) or _pointwise(kernel)
 
 
 def scratch(kernel: Kernel) -> int:
-    """Bytes."""
-    if _image(kernel):
-        return 60 + CHANNEL + BLOCK * kernel.strip * -(-kernel.out_w // 4) + kernel.in_rows * 2 * pitch(kernel)
-    return 72 + CHANNEL + BLOCK * kernel.strip * -(-kernel.out_w // 4) + kernel.in_rows * 8 * pitch(kernel)
+    """Bytes: weights and what belongs to them, where the outputs go, the input under a strip or a part of it."""
+    if kernel.kind == "pointwise":
+        n = rows(kernel) * kernel.out_w
+        return _weights(kernel) + PAIR + (n + 1) // 2 * (BLOCK + 4 * kernel.in_g)
+    weights, row = (60, 2 * pitch(kernel)) if _image(kernel) else (72, 8 * pitch(kernel))
+    return weights + CHANNEL + BLOCK * kernel.strip * -(-kernel.out_w // 4) + kernel.in_rows * row
 
 
 def facts(kernel: Kernel) -> dict[str, Any]:
     """What the templates need to know beside the kernel."""
-    return {"pitch": pitch(kernel)}
+    if kernel.kind != "pointwise":
+        return {"pitch": pitch(kernel)}
+    steps = _steps(kernel)
+    return {
+        "pitch": 0,
+        "steps": steps,
+        "parts": kernel.in_g // 4 // steps,
+        "bytes": _weights(kernel),
+        "rows": rows(kernel),
+    }
 
 
 def pitch(kernel: Kernel) -> int:
-    """Words of a row of a plane; for the image, halves of words of a row."""
+    """Of a row of a plane in words; of an image in halves of words."""
     if _image(kernel):
         return 2 * (kernel.out_w * 3 + 2)
     return (kernel.out_w - 1) * kernel.stride + 3
+
+
+def rows(kernel: Kernel) -> int:
+    """Of a pointwise kernel at a time."""
+    return min(max(ROOM // (2 * kernel.in_g * kernel.out_w), 1), kernel.strip)
+
+
+def _group(kernel: Kernel) -> bool:
+    shape = kernel.kind == "group" and kernel.k == 3 and kernel.in_g == 4
+    return shape and kernel.relu and kernel.out_w >= 4 and pitch(kernel) <= 0xFFFF
+
+
+def _image(kernel: Kernel) -> bool:
+    shape = kernel.kind == "dense" and kernel.k == 3 and kernel.in_c == 3 and kernel.stride == 2
+    return shape and kernel.relu and 4 <= kernel.out_w <= 345  # HM_DSP_IMAGE adds 4 * (pitch - 14) as a constant
+
+
+def _pointwise(kernel: Kernel) -> bool:
+    shape = kernel.kind == "pointwise" and kernel.in_g % 4 == 0 and kernel.out_g % 2 == 0
+    return shape and _weights(kernel) <= 980
+
+
+def _steps(kernel: Kernel) -> int:
+    """Steps that are written out: all of them, or a part that goes into them."""
+    steps = kernel.in_g // 4
+    return next(n for n in range(STEPS, 0, -1) if steps % n == 0)
+
+
+def _weights(kernel: Kernel) -> int:
+    """Bytes of two channels' weights: four words a step, and one a part where there are several."""
+    steps = kernel.in_g // 4
+    parts = steps // _steps(kernel)
+    return 16 * steps + (4 * parts if parts > 1 else 0)

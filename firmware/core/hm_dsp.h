@@ -73,9 +73,9 @@ HM_DSP_PAIR(hm_dsp_s13, "sxtb16 %0, %1, ror #8")
 /* The same at a linear end: halves away from zero, so one less before the shift if negative and shifted at all. */
 #define HM_DSP_SIGNED(a)                                                                                                \
     "smmlar " a ", " a ", r4, " a "\n\t"                                                                       \
-    "rsb r11, r6, #0\n\t"                                                                                               \
-    "and r11, r11, " a "\n\t"                                                                                        \
-    "add " a ", " a ", r11, asr #31\n\t"                                                                          \
+    "rsb r10, r6, #0\n\t"                                                                                               \
+    "and r10, r10, " a "\n\t"                                                                                        \
+    "add " a ", " a ", r10, asr #31\n\t"                                                                          \
     "add " a ", " a ", r5\n\t"                                                                                    \
     "asr " a ", " a ", r6\n\t"                                                                                    \
     "ssat " a ", #8, " a "\n\t"
@@ -444,6 +444,144 @@ __attribute__((always_inline)) static inline void hm_dsp_image(const hm_dsp *s, 
         hm_dsp_begin(channel, s, conv, c);
         channel->block = blocks;
         channel_blocks(wide, lines);
+    }
+}
+
+/* ---- 1x1: two outputs of two pixels at a time ---- */
+
+/* What lies behind the weights of two channels. */
+typedef struct hm_dsp_pair {
+    hm_dsp_scale scale0;
+    uint32_t place0; /* of their bytes in a pixel */
+    uint32_t place1;
+    uint8_t *const *to; /* two pixels a block */
+    hm_dsp_scale scale1;
+    int32_t bias0;
+    int32_t bias1;
+    const uint32_t *end; /* of the input */
+    uint32_t kept;       /* r7 meanwhile */
+} hm_dsp_pair;
+
+HM_STATIC_ASSERT(sizeof(void *) != 4 || (offsetof(hm_dsp_pair, scale1) == 24 && offsetof(hm_dsp_pair, kept) == 48),
+                 "HM_DSP_PAIRS expects another hm_dsp_pair");
+
+/* Four channels of two pixels: what one pixel brings to two outputs is loaded once, and so is a weight for two pixels. */
+#define HM_DSP_STEP(sum1, sum3)                                                                                         \
+    "ldm r0!, {r4, r5, r6, r8}\n\t"                                                                                     \
+    "ldm r1!, {r9, r10, r11, r12}\n\t"                                                                                  \
+    "smlad r3, r10, r4, " sum1 "\n\t"                                                                                   \
+    "smlad r2, r9, r4, r2\n\t"                                                                                          \
+    "smlad r7, r10, r5, " sum3 "\n\t"                                                                                   \
+    "smlad lr, r9, r5, lr\n\t"                                                                                          \
+    "smlad r3, r12, r6, r3\n\t"                                                                                         \
+    "smlad r2, r11, r6, r2\n\t"                                                                                         \
+    "smlad r7, r12, r8, r7\n\t"                                                                                         \
+    "smlad lr, r11, r8, lr\n\t"
+#define HM_DSP_FIRST HM_DSP_STEP("r2", "lr")
+#define HM_DSP_NEXT4 HM_DSP_STEP("r3", "r7")
+#define HM_DSP_MORE "ldr r4, [r0], #4\n\tcmp r4, #0\n\tbne 2b\n\t" /* of them, if the word behind the weights says so */
+
+/* The blocks of two channels whose weights take `size` bytes, at most 980; steps: all products; byte: HM_DSP_BYTE, or
+ * HM_DSP_SIGNED at a linear end. */
+#define HM_DSP_PAIRS(name, size, steps, byte)                                                                           \
+    __attribute__((noinline, unused)) static void name(const uint32_t *w, const uint32_t *x)                            \
+    {                                                                                                                   \
+        register const uint32_t *r0 __asm__("r0") = w;                                                                  \
+        register const uint32_t *r1 __asm__("r1") = x;                                                                  \
+        __asm__ volatile("str r7, [r0, %[kept]]\n\t"                                                                    \
+                         "1: ldrd r2, lr, [r0, %[bias]]\n\t" steps                                                      \
+                         "ldm r0!, {r4, r5, r6, r8, r9, r10}\n\t"                                                       \
+                         "ldm r10!, {r11, r12}\n\t"                                                                     \
+                         "str r10, [r0, #-4]\n\t" byte("r2") "strb r2, [r11, r8]\n\t" byte("r3")                        \
+                         "strb r3, [r12, r8]\n\t"                                                                       \
+                         "ldm r0, {r4, r5, r6}\n\t" byte("lr") "strb lr, [r11, r9]\n\t" byte("r7")                      \
+                         "strb r7, [r12, r9]\n\t"                                                                       \
+                         "ldr r4, [r0, #20]\n\t"                                                                        \
+                         "sub r0, r0, %[back]\n\t"                                                                      \
+                         "cmp r1, r4\n\t"                                                                               \
+                         "bne 1b\n\t"                                                                                   \
+                         "ldr r7, [r0, %[kept]]"                                                                        \
+                         : "+r"(r0), "+r"(r1)                                                                           \
+                         : [kept] "i"((size) + 48), [bias] "i"((size) + 36), [back] "i"((size) + 24)                    \
+                         : "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory");        \
+    }
+
+/* For n steps the pairs of four bytes each of a and b. */
+#define HM_DSP_INTERLEAVE(name, instruction)                                                                            \
+    static inline uint32_t *name(uint32_t *to, const void *a, const void *b, int n)                                     \
+    {                                                                                                                   \
+        do {                                                                                                            \
+            __asm__ volatile("ldr r8, [%[a]], #4\n\t"                                                                   \
+                             "ldr r9, [%[b]], #4\n\t" instruction " r3, r8\n\t" instruction " r4, r9\n\t" instruction   \
+                             " r5, r8, ror #8\n\t" instruction " r6, r9, ror #8\n\t"                                    \
+                             "stm %[to]!, {r3, r4, r5, r6}"                                                             \
+                             : [to] "+&r"(to), [a] "+&r"(a), [b] "+&r"(b)                                               \
+                             :                                                                                          \
+                             : "r3", "r4", "r5", "r6", "r8", "r9", "memory");                                           \
+        } while (--n > 0);                                                                                              \
+        return to;                                                                                                      \
+    }
+HM_DSP_INTERLEAVE(hm_dsp_pixels, "uxtb16")
+HM_DSP_INTERLEAVE(hm_dsp_weights, "sxtb16")
+
+/* Where the pixels of n rows go, two a block, and group g of their input; an odd last one makes a block with itself.
+ * Returns the end of the input. */
+__attribute__((noinline, unused)) static uint32_t *hm_dsp_blocks2(const hm_dsp *s, const uint8_t *const *rows, int n, int g,
+                                                                  uint8_t *const *out, uint8_t **to, uint32_t *x)
+{
+    const uint8_t *even = NULL;
+    int odd = 0;
+    for (int y = 0; y < n; y++) {
+        const uint8_t *from = rows[y * s->stride] + g * s->in_g;
+        uint8_t *pixel = out[y];
+        for (int i = s->out_w; i > 0; i--, from += s->stride * s->in_c, pixel += s->out_c) {
+            *to++ = pixel;
+            if (odd) {
+                x = hm_dsp_pixels(x, even, from, s->in_g / 4);
+            }
+            even = from;
+            odd ^= 1;
+        }
+    }
+    if (odd) {
+        *to = to[-1];
+        x = hm_dsp_pixels(x, even, even, s->in_g / 4);
+    }
+    return x;
+}
+
+/* Group g of n rows. The weights of two channels are `parts` times so many steps, and after each time a word that is 0 behind
+ * the last, if there are several; pairs: what HM_DSP_PAIRS has made for them. */
+__attribute__((always_inline)) static inline void hm_dsp_pointwise(const hm_dsp *s, const hm_conv *conv, uint32_t *scratch,
+                                                                   const uint8_t *const *rows, uint8_t *const *out, int n,
+                                                                   const int steps, const int parts,
+                                                                   void (*pairs)(const uint32_t *, const uint32_t *))
+{
+    const int words = (4 * steps + (parts > 1)) * parts;
+    hm_dsp_pair *const pair = (hm_dsp_pair *)(void *)(scratch + words);
+    uint8_t **const to = (uint8_t **)(void *)(pair + 1);
+    uint32_t *const pixels = (uint32_t *)(void *)(to + (n * s->out_w + 1) / 2 * 2);
+    const int size = s->out_c / s->shuffle;
+    for (int c = 0; c < s->out_c; c += 2) {
+        if (c % s->out_g == 0) {
+            pair->end = hm_dsp_blocks2(s, rows, n, c / s->out_g, out, to, pixels);
+        }
+        const int8_t *weight = conv->weight + c * s->in_g;
+        uint32_t *w = scratch;
+        for (int part = parts; part > 0; part--, weight += 4 * steps) {
+            w = hm_dsp_weights(w, weight, weight + s->in_g, steps);
+            if (parts > 1) {
+                *w++ = (uint32_t)part - 1;
+            }
+        }
+        pair->scale0 = hm_dsp_scale_of(conv, c);
+        pair->scale1 = hm_dsp_scale_of(conv, c + 1);
+        pair->bias0 = conv->bias[c];
+        pair->bias1 = conv->bias[c + 1];
+        pair->place0 = (uint32_t)hm_shuffled(c, s->shuffle, size);
+        pair->place1 = (uint32_t)hm_shuffled(c + 1, s->shuffle, size);
+        pair->to = to;
+        pairs(scratch, pixels);
     }
 }
 
