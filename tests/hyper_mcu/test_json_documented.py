@@ -1,4 +1,4 @@
-"""SPEC.md's tables of what `enroll --json` and `verify --json` print, held against what they print."""
+"""SPEC.md's tables of what commands print with --json, held against what they print."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from people import TINY, net, person
+from quantised import quantised
 
+from hyper_mcu.codegen.person_bin import pack
 from hyper_mcu.faces.weights import demo_photo
+from hyper_mcu.generator import SHIPPED
 
 SPEC = Path(__file__).parents[2] / "SPEC.md"
 PORTRAIT, TEAM = demo_photo("yaoming.jpg"), demo_photo("players.jpg")
@@ -26,7 +30,7 @@ TYPES: dict[str, Callable[[Any], bool]] = {
     },
     **{
         f"object of {what}s": lambda v, what=what: isinstance(v, dict) and all(map(TYPES[what], v.values()))
-        for what in ("number", "object")
+        for what in ("number", "object", "string")
     },
     "object": lambda v: isinstance(v, dict),
 }
@@ -81,3 +85,50 @@ def test_verifys_json_is_the_documented_one(told: Callable[..., dict[str, Any]],
         assert value["schema_version"] == 1
         assert disagreements(value, whole) == missing
         assert disagreements(value["runs"]["host"], run) == set()
+
+
+def test_inspects_json_is_the_documented_one(told: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    whole, layer, generator = documented("inspect")
+    (tmp_path / "a.bin").write_bytes(pack(person(net(TINY))))
+    value = told("inspect", tmp_path / "a.bin")
+    assert value["schema_version"] == 1
+    assert disagreements(value, whole) == set()
+    of_an_add = {"accumulator_bound", "accumulator_bits", "out_scale"}
+    missing = [set(), set(), of_an_add, set()]
+    assert [disagreements(row, layer) for row in value["layers"]] == missing
+    value = told("inspect", SHIPPED)
+    assert value["schema_version"] == 1
+    assert disagreements(value, generator) == set()
+
+
+@pytest.mark.parametrize(
+    ("form", "needs"),
+    [("c", ()), ("bin", ()), ("onnx", ("onnx",)), ("tflite", ("tflite",)), ("tflm", ("tflite", "tflite_micro"))],
+)
+def test_exports_json_is_the_documented_one(
+    told: Callable[..., dict[str, Any]], tmp_path: Path, form: str, needs: tuple[str, ...]
+) -> None:
+    for module in needs:
+        pytest.importorskip(module, reason=f"needs hyper-mcu[{'onnx' if form == 'onnx' else 'tflite'}]: {module}")
+    (whole,) = documented("export")
+    (tmp_path / "a.bin").write_bytes(pack(person(quantised(TINY))))
+    out = tmp_path / {"c": "a.h", "bin": "b.bin", "tflm": "tflm"}.get(form, f"a.{form}")
+    value = told("export", form, tmp_path / "a.bin", "--out", out)
+    assert (value["schema_version"], value["form"]) == (1, form)
+    of_tflm = {"arena_bytes", "measured_by", "operators", "warnings"}
+    assert disagreements(value, whole) == (set() if form == "tflm" else of_tflm)
+    assert {Path(f["path"]): f["bytes"] for f in value["files"]} == {
+        path: path.stat().st_size for path in (out.iterdir() if form == "tflm" else [out])
+    }
+
+
+def test_doctors_json_is_the_documented_one(told: Callable[..., dict[str, Any]]) -> None:
+    whole, part = documented("doctor")
+    value = told("doctor")
+    assert value["schema_version"] == 1
+    assert disagreements(value, whole) == set()
+    assert [
+        row for row in value["parts"] if disagreements(row, part) or bool(row["found"]) == bool(row["install"])
+    ] == []
+    assert set(value["missing"]) <= {row["name"] for row in value["parts"] if not row["found"]}
+    assert value["ready"] is not bool(value["missing"])
