@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from hyper_mcu.codegen.kernels import dsp, helium, portable
+from hyper_mcu.codegen.kernels import dsp, helium, portable, tiled
 from hyper_mcu.codegen.kernels.kernel import Kernel
 
 
@@ -37,6 +37,7 @@ VARIANTS = (
     PORTABLE,
     Variant("dsp", dsp.CORE, dsp.serves, dsp.scratch, dsp.facts),
     Variant("helium", helium.CORE, helium.serves, helium.scratch, helium.facts),
+    Variant("tiled", tiled.CORE, tiled.serves, tiled.scratch, tiled.facts),
 )
 
 

@@ -5,6 +5,7 @@
 #define HM_PORTABLE 0 /* C11, for every target */
 #define HM_HELIUM 1   /* the vectors of Armv8.1-M, where the compiler has their header */
 #define HM_DSP 2      /* the DSP instructions of Armv7E-M and Armv8-M, by the assembler of GCC and clang */
+#define HM_TILED 3    /* tiles of sums in registers, for cores without packed arithmetic */
 
 #ifndef HM_KERNELS
 #if defined(__ARM_FEATURE_MVE) && defined(__has_include)
@@ -19,6 +20,12 @@
 #if __ARM_ARCH_PROFILE == 'M'
 #define HM_KERNELS HM_DSP
 #endif
+#endif
+#endif
+
+#ifndef HM_KERNELS
+#if (defined(__riscv_xlen) && __riscv_xlen == 32) || defined(__XTENSA__) || (defined(__ARM_ARCH_PROFILE) && __ARM_ARCH_PROFILE == 'M')
+#define HM_KERNELS HM_TILED
 #endif
 #endif
 

@@ -1,4 +1,4 @@
-/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: 3f78d418c5eb078aaeebb00de939ccfaa01accd5b461a7a1f0d3eb47ecd5f88b */
+/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: afc1fe3daf8b056b581f988c47085c69ad0854b70c66b71556135ef212828c43 */
 /*
  * alice: a face-verification network for one person. Made by hyper-mcu 0.1.0; do not edit.
  *
@@ -105,6 +105,7 @@ typedef struct hm_verdict {
 #define HM_PORTABLE 0 /* C11, for every target */
 #define HM_HELIUM 1   /* the vectors of Armv8.1-M, where the compiler has their header */
 #define HM_DSP 2      /* the DSP instructions of Armv7E-M and Armv8-M, by the assembler of GCC and clang */
+#define HM_TILED 3    /* tiles of sums in registers, for cores without packed arithmetic */
 
 #ifndef HM_KERNELS
 #if defined(__ARM_FEATURE_MVE) && defined(__has_include)
@@ -119,6 +120,12 @@ typedef struct hm_verdict {
 #if __ARM_ARCH_PROFILE == 'M'
 #define HM_KERNELS HM_DSP
 #endif
+#endif
+#endif
+
+#ifndef HM_KERNELS
+#if (defined(__riscv_xlen) && __riscv_xlen == 32) || defined(__XTENSA__) || (defined(__ARM_ARCH_PROFILE) && __ARM_ARCH_PROFILE == 'M')
+#define HM_KERNELS HM_TILED
 #endif
 #endif
 
@@ -908,22 +915,28 @@ HM_DSP_PAIR(hm_dsp_s13, "sxtb16 %0, %1, ror #8")
 
 /* Behind a ReLU: both roundings, cut to a byte; r4, r5 and r6 hold a hm_dsp_scale. Below zero neither can reach 1. */
 #define HM_DSP_BYTE(a)                                                                                                  \
-    "smmlar %[" a "], %[" a "], r4, %[" a "]\n\t"                                                                       \
-    "add %[" a "], %[" a "], r5\n\t"                                                                                    \
-    "asr %[" a "], %[" a "], r6\n\t"                                                                                    \
-    "usat %[" a "], #8, %[" a "]\n\t"
+    "smmlar " a ", " a ", r4, " a "\n\t"                                                                       \
+    "add " a ", " a ", r5\n\t"                                                                                    \
+    "asr " a ", " a ", r6\n\t"                                                                                    \
+    "usat " a ", #8, " a "\n\t"
 
 /* The same at a linear end: halves away from zero, so one less before the shift if negative and shifted at all. */
 #define HM_DSP_SIGNED(a)                                                                                                \
-    "smmlar %[" a "], %[" a "], r4, %[" a "]\n\t"                                                                       \
-    "rsb r11, r6, #0\n\t"                                                                                               \
-    "and r11, r11, %[" a "]\n\t"                                                                                        \
-    "add %[" a "], %[" a "], r11, asr #31\n\t"                                                                          \
-    "add %[" a "], %[" a "], r5\n\t"                                                                                    \
-    "asr %[" a "], %[" a "], r6\n\t"                                                                                    \
-    "ssat %[" a "], #8, %[" a "]\n\t"
+    "smmlar " a ", " a ", r4, " a "\n\t"                                                                       \
+    "rsb r10, r6, #0\n\t"                                                                                               \
+    "and r10, r10, " a "\n\t"                                                                                        \
+    "add " a ", " a ", r10, asr #31\n\t"                                                                          \
+    "add " a ", " a ", r5\n\t"                                                                                    \
+    "asr " a ", " a ", r6\n\t"                                                                                    \
+    "ssat " a ", #8, " a "\n\t"
 
 /* ---- 3x3: four neighbouring outputs of one channel, a block, at a time ---- */
+
+/* Where the pixels of a block go, and where the input of the next one lies: NULL behind the last. */
+typedef struct hm_dsp_block {
+    uint8_t *to;
+    const uint32_t *next;
+} hm_dsp_block;
 
 /* What lies behind the weights of a channel. */
 typedef struct hm_dsp_channel {
@@ -932,13 +945,9 @@ typedef struct hm_dsp_channel {
     uint32_t pixel;   /* bytes from pixel to pixel */
     uint32_t pixels3; /* and over three */
     int32_t bias;
+    uint32_t kept; /* r7 meanwhile */
+    const hm_dsp_block *block; /* the image's kernel has no register for it */
 } hm_dsp_channel;
-
-/* Where the pixels of a block go, and where the input of the next one lies: NULL behind the last. */
-typedef struct hm_dsp_block {
-    uint8_t *to;
-    const uint32_t *next;
-} hm_dsp_block;
 
 /* The blocks of n rows from their input on: `row` words for a row of outputs, `step` for one of them. Where a row is no
  * multiple of four wide, its last block computes some outputs again. */
@@ -964,76 +973,84 @@ static inline void hm_dsp_begin(hm_dsp_channel *channel, const hm_dsp *s, const 
     channel->bias = conv->bias[c];
 }
 
-/* The sums a0 ... a3 to the bytes of a block. */
+/* The code for a channel needs every register: r0 for the weights, r1 for the input, r2, r3, lr and r7 for the sums. r7 may
+ * be the frame pointer, which no compiler gives away; it is kept behind the weights meanwhile. */
+
+/* The sums to the bytes of a block. */
 #define HM_DSP_STORE                                                                                                    \
-    "add %[x], %[x], r8\n\t" HM_DSP_BYTE("a0") "strb %[a0], [%[x]]\n\t" HM_DSP_BYTE("a1") "strb %[a1], [%[x], r9]\n\t"  \
-    HM_DSP_BYTE("a2") "strb %[a2], [%[x], r9, lsl #1]\n\t" HM_DSP_BYTE("a3") "strb %[a3], [%[x], r10]\n\t"
+    "add r1, r1, r8\n\t" HM_DSP_BYTE("r2") "strb r2, [r1]\n\t" HM_DSP_BYTE("r3") "strb r3, [r1, r9]\n\t"  \
+    HM_DSP_BYTE("lr") "strb lr, [r1, r9, lsl #1]\n\t" HM_DSP_BYTE("r7") "strb r7, [r1, r10]\n\t"
 
 /* Three weights and four pixels' input of one pair of channels, from neighbouring columns ... */
-#define HM_DSP_PLANE1(bias0, bias1, bias2, bias3)                                                                       \
-    "ldm %[w]!, {r4, r5, r6}\n\t"                                                                                       \
-    "ldm %[x]!, {r8, r9, r10}\n\t"                                                                                      \
-    "smlad %[a0], r8, r4, %[" bias0 "]\n\t"                                                                             \
-    "smlad %[a1], r9, r4, %[" bias1 "]\n\t"                                                                             \
-    "smlad %[a2], r10, r4, %[" bias2 "]\n\t"                                                                            \
-    "smlad %[a0], r9, r5, %[a0]\n\t"                                                                                    \
-    "smlad %[a1], r10, r5, %[a1]\n\t"                                                                                   \
-    "smlad %[a0], r10, r6, %[a0]\n\t"                                                                                   \
-    "ldm %[x]!, {r8, r9, r10}\n\t"                                                                                      \
-    "smlad %[a3], r8, r4, %[" bias3 "]\n\t"                                                                             \
-    "smlad %[a2], r8, r5, %[a2]\n\t"                                                                                    \
-    "smlad %[a1], r8, r6, %[a1]\n\t"                                                                                    \
-    "smlad %[a3], r9, r5, %[a3]\n\t"                                                                                    \
-    "smlad %[a2], r9, r6, %[a2]\n\t"                                                                                    \
-    "smlad %[a3], r10, r6, %[a3]\n\t"
+#define HM_DSP_PLANE1(bias0, bias1, bias2)                                                                       \
+    "ldm r0!, {r4, r5, r6}\n\t"                                                                                       \
+    "ldm r1!, {r8, r9, r10}\n\t"                                                                                      \
+    "smlad r2, r8, r4, " bias0 "\n\t"                                                                             \
+    "smlad r3, r9, r4, " bias1 "\n\t"                                                                             \
+    "smlad lr, r10, r4, " bias2 "\n\t"                                                                            \
+    "smlad r2, r9, r5, r2\n\t"                                                                                    \
+    "smlad r3, r10, r5, r3\n\t"                                                                                   \
+    "smlad r2, r10, r6, r2\n\t"                                                                                   \
+    "ldm r1!, {r8, r9, r10}\n\t"                                                                                      \
+    "smlad r7, r8, r4, r7\n\t"                                                                             \
+    "smlad lr, r8, r5, lr\n\t"                                                                                    \
+    "smlad r3, r8, r6, r3\n\t"                                                                                    \
+    "smlad r7, r9, r5, r7\n\t"                                                                                    \
+    "smlad lr, r9, r6, lr\n\t"                                                                                    \
+    "smlad r7, r10, r6, r7\n\t"
 
 /* ... and from every second one. */
-#define HM_DSP_PLANE2(bias0, bias1, bias2, bias3)                                                                       \
-    "ldm %[w]!, {r4, r5, r6}\n\t"                                                                                       \
-    "ldm %[x]!, {r8, r9, r10}\n\t"                                                                                      \
-    "smlad %[a0], r8, r4, %[" bias0 "]\n\t"                                                                             \
-    "smlad %[a1], r10, r4, %[" bias1 "]\n\t"                                                                            \
-    "smlad %[a0], r9, r5, %[a0]\n\t"                                                                                    \
-    "smlad %[a0], r10, r6, %[a0]\n\t"                                                                                   \
-    "ldm %[x]!, {r8, r9, r10}\n\t"                                                                                      \
-    "smlad %[a2], r9, r4, %[" bias2 "]\n\t"                                                                             \
-    "smlad %[a1], r8, r5, %[a1]\n\t"                                                                                    \
-    "smlad %[a1], r9, r6, %[a1]\n\t"                                                                                    \
-    "smlad %[a2], r10, r5, %[a2]\n\t"                                                                                   \
-    "ldm %[x]!, {r8, r9, r10}\n\t"                                                                                      \
-    "smlad %[a3], r8, r4, %[" bias3 "]\n\t"                                                                             \
-    "smlad %[a2], r8, r6, %[a2]\n\t"                                                                                    \
-    "smlad %[a3], r9, r5, %[a3]\n\t"                                                                                    \
-    "smlad %[a3], r10, r6, %[a3]\n\t"
+#define HM_DSP_PLANE2(bias0, bias1, bias2)                                                                       \
+    "ldm r0!, {r4, r5, r6}\n\t"                                                                                       \
+    "ldm r1!, {r8, r9, r10}\n\t"                                                                                      \
+    "smlad r2, r8, r4, " bias0 "\n\t"                                                                             \
+    "smlad r3, r10, r4, " bias1 "\n\t"                                                                            \
+    "smlad r2, r9, r5, r2\n\t"                                                                                    \
+    "smlad r2, r10, r6, r2\n\t"                                                                                   \
+    "ldm r1!, {r8, r9, r10}\n\t"                                                                                      \
+    "smlad lr, r9, r4, " bias2 "\n\t"                                                                             \
+    "smlad r3, r8, r5, r3\n\t"                                                                                    \
+    "smlad r3, r9, r6, r3\n\t"                                                                                    \
+    "smlad lr, r10, r5, lr\n\t"                                                                                   \
+    "ldm r1!, {r8, r9, r10}\n\t"                                                                                      \
+    "smlad r7, r8, r4, r7\n\t"                                                                             \
+    "smlad lr, r8, r6, lr\n\t"                                                                                    \
+    "smlad r7, r9, r5, r7\n\t"                                                                                    \
+    "smlad r7, r10, r6, r7\n\t"
 
-#define HM_DSP_NEXT "add %[x], %[x], %[skip]\n\t"
+#define HM_DSP_NEXT "add r1, r1, %[skip]\n\t" /* row of the input */
 
 /* The blocks of a channel over four channels: two planes, three rows of each. */
 #define HM_DSP_GROUP(name, plane)                                                                                       \
     __attribute__((noinline, unused)) static void name(const uint32_t *w, const uint32_t *x, uint32_t skip,             \
                                                        const hm_dsp_block *block)                                       \
     {                                                                                                                   \
-        int32_t a0, a1, a2, a3;                                                                                         \
+        register const uint32_t *r0 __asm__("r0") = w;                                                                  \
+        register const uint32_t *r1 __asm__("r1") = x;                                                                  \
+        register const uint32_t r11 __asm__("r11") = skip;                                                              \
+        register const hm_dsp_block *r12 __asm__("r12") = block;                                                        \
         __asm__ volatile(                                                                                               \
-            "1: ldr %[a3], [%[w], #96]\n\t" plane("a3", "a3", "a3", "a3") HM_DSP_NEXT plane("a0", "a1", "a2", "a3")     \
-                HM_DSP_NEXT plane("a0", "a1", "a2", "a3") HM_DSP_NEXT plane("a0", "a1", "a2", "a3")                     \
-                    HM_DSP_NEXT plane("a0", "a1", "a2", "a3") HM_DSP_NEXT plane("a0", "a1", "a2", "a3")                 \
-            "ldm %[w], {r4, r5, r6, r8, r9, r10}\n\t"                                                                   \
-            "sub %[w], %[w], #72\n\t"                                                                                   \
-            "ldr %[x], [%[block]]\n\t" HM_DSP_STORE                                                                     \
-            "ldr %[x], [%[block], #4]\n\t"                                                                              \
-            "add %[block], %[block], #8\n\t"                                                                            \
-            "cmp %[x], #0\n\t"                                                                                          \
-            "bne 1b"                                                                                                    \
-            : [a0] "=&r"(a0), [a1] "=&r"(a1), [a2] "=&r"(a2), [a3] "=&r"(a3), [x] "+&r"(x), [w] "+&r"(w),               \
-              [block] "+&r"(block)                                                                                      \
-            : [skip] "r"(skip)                                                                                          \
-            : "r4", "r5", "r6", "r8", "r9", "r10", "cc", "memory");                                                     \
+            "str r7, [r0, #100]\n\t"                                                                                  \
+            "1: ldr r7, [r0, #96]\n\t" plane("r7", "r7", "r7") HM_DSP_NEXT plane("r2", "r3", "lr")           \
+                HM_DSP_NEXT plane("r2", "r3", "lr") HM_DSP_NEXT plane("r2", "r3", "lr")               \
+                    HM_DSP_NEXT plane("r2", "r3", "lr") HM_DSP_NEXT plane("r2", "r3", "lr")           \
+            "ldm r0, {r4, r5, r6, r8, r9, r10}\n\t"                                                                   \
+            "sub r0, r0, #72\n\t"                                                                                   \
+            "ldr r1, [r12]\n\t" HM_DSP_STORE                                                                     \
+            "ldr r1, [r12, #4]\n\t"                                                                              \
+            "add r12, r12, #8\n\t"                                                                            \
+            "cmp r1, #0\n\t"                                                                                          \
+            "bne 1b\n\t"                                                                                                \
+            "ldr r7, [r0, #100]"                                                                                      \
+            : "+r"(r0), "+r"(r1), "+r"(r12)                                                                             \
+            : [skip] "r"(r11)                                                                                           \
+            : "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "lr", "cc", "memory");                                                     \
     }
 HM_DSP_GROUP(hm_dsp_group1, HM_DSP_PLANE1)
 HM_DSP_GROUP(hm_dsp_group2, HM_DSP_PLANE2)
 
-HM_STATIC_ASSERT(offsetof(hm_dsp_channel, bias) == 96 - 72, "hm_dsp_group1 and 2 expect the bias there");
+HM_STATIC_ASSERT(offsetof(hm_dsp_channel, bias) == 96 - 72 && offsetof(hm_dsp_channel, kept) == 100 - 72,
+                 "what lies behind 72 bytes of weights is not there");
 
 /* Group g's four channels of n rows as planes, padding included: of each row channels 0 and 2, then 1 and 3. */
 __attribute__((noinline, unused)) static void hm_dsp_planes(const hm_dsp *s, const uint8_t *const *rows, int n, int g,
@@ -1129,6 +1146,292 @@ __attribute__((noinline, unused)) static void hm_dsp_group(const hm_dsp *s, cons
         } else {
             hm_dsp_group2(wide, planes, skip, blocks);
         }
+    }
+}
+
+/* ---- 3x3, stride 2, over an image of three channels: the same blocks ---- */
+
+/* n bytes as numbers of 16 bits at any multiple of 2. */
+static inline uint16_t *hm_dsp_halves(uint16_t *to, const uint8_t *from, int n)
+{
+#pragma GCC unroll 4
+    for (; n >= 4; n -= 4, from += 4, to += 4) {
+        const uint32_t word = hm_dsp_word(from);
+        uint32_t pairs[2];
+        __asm__("pkhbt %0, %2, %3, lsl #16\n\tpkhtb %1, %3, %2, asr #16"
+                : "=&r"(pairs[0]), "=r"(pairs[1])
+                : "r"(hm_dsp_u02(word)), "r"(hm_dsp_u13(word)));
+        hm_copy(to, pairs, sizeof pairs);
+    }
+    for (; n > 0; n--) {
+        *to++ = *from++;
+    }
+    return to;
+}
+
+static inline uint16_t *hm_dsp_same(uint16_t *to, uint16_t value, int n)
+{
+    for (; n > 0; n--) {
+        *to++ = value;
+    }
+    return to;
+}
+
+/* Group g of n rows as numbers of 16 bits, padding included. */
+__attribute__((noinline, unused)) static void hm_dsp_lines(const hm_dsp *s, const uint8_t *const *rows, int n, int g,
+                                                           uint16_t *to)
+{
+    for (int y = 0; y < n; y++) {
+        uint16_t *const end = to + s->pitch;
+        if (rows[y] != NULL) {
+            const uint8_t *from = rows[y] + g * s->in_g;
+            to = hm_dsp_same(to, s->padding, s->left * s->in_g);
+            if (s->in_g == s->in_c) {
+                to = hm_dsp_halves(to, from, s->in_w * s->in_c);
+            } else {
+                for (int x = 0; x < s->in_w; x++, from += s->in_c) {
+                    to = hm_dsp_halves(to, from, s->in_g);
+                }
+            }
+        }
+        to = hm_dsp_same(to, s->padding, (int)(end - to));
+    }
+}
+
+/* A row of the kernel, nine products a pixel and one by 0; pixels are three words apart. */
+#define HM_DSP_IMAGE_ROW(bias0, bias1, bias2)                                                                    \
+    "ldm r0!, {r4, r5, r6, r8, r9}\n\t"                                                                               \
+    "ldm r1!, {r10, r11, r12}\n\t"                                                                                    \
+    "smlad r2, r10, r4, " bias0 "\n\t"                                                                            \
+    "smlad r2, r11, r5, r2\n\t"                                                                                   \
+    "smlad r2, r12, r6, r2\n\t"                                                                                   \
+    "ldm r1!, {r10, r11, r12}\n\t"                                                                                    \
+    "smlad r3, r10, r4, " bias1 "\n\t"                                                                            \
+    "smlad r2, r10, r8, r2\n\t"                                                                                   \
+    "smlad r3, r11, r5, r3\n\t"                                                                                   \
+    "smlad r2, r11, r9, r2\n\t"                                                                                   \
+    "smlad r3, r12, r6, r3\n\t"                                                                                   \
+    "ldm r1!, {r10, r11, r12}\n\t"                                                                                    \
+    "smlad lr, r10, r4, " bias2 "\n\t"                                                                            \
+    "smlad r3, r10, r8, r3\n\t"                                                                                   \
+    "smlad lr, r11, r5, lr\n\t"                                                                                   \
+    "smlad r3, r11, r9, r3\n\t"                                                                                   \
+    "smlad lr, r12, r6, lr\n\t"                                                                                   \
+    "ldm r1!, {r10, r11, r12}\n\t"                                                                                    \
+    "smlad r7, r10, r4, r7\n\t"                                                                            \
+    "smlad lr, r10, r8, lr\n\t"                                                                                   \
+    "smlad r7, r11, r5, r7\n\t"                                                                                   \
+    "smlad lr, r11, r9, lr\n\t"                                                                                   \
+    "smlad r7, r12, r6, r7\n\t"                                                                                   \
+    "ldm r1!, {r10, r11}\n\t"                                                                                         \
+    "smlad r7, r10, r8, r7\n\t"                                                                                   \
+    "smlad r7, r11, r9, r7\n\t"
+
+/* The blocks of a channel, of the kernel's stage alone; pitch: words of a row, at most 1037. */
+#define HM_DSP_IMAGE(name, pitch)                                                                                       \
+    __attribute__((noinline, unused)) static void name(const uint32_t *w, const uint32_t *x)                            \
+    {                                                                                                                   \
+        register const uint32_t *r0 __asm__("r0") = w;                                                                  \
+        register const uint32_t *r1 __asm__("r1") = x;                                                                  \
+        __asm__ volatile(                                                                                               \
+            "str r7, [r0, #88]\n\t"                                                                                   \
+            "1: ldr r7, [r0, #84]\n\t" HM_DSP_IMAGE_ROW("r7", "r7", "r7") HM_DSP_NEXT                                 \
+                HM_DSP_IMAGE_ROW("r2", "r3", "lr") HM_DSP_NEXT HM_DSP_IMAGE_ROW("r2", "r3", "lr")     \
+            "ldm r0, {r4, r5, r6, r8, r9, r10}\n\t"                                                                   \
+            "ldr r11, [r0, #32]\n\t"                                                                                  \
+            "ldr r1, [r11], #4\n\t"                                                                                   \
+            "ldr r12, [r11], #4\n\t"                                                                                    \
+            "str r11, [r0, #32]\n\t"                                                                                  \
+            "sub r0, r0, #60\n\t" HM_DSP_STORE                                                                      \
+            "movs r1, r12\n\t"                                                                                        \
+            "bne 1b\n\t"                                                                                                \
+            "ldr r7, [r0, #88]"                                                                                       \
+            : "+r"(r0), "+r"(r1)                                                                                        \
+            : [skip] "i"(4 * ((pitch)-14))                                                                              \
+            : "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory");                                       \
+    }
+
+HM_STATIC_ASSERT(sizeof(void *) != 4 || offsetof(hm_dsp_channel, block) == 60 + 32 - 60, "hm_dsp_channel has grown");
+
+/* The 27 weights of a channel: five words for each row of the kernel, the last half of which is 0. */
+static inline void hm_dsp_image_widen(const int8_t *from, uint32_t *to)
+{
+    for (int i = 0; i < 3; i++) {
+        __asm__ volatile("ldr r8, [%[from]], #4\n\t"
+                         "ldr r9, [%[from]], #4\n\t"
+                         "ldrsb r10, [%[from]], #1\n\t"
+                         "sxtb16 r5, r8\n\t"
+                         "sxtb16 r6, r9\n\t"
+                         "sxtb16 r8, r8, ror #8\n\t"
+                         "sxtb16 r9, r9, ror #8\n\t"
+                         "pkhbt r4, r5, r8, lsl #16\n\t"
+                         "pkhtb r5, r8, r5, asr #16\n\t"
+                         "pkhtb r8, r9, r6, asr #16\n\t"
+                         "pkhbt r6, r6, r9, lsl #16\n\t"
+                         "uxth r9, r10\n\t"
+                         "stm %[to]!, {r4, r5, r6, r8, r9}"
+                         : [from] "+&r"(from), [to] "+&r"(to)
+                         :
+                         : "r4", "r5", "r6", "r8", "r9", "r10", "memory");
+    }
+}
+
+/* n rows of such a kernel; `channel_blocks`: what HM_DSP_IMAGE has made of it. */
+__attribute__((always_inline)) static inline void hm_dsp_image(const hm_dsp *s, const hm_conv *conv, uint32_t *scratch,
+                                                               const uint8_t *const *rows, uint8_t *const *out, int n,
+                                                               void (*channel_blocks)(const uint32_t *, const uint32_t *))
+{
+    uint32_t *const wide = scratch;
+    hm_dsp_channel *const channel = (hm_dsp_channel *)(void *)(wide + 15);
+    hm_dsp_block *const blocks = (hm_dsp_block *)(void *)(channel + 1);
+    uint32_t *const lines = (uint32_t *)(void *)(blocks + n * ((s->out_w + 3) / 4));
+    hm_dsp_blocks(s, blocks, lines, s->pitch, 3, out, n);
+    hm_dsp_lines(s, rows, (n - 1) * 2 + 3, 0, (uint16_t *)(void *)lines);
+    channel->pixel = s->out_c;
+    channel->pixels3 = 3U * s->out_c;
+    for (int c = 0; c < s->out_c; c++) {
+        hm_dsp_image_widen(conv->weight + 27 * c, wide);
+        hm_dsp_begin(channel, s, conv, c);
+        channel->block = blocks;
+        channel_blocks(wide, lines);
+    }
+}
+
+/* ---- 1x1: two outputs of two pixels at a time ---- */
+
+/* What lies behind the weights of two channels. */
+typedef struct hm_dsp_pair {
+    hm_dsp_scale scale0;
+    uint32_t place0; /* of their bytes in a pixel */
+    uint32_t place1;
+    uint8_t *const *to; /* two pixels a block */
+    hm_dsp_scale scale1;
+    int32_t bias0;
+    int32_t bias1;
+    const uint32_t *end; /* of the input */
+    uint32_t kept;       /* r7 meanwhile */
+} hm_dsp_pair;
+
+HM_STATIC_ASSERT(sizeof(void *) != 4 || (offsetof(hm_dsp_pair, scale1) == 24 && offsetof(hm_dsp_pair, kept) == 48),
+                 "HM_DSP_PAIRS expects another hm_dsp_pair");
+
+/* Four channels of two pixels: what one pixel brings to two outputs is loaded once, and so is a weight for two pixels. */
+#define HM_DSP_STEP(sum1, sum3)                                                                                         \
+    "ldm r0!, {r4, r5, r6, r8}\n\t"                                                                                     \
+    "ldm r1!, {r9, r10, r11, r12}\n\t"                                                                                  \
+    "smlad r3, r10, r4, " sum1 "\n\t"                                                                                   \
+    "smlad r2, r9, r4, r2\n\t"                                                                                          \
+    "smlad r7, r10, r5, " sum3 "\n\t"                                                                                   \
+    "smlad lr, r9, r5, lr\n\t"                                                                                          \
+    "smlad r3, r12, r6, r3\n\t"                                                                                         \
+    "smlad r2, r11, r6, r2\n\t"                                                                                         \
+    "smlad r7, r12, r8, r7\n\t"                                                                                         \
+    "smlad lr, r11, r8, lr\n\t"
+#define HM_DSP_FIRST HM_DSP_STEP("r2", "lr")
+#define HM_DSP_NEXT4 HM_DSP_STEP("r3", "r7")
+#define HM_DSP_MORE "ldr r4, [r0], #4\n\tcmp r4, #0\n\tbne 2b\n\t" /* of them, if the word behind the weights says so */
+
+/* The blocks of two channels whose weights take `size` bytes, at most 980; steps: all products; byte: HM_DSP_BYTE, or
+ * HM_DSP_SIGNED at a linear end. */
+#define HM_DSP_PAIRS(name, size, steps, byte)                                                                           \
+    __attribute__((noinline, unused)) static void name(const uint32_t *w, const uint32_t *x)                            \
+    {                                                                                                                   \
+        register const uint32_t *r0 __asm__("r0") = w;                                                                  \
+        register const uint32_t *r1 __asm__("r1") = x;                                                                  \
+        __asm__ volatile("str r7, [r0, %[kept]]\n\t"                                                                    \
+                         "1: ldrd r2, lr, [r0, %[bias]]\n\t" steps                                                      \
+                         "ldm r0!, {r4, r5, r6, r8, r9, r10}\n\t"                                                       \
+                         "ldm r10!, {r11, r12}\n\t"                                                                     \
+                         "str r10, [r0, #-4]\n\t" byte("r2") "strb r2, [r11, r8]\n\t" byte("r3")                        \
+                         "strb r3, [r12, r8]\n\t"                                                                       \
+                         "ldm r0, {r4, r5, r6}\n\t" byte("lr") "strb lr, [r11, r9]\n\t" byte("r7")                      \
+                         "strb r7, [r12, r9]\n\t"                                                                       \
+                         "ldr r4, [r0, #20]\n\t"                                                                        \
+                         "sub r0, r0, %[back]\n\t"                                                                      \
+                         "cmp r1, r4\n\t"                                                                               \
+                         "bne 1b\n\t"                                                                                   \
+                         "ldr r7, [r0, %[kept]]"                                                                        \
+                         : "+r"(r0), "+r"(r1)                                                                           \
+                         : [kept] "i"((size) + 48), [bias] "i"((size) + 36), [back] "i"((size) + 24)                    \
+                         : "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory");        \
+    }
+
+/* For n steps the pairs of four bytes each of a and b. */
+#define HM_DSP_INTERLEAVE(name, instruction)                                                                            \
+    static inline uint32_t *name(uint32_t *to, const void *a, const void *b, int n)                                     \
+    {                                                                                                                   \
+        do {                                                                                                            \
+            __asm__ volatile("ldr r8, [%[a]], #4\n\t"                                                                   \
+                             "ldr r9, [%[b]], #4\n\t" instruction " r3, r8\n\t" instruction " r4, r9\n\t" instruction   \
+                             " r5, r8, ror #8\n\t" instruction " r6, r9, ror #8\n\t"                                    \
+                             "stm %[to]!, {r3, r4, r5, r6}"                                                             \
+                             : [to] "+&r"(to), [a] "+&r"(a), [b] "+&r"(b)                                               \
+                             :                                                                                          \
+                             : "r3", "r4", "r5", "r6", "r8", "r9", "memory");                                           \
+        } while (--n > 0);                                                                                              \
+        return to;                                                                                                      \
+    }
+HM_DSP_INTERLEAVE(hm_dsp_pixels, "uxtb16")
+HM_DSP_INTERLEAVE(hm_dsp_weights, "sxtb16")
+
+/* Where the pixels of n rows go, two a block, and group g of their input; an odd last one makes a block with itself.
+ * Returns the end of the input. */
+__attribute__((noinline, unused)) static uint32_t *hm_dsp_blocks2(const hm_dsp *s, const uint8_t *const *rows, int n, int g,
+                                                                  uint8_t *const *out, uint8_t **to, uint32_t *x)
+{
+    const uint8_t *even = NULL;
+    int odd = 0;
+    for (int y = 0; y < n; y++) {
+        const uint8_t *from = rows[y * s->stride] + g * s->in_g;
+        uint8_t *pixel = out[y];
+        for (int i = s->out_w; i > 0; i--, from += s->stride * s->in_c, pixel += s->out_c) {
+            *to++ = pixel;
+            if (odd) {
+                x = hm_dsp_pixels(x, even, from, s->in_g / 4);
+            }
+            even = from;
+            odd ^= 1;
+        }
+    }
+    if (odd) {
+        *to = to[-1];
+        x = hm_dsp_pixels(x, even, even, s->in_g / 4);
+    }
+    return x;
+}
+
+/* Group g of n rows. The weights of two channels are `parts` times so many steps, and after each time a word that is 0 behind
+ * the last, if there are several; pairs: what HM_DSP_PAIRS has made for them. */
+__attribute__((always_inline)) static inline void hm_dsp_pointwise(const hm_dsp *s, const hm_conv *conv, uint32_t *scratch,
+                                                                   const uint8_t *const *rows, uint8_t *const *out, int n,
+                                                                   const int steps, const int parts,
+                                                                   void (*pairs)(const uint32_t *, const uint32_t *))
+{
+    const int words = (4 * steps + (parts > 1)) * parts;
+    hm_dsp_pair *const pair = (hm_dsp_pair *)(void *)(scratch + words);
+    uint8_t **const to = (uint8_t **)(void *)(pair + 1);
+    uint32_t *const pixels = (uint32_t *)(void *)(to + (n * s->out_w + 1) / 2 * 2);
+    const int size = s->out_c / s->shuffle;
+    for (int c = 0; c < s->out_c; c += 2) {
+        if (c % s->out_g == 0) {
+            pair->end = hm_dsp_blocks2(s, rows, n, c / s->out_g, out, to, pixels);
+        }
+        const int8_t *weight = conv->weight + c * s->in_g;
+        uint32_t *w = scratch;
+        for (int part = parts; part > 0; part--, weight += 4 * steps) {
+            w = hm_dsp_weights(w, weight, weight + s->in_g, steps);
+            if (parts > 1) {
+                *w++ = (uint32_t)part - 1;
+            }
+        }
+        pair->scale0 = hm_dsp_scale_of(conv, c);
+        pair->scale1 = hm_dsp_scale_of(conv, c + 1);
+        pair->bias0 = conv->bias[c];
+        pair->bias1 = conv->bias[c + 1];
+        pair->place0 = (uint32_t)hm_shuffled(c, s->shuffle, size);
+        pair->place1 = (uint32_t)hm_shuffled(c + 1, s->shuffle, size);
+        pair->to = to;
+        pairs(scratch, pixels);
     }
 }
 
@@ -1558,6 +1861,392 @@ static void hm_stage3_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *co
         for (int g = 0; g < 2; g++) {
             hm_helium_rows(&shape, rows + y * 1, 1, g, planes);
             hm_helium_any(&shape, &conv, g * 5, planes, out + y, 1);
+        }
+    }
+}
+
+#elif HM_KERNELS == HM_TILED
+/* Tiles of sums in registers, for cores without packed arithmetic: a multiplication and an addition a product, and each
+ * byte that is loaded serves several.
+ *
+ * A tile is four channels of two pixels, or of four where there are registers enough. Channels and pixels alike, bytes of
+ * a tile lie at fixed distances: a group's input is copied to scratch, padding included, in cells of four channels of a
+ * pixel (three in an image), and the pixels of a tile are two cells apart: neighbours at stride 2, every other one at
+ * stride 1. The weights of the four channels lie side by side, in the order of use. */
+#ifndef HM_TILED_H
+#define HM_TILED_H
+
+#if defined(__riscv) || !defined(__GNUC__) || __SIZEOF_POINTER__ > 4
+#define HM_TILED_PAIRS 2 /* of pixels in a tile: 16 sums, 4 inputs, a weight, a product, 4 pointers */
+#else
+#define HM_TILED_PAIRS 1 /* 8 sums, 2 inputs, a weight, 3 pointers */
+#endif
+
+/* A value that the compiler does not know: what it loads or adds stays where it is written. */
+#if defined(__GNUC__)
+#define HM_TILED_HIDE(x) __asm__ volatile("" : "+r"(x))
+#else
+#define HM_TILED_HIDE(x) ((void)0)
+#endif
+
+/* A convolution as these functions see it: see Kernel. A line is what `cells` cells one behind the other are; a pixel
+ * has `lines` of them, each line_step behind the other. */
+typedef struct hm_tiled {
+    uint16_t in_w;
+    uint16_t in_step; /* bytes from one pixel that is read to the next, in a map, and */
+    uint16_t step;    /* in scratch */
+    uint16_t slot;    /* bytes of a pixel there that lie together */
+    uint16_t blocks;  /* of slots, a group */
+    uint16_t line_step;
+    uint16_t row_step;
+    uint16_t lines;
+    uint16_t out_w;
+    uint16_t out_c;
+    uint16_t in_g;
+    uint16_t out_g;
+    uint16_t groups;
+    uint16_t size; /* channels behind which a shuffle goes on beside the first ones */
+    uint8_t k;
+    uint8_t stride;
+    uint8_t rows; /* from one row that is read to the next */
+    uint8_t left; /* columns of padding before a row, and behind it */
+    uint8_t right;
+    uint8_t cell;
+    uint8_t cells;
+    uint8_t apart; /* pixels of a pair */
+    uint8_t padding;
+    uint8_t relu;
+} hm_tiled;
+
+/* What turns a channel's sums into bytes. Of sums behind a ReLU, doubled, and the doubled multiplier the high word holds
+ * one bit more than TFLite's high product; both roundings are then one. */
+typedef struct hm_tiled_channel {
+    int32_t bias;
+    uint32_t multiplier; /* doubled */
+    uint32_t round;
+    uint32_t shift; /* and one */
+} hm_tiled_channel;
+
+/* The sums of a channel, of each pixel of a tile; or the inputs of a tap. */
+typedef struct hm_tiled_four {
+    int32_t a, b, c, d;
+} hm_tiled_four;
+
+/* Two pixels: where their input begins, and where their outputs go. */
+typedef struct hm_tiled_pair {
+    const uint8_t *in;
+    uint8_t *to;
+    uint8_t *other;
+} hm_tiled_pair;
+
+static inline uint8_t hm_tiled_relu(int32_t sum, hm_tiled_channel c)
+{
+#if defined(__ARM_FEATURE_SAT)
+    uint32_t twice;
+    __asm__("usat %0, #31, %1, lsl #1" : "=r"(twice) : "r"(sum));
+    const uint32_t high = (uint32_t)((uint64_t)twice * c.multiplier >> 32);
+    uint32_t byte;
+    __asm__("usat %0, #8, %1" : "=r"(byte) : "r"((high + c.round) >> c.shift));
+    return (uint8_t)byte;
+#else
+    const uint32_t twice = ((uint32_t)sum & hm_mask(sum > 0)) << 1;
+    const uint32_t high = (uint32_t)((uint64_t)twice * c.multiplier >> 32);
+    const uint32_t rounded = (high + c.round) >> c.shift;
+    return (uint8_t)(rounded | hm_mask(rounded > 255));
+#endif
+}
+
+/* Four channels' weights from channel c on, tap by tap. */
+__attribute__((noinline)) static void hm_tiled_weights(const hm_tiled *s, const hm_conv *conv, int c, hm_tiled_channel *channels, int8_t *to)
+{
+    const int line = s->k * s->in_g;
+    const int8_t *rows[4];
+    for (int i = 0; i < 4; i++) {
+        const uint32_t shift = conv->shift[c + i];
+        channels[i].bias = conv->bias[c + i];
+        channels[i].multiplier = (uint32_t)conv->multiplier[c + i] << 1;
+        channels[i].round = UINT32_C(1) << shift | 1;
+        channels[i].shift = shift + 1;
+        rows[i] = conv->weight + (c + i) * s->k * line;
+    }
+    for (int y = 0; y < s->k; y++) {
+        for (int b = 0; b < s->in_g; b += s->slot) {
+            for (int x = 0; x < line; x += s->in_g) {
+                const int8_t *w0 = rows[0] + y * line + b + x;
+                const int8_t *w1 = rows[1] + y * line + b + x;
+                const int8_t *w2 = rows[2] + y * line + b + x;
+                const int8_t *w3 = rows[3] + y * line + b + x;
+                for (int i = 0; i < s->slot; i++, to += 4) {
+                    to[0] = *w0++;
+                    to[1] = *w1++;
+                    to[2] = *w2++;
+                    to[3] = *w3++;
+                }
+            }
+        }
+    }
+}
+
+/* Copies the rows under n rows, of the group whose first channel is `first`. */
+__attribute__((noinline)) static void hm_tiled_rows(const hm_tiled *s, const uint8_t *const *rows, int n, int first, uint8_t *planes)
+{
+    const int slot = s->slot;
+    for (int y = 0; y < n; y++, rows += s->rows, planes += s->row_step) {
+        uint8_t *line = planes;
+        for (int b = 0; b < s->blocks; b++, line += s->line_step) {
+            const int width = (s->left + s->in_w + s->right) * slot;
+            if (*rows == NULL) {
+                hm_fill(line, s->padding, (size_t)width);
+                continue;
+            }
+            const uint8_t *from = *rows + first + b * slot;
+            uint8_t *to = line + s->left * slot;
+            uint8_t *const end = to + s->in_w * slot;
+            for (int i = 0; i < s->left * slot; i++) {
+                line[i] = s->padding;
+            }
+            if (slot == 3) {
+                hm_copy(to, from, (size_t)s->in_w * 3);
+            } else {
+                for (; to < end; to += slot, from += s->in_step) {
+                    hm_copy(to, from, 4);
+                    if (slot == 8) {
+                        hm_copy(to + 4, from + 4, 4);
+                    }
+                }
+            }
+            for (int i = 0; i < s->right * slot; i++) {
+                end[i] = s->padding;
+            }
+        }
+    }
+}
+
+/* One input channel of a column: each input for four weights, each weight for all inputs. */
+#define HM_TILED_TAP(apart, t)                                                                                          \
+    do {                                                                                                                \
+        const hm_tiled_four in = hm_tiled_inputs(p + (t), q + (t), apart);                                               \
+        HM_TILED_ADD(0, t);                                                                                             \
+        HM_TILED_ADD(1, t);                                                                                             \
+        HM_TILED_ADD(2, t);                                                                                             \
+        HM_TILED_ADD(3, t);                                                                                             \
+    } while (0)
+#if HM_TILED_PAIRS > 1
+#define HM_TILED_ADD(i, t)                                                                                              \
+    do {                                                                                                                \
+        const int32_t weight = w[4 * (t) + i];                                                                          \
+        sums[i].a += weight * in.a;                                                                                      \
+        sums[i].b += weight * in.b;                                                                                      \
+        sums[i].c += weight * in.c;                                                                                      \
+        sums[i].d += weight * in.d;                                                                                      \
+        __asm__ volatile("" : "+r"(sums[i].a), "+r"(sums[i].b), "+r"(sums[i].c), "+r"(sums[i].d), "+r"(w)); \
+    } while (0)
+#else
+#define HM_TILED_ADD(i, t)                                                                                              \
+    do {                                                                                                                \
+        const int32_t weight = w[4 * (t) + i];                                                                          \
+        sums[i].a += weight * in.a;                                                                                      \
+        sums[i].b += weight * in.b;                                                                                      \
+    } while (0)
+#endif
+
+static inline hm_tiled_four hm_tiled_inputs(const uint8_t *p, const uint8_t *q, int apart)
+{
+    hm_tiled_four x = {p[0], p[apart], 0, 0};
+    if (HM_TILED_PAIRS > 1) {
+        x.c = q[0];
+        x.d = q[apart];
+    }
+    return x;
+}
+
+/* A tile's outputs at a linear end. */
+static inline void hm_tiled_linear(const hm_tiled_four *sums, const hm_tiled_channel *channels, const hm_tiled_pair *pairs, int next)
+{
+    for (int i = 0; i < 4; i++) {
+        const int32_t multiplier = (int32_t)(channels[i].multiplier >> 1);
+        const uint8_t shift = (uint8_t)(channels[i].shift - 1);
+        for (int j = HM_TILED_PAIRS - 1; j >= 0; j--) {
+            pairs[j].other[i * next] = (uint8_t)hm_requantise_linear(j ? sums[i].d : sums[i].b, multiplier, shift);
+            pairs[j].to[i * next] = (uint8_t)hm_requantise_linear(j ? sums[i].c : sums[i].a, multiplier, shift);
+        }
+    }
+}
+
+/* Four channels of n rows, from `place` of a pixel on, `next` bytes from channel to channel. */
+__attribute__((noinline)) static void hm_tiled_tiles(const hm_tiled *s, const hm_tiled_channel *channels, const int8_t *weights, const uint8_t *planes, int place, int next, uint8_t *const *out, int n)
+{
+    const int cell = s->cell;
+    int x = 0;
+    int y = 0;
+    while (y < n) {
+        hm_tiled_pair pairs[2] = {{0,0,0}};
+#pragma GCC unroll 2
+        for (int i = 0; i < HM_TILED_PAIRS; i++) {
+            if (y < n) {
+                pairs[i].in = planes + y * s->stride * s->row_step + x * s->step;
+                pairs[i].to = out[y] + x * s->out_c + place;
+                pairs[i].other = pairs[i].to + (x + s->apart < s->out_w ? s->apart * s->out_c : 0);
+                x += s->apart == 1 ? 2 : 1 + (x & 1) * 2;
+                if (x >= s->out_w) {
+                    x = 0;
+                    y++;
+                }
+            } else {
+                pairs[i] = pairs[0];
+            }
+        }
+        hm_tiled_four sums[4];
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) {
+            sums[i].a = sums[i].b = sums[i].c = sums[i].d = channels[i].bias;
+        }
+        const int8_t *w = weights;
+        const uint8_t *p = pairs[0].in;
+        const uint8_t *q = pairs[HM_TILED_PAIRS - 1].in;
+        const int skip = s->line_step - s->cells * cell;
+        for (int line = s->lines; line > 0; line--, p += skip, q += skip) {
+            const uint8_t *const end = p + s->cells * cell;
+            if (cell == 4) {
+                do {
+                    HM_TILED_TAP(8, 0);
+                    HM_TILED_TAP(8, 1);
+                    HM_TILED_TAP(8, 2);
+                    HM_TILED_TAP(8, 3);
+                    p += 4;
+                    q += 4;
+                    w += 16;
+                    HM_TILED_HIDE(p);
+                    HM_TILED_HIDE(q);
+                } while (p != end);
+            } else {
+                do {
+                    HM_TILED_TAP(6, 0);
+                    HM_TILED_TAP(6, 1);
+                    HM_TILED_TAP(6, 2);
+                    p += 3;
+                    q += 3;
+                    w += 12;
+                    HM_TILED_HIDE(p);
+                    HM_TILED_HIDE(q);
+                } while (p != end);
+            }
+        }
+        if (!s->relu) {
+            hm_tiled_linear(sums, channels, pairs, next);
+            continue;
+        }
+        /* A pixel that is not there goes where the first of its pair does, before that. */
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) {
+            const hm_tiled_channel c = channels[i];
+            if (HM_TILED_PAIRS > 1) {
+                pairs[1].other[i * next] = hm_tiled_relu(sums[i].d, c);
+                pairs[1].to[i * next] = hm_tiled_relu(sums[i].c, c);
+            }
+            pairs[0].other[i * next] = hm_tiled_relu(sums[i].b, c);
+            pairs[0].to[i * next] = hm_tiled_relu(sums[i].a, c);
+        }
+    }
+}
+
+/* n rows of a stage: group by group, four channels at a time. next: bytes from an output to the next channel's. */
+__attribute__((noinline, unused)) static void hm_tiled_strip(const hm_tiled *s, const hm_conv *conv, const uint8_t *const *rows, uint8_t *const *out, int n, void *scratch, int next)
+{
+    hm_tiled_channel *const channels = (hm_tiled_channel *)scratch;
+    int8_t *const weights = (int8_t *)(channels + 4);
+    uint8_t *const planes = (uint8_t *)weights + 4 * s->k * s->k * s->in_g;
+    const int count = s->k == 1 ? n : (n - 1) * s->stride + s->k;
+    for (int g = 0; g < s->groups; g++) {
+        const int end = (g + 1) * s->out_g;
+        hm_tiled_rows(s, rows, count, g * s->in_g, planes);
+        for (int next_c = g * s->out_g; next_c < end; next_c += 4) {
+            const int c = next_c < end - 4 ? next_c : end - 4; /* the last ones may be among those before */
+            hm_tiled_weights(s, conv, c, channels, weights);
+            hm_tiled_tiles(s, channels, weights, planes, next == 1 ? c : hm_shuffled(c, next, s->size), next, out, n);
+        }
+    }
+}
+
+#endif
+
+/* Stage 0: 3x3, stride 2, 8x6x3 to 4x3x6. */
+static void hm_stage0_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *const *out, int n, void *scratch)
+{
+    static const hm_tiled shape = {
+        /* in_w, in_step, step, slot, blocks, line_step, row_step, lines, out_w, out_c, in_g, out_g, groups, size, k, stride, rows, left, right, cell, cells, apart, padding, relu */
+        6, 3, 6, 3, 1, 24, 24, 3, 3, 6, 3, 6, 1, 6, 3, 2, 1, 0, 1, 3, 3, 1, 128, 1,
+    };
+    hm_tiled_strip(&shape, &conv, rows, out, n, scratch, 1);
+}
+
+/* Stage 1: 3x3, 4x3x6 to 4x3x6 in 2 groups of 3 to 3. */
+static void hm_stage1_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *const *out, int n, void *scratch)
+{
+    enum { k = 3, stride = 1, pad_left = 1, in_w = 3, in_c = 6, out_w = 3, out_c = 6 };
+    enum { groups = 2, in_g = 3, out_g = 3, taps = 27 };
+    uint8_t *const patch = (uint8_t *)scratch; /* one group's channels under the kernel, padding included: taps bytes */
+
+    for (int y = 0; y < n; y++, rows += stride) {
+        uint8_t *to = out[y];
+        for (int x = 0; x < out_w; x++, to += out_c) {
+            const int left = x * stride - pad_left;
+            const int from = left < 0 ? -left : 0;
+            const int end = left + k > in_w ? in_w - left : k;
+            if (end - from < k || rows[0] == NULL || rows[k - 1] == NULL) {
+                hm_fill(patch, 0, taps);
+            }
+            for (int g = 0; g < groups; g++) {
+                for (int ky = 0; ky < k; ky++) {
+                    for (int kx = from; kx < end && rows[ky] != NULL; kx++) {
+                        hm_copy(patch + (ky * k + kx) * in_g, rows[ky] + (left + kx) * in_c + g * in_g, in_g);
+                    }
+                }
+                for (int c = g * out_g; c < (g + 1) * out_g; c++) {
+                    to[c] = hm_relu(conv, c, hm_dot(patch, conv.weight + c * taps, taps));
+                }
+            }
+        }
+    }
+}
+
+/* Stage 2: sum of stages 0 and 1, 4x3x6, shuffled in 2 groups. */
+static void hm_stage2_rows(const uint8_t *const *a, uint8_t *const *b, uint8_t *const *out, int n)
+{
+    enum { width = 3, channels = 6 };
+
+    for (int y = 0; y < n; y++) {
+        for (int x = 0; x < width; x++) {
+            for (int c = 0; c < channels; c++) {
+                const int sum = a[y][x * channels + c] + b[y][x * channels + c];
+                out[y][x * channels + hm_shuffled(c, 2, 3)] = (uint8_t)((uint32_t)sum | hm_mask(sum > 255));
+            }
+        }
+    }
+}
+
+/* Stage 3: 1x1, 4x3x6 to 4x3x10 in 2 groups of 3 to 5, linear. */
+static void hm_stage3_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *const *out, int n, void *scratch)
+{
+    enum { in_c = 6, out_w = 3, out_c = 10, stride = 1, groups = 2, in_g = 3, out_g = 5 };
+    (void)scratch;
+
+    for (int y = 0; y < n; y++, rows += stride) {
+        const uint8_t *in = rows[0];
+        uint8_t *to = out[y];
+        for (int x = 0; x < out_w; x++, in += stride * in_c, to += out_c) {
+            for (int g = 0; g < groups; g++) {
+                for (int c = g * out_g; c < g * out_g + 4; c += 4) {
+                    int32_t sum[4];
+                    hm_dot4(in + g * in_g, conv.weight + c * in_g, in_g, sum);
+                    for (int i = 0; i < 4; i++) {
+                        to[c + i] = hm_linear(conv, c + i, sum[i]);
+                    }
+                }
+                for (int c = g * out_g + 4; c < (g + 1) * out_g; c++) {
+                    to[c] = hm_linear(conv, c, hm_dot(in + g * in_g, conv.weight + c * in_g, in_g));
+                }
+            }
         }
     }
 }
