@@ -217,7 +217,7 @@ def main() -> None:
     except click.ClickException as e:
         context = getattr(e, "ctx", None)
         command = context.command_path if context else "hyper-mcu"
-        what = e.format_message().rstrip(".")
+        what = " ".join(e.format_message().split()).rstrip(".")
         said = str(
             UserError(command, what[:1].lower() + what[1:], f"what {command} --help tells", shlex.join(sys.argv[1:]))
         )

@@ -481,6 +481,10 @@ def test_usage_errors_are_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert refused(monkeypatch, capsys, "enrol") == (
         "hyper-mcu: no such command 'enrol'; expected what hyper-mcu --help tells, got enrol"
     )
+    assert refused(monkeypatch, capsys, "export") == (  # of which click makes several lines
+        "hyper-mcu export: missing argument 'tflm|tflite|onnx|c|bin'. Choose from: tflm, tflite, onnx, c, bin; "
+        "expected what hyper-mcu export --help tells, got export"
+    )
 
 
 def test_header_with_another_prefix_gives_the_same_answer(
