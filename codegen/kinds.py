@@ -34,3 +34,10 @@ def misplaced(where: object, what: str, expected: str, found: str) -> UserError:
         return UserError(where, "made for other runtimes and not read back", origin, found)
     scope = "; importing networks of other tools is out of scope" if found in NETWORKS else ""
     return UserError(where, what + scope, expected, found)
+
+
+def no_generator(where: object, data: bytes, fault: Exception) -> UserError:
+    """The error for a file of these bytes, read as a generator.onnx until `fault`."""
+    found = kind(data)
+    got = f"one that is damaged, {type(fault).__name__}" if found == GENERATOR else found or "text"
+    return misplaced(where, "not a generator", "an ONNX file written by hyper-mcu train", got)

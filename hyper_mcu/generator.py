@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hyper_mcu import inference
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.codegen.kinds import GENERATOR, kind, misplaced
+from hyper_mcu.codegen.kinds import no_generator
 from hyper_mcu.codegen.netspec import NetSpec, from_json
 
 if TYPE_CHECKING:
@@ -96,9 +96,7 @@ def load(path: Path = SHIPPED) -> Generator:
     except UserError:
         raise
     except Exception as e:  # onnxruntime raises its own unexported exception types for a damaged file
-        found = kind(data)
-        got = f"one that is damaged, {type(e).__name__}" if found == GENERATOR else found or "text"
-        raise misplaced(path, "not a generator", "an ONNX file written by hyper-mcu train", got) from e
+        raise no_generator(path, data, e) from e
     if not np.isfinite([threshold, fmr, fnmr]).all() or scales.shape != (len(spec.stages),):
         raise UserError(path, "generator metadata", f"finite rates and {len(spec.stages)} scales", scales.shape)
     if spec.sha256 != netspec_sha256:

@@ -19,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from hyper_mcu.codegen import files
 from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.kinds import no_generator
 from hyper_mcu.codegen.netspec import RUN_TIME_NORMS, NetSpec, Tensor, from_json
 from hyper_mcu.generator import FORMAT
 from hyper_mcu.hypertrain.hgen import HGen, Shape
@@ -246,7 +247,12 @@ def save(hgen: HGen, path: Path, metadata: dict[str, object]) -> None:
 def restore(path: Path) -> tuple[HGen, dict[str, str]]:
     """The torch module and the metadata of a generator file; raises UserError where it is none."""
     try:
-        model = onnx.load(str(path), load_external_data=False)
+        data = path.read_bytes()
+    except OSError as e:
+        got = (e.strerror or str(e)).lower()
+        raise UserError(path, "no generator", "an ONNX file written by hyper-mcu train", got) from e
+    try:
+        model = onnx.load_from_string(data)
         meta = {p.key: p.value for p in model.metadata_props}
         shape = json.loads(meta["shape"])
         hgen = HGen(from_json(meta["netspec"]), Shape(**{**shape, "layers": tuple(shape.get("layers", ()))}))
@@ -261,5 +267,5 @@ def restore(path: Path) -> tuple[HGen, dict[str, str]]:
     except UserError:
         raise
     except Exception as e:  # protobuf and torch have their own exception types for a damaged file
-        raise UserError(path, "not a generator", "an ONNX file written by hyper-mcu", type(e).__name__) from e
+        raise no_generator(path, data, e) from e
     return hgen, meta

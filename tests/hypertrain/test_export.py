@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("torch", reason="needs hyper-mcu[train]: torch")
 pytest.importorskip("onnx", reason="needs hyper-mcu[train]: onnx")
 
+import onnx
 import torch
 from generators import POINTWISE, VARIANTS, parameters_of, trained_like, unit
 
@@ -97,7 +98,17 @@ def test_shipped_generator_goes_on_loading() -> None:
 
 
 def test_restore_refuses_a_file_that_is_no_generator(tmp_path: Path) -> None:
-    path = tmp_path / "x.onnx"
-    path.write_bytes(b"not an onnx file")
-    with pytest.raises(UserError, match=r"x\.onnx: not a generator; expected an ONNX file written by hyper-mcu, got "):
+    path, expected = tmp_path / "x.onnx", "expected an ONNX file written by hyper-mcu train, got"
+    with pytest.raises(UserError) as e:
         export.restore(path)
+    assert str(e.value) == f"{path}: no generator; {expected} no such file or directory"
+    scope = "importing networks of other tools is out of scope"
+    foreign = onnx.helper.make_model(onnx.helper.make_graph([], "g", [], []), producer_name="pytorch")
+    for content, what in (
+        (b"not an onnx file", f"not a generator; {expected} text"),
+        (foreign.SerializeToString(), f"not a generator; {scope}; {expected} an ONNX graph"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(UserError) as e:
+            export.restore(path)
+        assert str(e.value) == f"{path}: {what}"
