@@ -27,17 +27,20 @@ def kind(data: bytes) -> str:
     return "other data" if b"\0" in data else ""
 
 
-def misplaced(where: object, what: str, expected: str, found: str) -> UserError:
-    """The error for a file that holds `found`, as `kind` says it, and not what is `expected`."""
+def no_person(where: object, expected: str, found: str) -> UserError:
+    """The error for a file that holds `found`, as `kind` says it, where a person was expected."""
     if found in EXPORTS:
         origin = "the model.h or person.bin that it was made from"
         return UserError(where, "made for other runtimes and not read back", origin, found)
-    scope = "; importing networks of other tools is out of scope" if found in NETWORKS else ""
-    return UserError(where, what + scope, expected, found)
+    return UserError(where, "no person" + _scope(found), expected, found)
 
 
 def no_generator(where: object, data: bytes, fault: Exception) -> UserError:
     """The error for a file of these bytes, read as a generator.onnx until `fault`."""
     found = kind(data)
     got = f"one that is damaged, {type(fault).__name__}" if found == GENERATOR else found or "text"
-    return misplaced(where, "not a generator", "an ONNX file written by hyper-mcu train", got)
+    return UserError(where, "not a generator" + _scope(found), "an ONNX file written by hyper-mcu train", got)
+
+
+def _scope(found: str) -> str:
+    return "; importing networks of other tools is out of scope" if found in NETWORKS else ""

@@ -7,7 +7,7 @@ from pathlib import Path
 from hyper_mcu.codegen import parse_header, person_bin
 from hyper_mcu.codegen.emit_c import PREFIX, emit
 from hyper_mcu.codegen.files import read
-from hyper_mcu.codegen.kinds import kind, misplaced
+from hyper_mcu.codegen.kinds import kind, no_person
 from hyper_mcu.codegen.person import Person
 
 SUFFIXES = (".h", ".bin")
@@ -25,7 +25,7 @@ def person_in(data: bytes, path: Path | str) -> Person:
     if data.startswith(person_bin.MAGIC):
         return person_bin.parse_bytes(data, str(path))
     if found := kind(data):
-        raise misplaced(path, "no person", FORMS, found)
+        raise no_person(path, FORMS, found)
     return parse_header.parse_text(data.decode("latin-1"), str(path)).person
 
 

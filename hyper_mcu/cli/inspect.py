@@ -102,8 +102,9 @@ def command(model: Path, as_json: bool) -> None:
     its threshold, and with --json the settings of its training.
     """
     from hyper_mcu import cli
+    from hyper_mcu.codegen.kinds import EXPORTS, kind
 
-    if model.suffix == ".onnx":
+    if model.suffix == ".onnx" and not (model.is_file() and kind(model.read_bytes()) in EXPORTS):
         told = generator(model)
         if as_json:
             cli.emit_json(told)

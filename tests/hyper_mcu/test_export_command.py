@@ -196,6 +196,18 @@ def test_exports_are_not_read_back_and_the_line_says_what_is(
     assert not (tmp_path / "out.h").exists()
 
 
+def test_an_export_is_no_generator_to_enrol_by(
+    model: Path, tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.onnx"
+    assert command("export", "onnx", model, "--out", path) == 0
+    capsys.readouterr()
+    assert command("enroll", PORTRAIT, "--generator", path, "--out", tmp_path / "out.h") == 2
+    expected = "expected an ONNX file written by hyper-mcu train, got an ONNX graph of hyper-mcu export"
+    assert capsys.readouterr().err == f"{path}: not a generator; {expected}\n"
+    assert not (tmp_path / "out.h").exists()
+
+
 def test_onnx_file_runs_where_there_is_onnxruntime(
     model: Path, person: Person, tmp_path: Path, command: Command
 ) -> None:
