@@ -96,11 +96,12 @@ def kernel(s: Stage, strip: int) -> Kernel:
     )
     if isinstance(c := s.layer, Add):
         return add
-    pointwise = replace(add, kind="pointwise", k=c.k, stride=c.stride, groups=c.groups, relu=c.relu)
+    padding = 0 if s.index else PIXEL_ZERO
+    pointwise = replace(add, kind="pointwise", k=c.k, stride=c.stride, groups=c.groups, relu=c.relu, padding=padding)
     if c.k == 1:
         return pointwise
     kind = "group" if c.groups > 1 else "dense"
-    return replace(pointwise, kind=kind, left=s.pad_before[1], padding=0 if s.index else PIXEL_ZERO)
+    return replace(pointwise, kind=kind, left=s.pad_before[1])
 
 
 def _title(spec: NetSpec, stages: Sequence[int]) -> str:

@@ -3,6 +3,7 @@
 #define HM_MEMORY_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #if defined(__has_include)
 #if __has_include(<string.h>)
@@ -39,6 +40,18 @@ static inline void hm_copy(void *to, const void *from, size_t n)
 static inline void hm_fill(void *to, int value, size_t n)
 {
     HM_MEMSET(to, value, n);
+}
+
+/* Four bytes from a multiple of 4. */
+static inline uint32_t hm_aligned_word(const void *from)
+{
+    uint32_t word;
+#if defined(__GNUC__)
+    HM_MEMCPY(&word, __builtin_assume_aligned(from, 4), sizeof word);
+#else
+    HM_MEMCPY(&word, from, sizeof word);
+#endif
+    return word;
 }
 
 /* Zeros that stay, where a compiler that sees the whole program could leave out what nobody reads afterwards. */

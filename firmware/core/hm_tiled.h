@@ -1,60 +1,45 @@
 /* Tiles of sums in registers, for cores without packed arithmetic: a multiplication and an addition a product, and each
- * byte that is loaded serves several.
+ * byte that is loaded serves several of them.
  *
- * A tile is four channels of two pixels, or of four where there are registers enough. Channels and pixels alike, bytes of
- * a tile lie at fixed distances: a group's input is copied to scratch, padding included, in cells of four channels of a
- * pixel (three in an image), and the pixels of a tile are two cells apart: neighbours at stride 2, every other one at
- * stride 1. The weights of the four channels lie side by side, in the order of use. */
+ * A tile is four channels of two pixels, or of four where there are registers enough: any pixels, each has a pointer to
+ * its input. The input of a pointwise kernel is read where it lies; of others a group's is copied to scratch, padding
+ * included, its channels side by side: then the k pixels under a row of the kernel are a run of k * channels bytes. The
+ * weights of four channels lie side by side, in the order of use, in cells of four (or three) taps. */
 #ifndef HM_TILED_H
 #define HM_TILED_H
 
 #include "hm_conv.h"
 #include "hm_memory.h"
 
-#if defined(__riscv) || !defined(__GNUC__) || __SIZEOF_POINTER__ > 4
-#define HM_TILED_PAIRS 2 /* of pixels in a tile: 16 sums, 4 inputs, a weight, a product, 4 pointers */
+#ifdef __riscv
+#define HM_TILED_PIXELS 4 /* 16 sums, 4 inputs, a weight, a product, 6 pointers: all registers */
 #else
-#define HM_TILED_PAIRS 1 /* 8 sums, 2 inputs, a weight, 3 pointers */
+#define HM_TILED_PIXELS 2 /* 8 sums, 2 inputs, a weight, 4 pointers, of which one has to be elsewhere */
 #endif
 
-/* A value that the compiler does not know: what it loads or adds stays where it is written. */
-#if defined(__GNUC__)
-#define HM_TILED_HIDE(x) __asm__ volatile("" : "+r"(x))
-#else
-#define HM_TILED_HIDE(x) ((void)0)
-#endif
-
-/* A convolution as these functions see it: see Kernel. A line is what `cells` cells one behind the other are; a pixel
- * has `lines` of them, each line_step behind the other. */
+/* A convolution as these functions see it: see Kernel. */
 typedef struct hm_tiled {
     uint16_t in_w;
-    uint16_t in_step; /* bytes from one pixel that is read to the next, in a map, and */
-    uint16_t step;    /* in scratch */
-    uint16_t slot;    /* bytes of a pixel there that lie together */
-    uint16_t blocks;  /* of slots, a group */
-    uint16_t line_step;
-    uint16_t row_step;
-    uint16_t lines;
+    uint16_t in_c;
+    uint16_t in_g;
     uint16_t out_w;
     uint16_t out_c;
-    uint16_t in_g;
     uint16_t out_g;
     uint16_t groups;
-    uint16_t size; /* channels behind which a shuffle goes on beside the first ones */
+    uint16_t shuffled; /* channels behind which a shuffle begins again */
+    uint16_t pitch;    /* bytes of a row of one group's input in scratch */
+    uint16_t cells;    /* of a sum */
+    uint8_t cell;      /* taps of a cell */
     uint8_t k;
     uint8_t stride;
-    uint8_t rows; /* from one row that is read to the next */
     uint8_t left; /* columns of padding before a row, and behind it */
     uint8_t right;
-    uint8_t cell;
-    uint8_t cells;
-    uint8_t apart; /* pixels of a pair */
     uint8_t padding;
     uint8_t relu;
 } hm_tiled;
 
-/* What turns a channel's sums into bytes. Of sums behind a ReLU, doubled, and the doubled multiplier the high word holds
- * one bit more than TFLite's high product; both roundings are then one. */
+/* What turns a channel's sums into bytes. Of doubled sums behind a ReLU and the doubled multiplier, the high word holds
+ * one bit more than TFLite's high product; then both roundings are one. */
 typedef struct hm_tiled_channel {
     int32_t bias;
     uint32_t multiplier; /* doubled */
@@ -62,225 +47,249 @@ typedef struct hm_tiled_channel {
     uint32_t shift; /* and one */
 } hm_tiled_channel;
 
-/* The sums of a channel, of each pixel of a tile; or the inputs of a tap. */
-typedef struct hm_tiled_four {
-    int32_t a, b, c, d;
-} hm_tiled_four;
+/* Where a pixel's input begins, and where its outputs go: seen from the first pixel's. */
+typedef struct hm_tiled_pixel {
+    int32_t in;
+    int32_t out;
+} hm_tiled_pixel;
 
-/* Two pixels: where their input begins, and where their outputs go. */
-typedef struct hm_tiled_pair {
-    const uint8_t *in;
-    uint8_t *to;
-    uint8_t *other;
-} hm_tiled_pair;
+/* Bytes of a cell's weights: four channels' side by side, then the way from its input to the next cell's, 0 at the end. */
+#define HM_TILED_CELL 20
 
-static inline uint8_t hm_tiled_relu(int32_t sum, hm_tiled_channel c)
+/* Writes four bytes to a multiple of 4. */
+static inline void hm_tiled_set_word(void *to, uint32_t word)
 {
-#if defined(__ARM_FEATURE_SAT)
-    uint32_t twice;
-    __asm__("usat %0, #31, %1, lsl #1" : "=r"(twice) : "r"(sum));
-    const uint32_t high = (uint32_t)((uint64_t)twice * c.multiplier >> 32);
-    uint32_t byte;
-    __asm__("usat %0, #8, %1" : "=r"(byte) : "r"((high + c.round) >> c.shift));
-    return (uint8_t)byte;
+#ifdef __GNUC__
+    HM_MEMCPY(__builtin_assume_aligned(to, 4), &word, sizeof word);
 #else
-    const uint32_t twice = ((uint32_t)sum & hm_mask(sum > 0)) << 1;
-    const uint32_t high = (uint32_t)((uint64_t)twice * c.multiplier >> 32);
-    const uint32_t rounded = (high + c.round) >> c.shift;
-    return (uint8_t)(rounded | hm_mask(rounded > 255));
+    HM_MEMCPY(to, &word, sizeof word);
 #endif
 }
 
-/* Four channels' weights from channel c on, tap by tap. */
-__attribute__((noinline)) static void hm_tiled_weights(const hm_tiled *s, const hm_conv *conv, int c, hm_tiled_channel *channels, int8_t *to)
+/* Lists the pixels of n rows, the last one more than once so that they fill tiles; returns how many. */
+static inline int hm_tiled_pixels(const hm_tiled *s, const uint8_t *const *rows, uint8_t *const *out, int n, hm_tiled_pixel *pixels)
 {
-    const int line = s->k * s->in_g;
-    const int8_t *rows[4];
+    int count = 0;
+    for (int y = 0; y < n; y++) {
+        const int32_t in = s->k > 1 ? y * s->stride * s->pitch : (int32_t)(rows[y * s->stride] - rows[0]);
+        const int step = s->stride * (s->k > 1 ? s->in_g : s->in_c);
+        const int32_t to = (int32_t)(out[y] - out[0]);
+        for (int x = 0; x < s->out_w; x++, count++) {
+            pixels[count].in = in + x * step;
+            pixels[count].out = to + x * s->out_c;
+        }
+    }
+    for (; count % HM_TILED_PIXELS; count++) {
+        pixels[count] = pixels[count - 1];
+    }
+    return count;
+}
+
+/* Copies n rows of the group whose first channel is `first`. */
+static inline void hm_tiled_rows(const hm_tiled *s, const uint8_t *const *rows, int n, int first, uint8_t *planes)
+{
+    const int in_g = s->in_g;
+    const int in_c = s->in_c;
+    const int left = s->left * in_g;
+    const int width = s->in_w * in_g;
+    const int right = s->right * in_g;
+    for (int y = 0; y < n; y++, planes += s->pitch) {
+        if (rows[y] == NULL) {
+            hm_fill(planes, s->padding, (size_t)(left + width + right));
+            continue;
+        }
+        const uint8_t *from = rows[y] + first;
+        uint8_t *to = planes + left;
+        uint8_t *const end = to + width;
+        hm_fill(planes, s->padding, (size_t)left);
+        hm_fill(end, s->padding, (size_t)right);
+        if (in_g == in_c) {
+            hm_copy(to, from, (size_t)width);
+        } else if (in_g == 4 && s->padding == 0) { /* whole words, in maps: the image may lie at any address */
+            for (; to != end; to += 4, from += in_c) {
+                hm_tiled_set_word(to, hm_aligned_word(from));
+            }
+        } else {
+            for (; to != end; to += in_g, from += in_c) {
+                hm_copy(to, from, (size_t)in_g);
+            }
+        }
+    }
+}
+
+/* Four channels from channel c on, cell by cell. */
+static inline void hm_tiled_weights(const hm_tiled *s, const hm_conv *conv, int c, hm_tiled_channel *channels, int8_t *to)
+{
+    const int cell = s->cell;
+    const int run = s->k * s->in_g;
+    const int taps = s->k * run;
     for (int i = 0; i < 4; i++) {
         const uint32_t shift = conv->shift[c + i];
         channels[i].bias = conv->bias[c + i];
         channels[i].multiplier = (uint32_t)conv->multiplier[c + i] << 1;
         channels[i].round = UINT32_C(1) << shift | 1;
         channels[i].shift = shift + 1;
-        rows[i] = conv->weight + (c + i) * s->k * line;
     }
+    const int8_t *from = conv->weight + c * taps;
     for (int y = 0; y < s->k; y++) {
-        for (int b = 0; b < s->in_g; b += s->slot) {
-            for (int x = 0; x < line; x += s->in_g) {
-                const int8_t *w0 = rows[0] + y * line + b + x;
-                const int8_t *w1 = rows[1] + y * line + b + x;
-                const int8_t *w2 = rows[2] + y * line + b + x;
-                const int8_t *w3 = rows[3] + y * line + b + x;
-                for (int i = 0; i < s->slot; i++, to += 4) {
-                    to[0] = *w0++;
-                    to[1] = *w1++;
-                    to[2] = *w2++;
-                    to[3] = *w3++;
+        for (int left = run; left > 0; left -= cell, from += cell, to += HM_TILED_CELL) {
+            const int8_t *w = from;
+            for (int i = 0; i < 4; i++, w += taps) {
+                to[i] = w[0];
+                to[i + 4] = w[1];
+                to[i + 8] = w[2];
+                if (cell == 4) {
+                    to[i + 12] = w[3];
                 }
             }
+            hm_tiled_set_word(to + HM_TILED_CELL - 4, (uint32_t)(left > cell ? cell : cell + s->pitch - run));
         }
     }
+    hm_tiled_set_word(to - 4, 0);
 }
 
-/* Copies the rows under n rows, of the group whose first channel is `first`. */
-__attribute__((noinline)) static void hm_tiled_rows(const hm_tiled *s, const uint8_t *const *rows, int n, int first, uint8_t *planes)
+/* Twice the sum, or 0 where that is negative. */
+static inline uint32_t hm_tiled_twice(int32_t sum)
 {
-    const int slot = s->slot;
-    for (int y = 0; y < n; y++, rows += s->rows, planes += s->row_step) {
-        uint8_t *line = planes;
-        for (int b = 0; b < s->blocks; b++, line += s->line_step) {
-            const int width = (s->left + s->in_w + s->right) * slot;
-            if (*rows == NULL) {
-                hm_fill(line, s->padding, (size_t)width);
-                continue;
-            }
-            const uint8_t *from = *rows + first + b * slot;
-            uint8_t *to = line + s->left * slot;
-            uint8_t *const end = to + s->in_w * slot;
-            for (int i = 0; i < s->left * slot; i++) {
-                line[i] = s->padding;
-            }
-            if (slot == 3) {
-                hm_copy(to, from, (size_t)s->in_w * 3);
-            } else {
-                for (; to < end; to += slot, from += s->in_step) {
-                    hm_copy(to, from, 4);
-                    if (slot == 8) {
-                        hm_copy(to + 4, from + 4, 4);
-                    }
-                }
-            }
-            for (int i = 0; i < s->right * slot; i++) {
-                end[i] = s->padding;
-            }
-        }
-    }
-}
-
-/* One input channel of a column: each input for four weights, each weight for all inputs. */
-#define HM_TILED_TAP(apart, t)                                                                                          \
-    do {                                                                                                                \
-        const hm_tiled_four in = hm_tiled_inputs(p + (t), q + (t), apart);                                               \
-        HM_TILED_ADD(0, t);                                                                                             \
-        HM_TILED_ADD(1, t);                                                                                             \
-        HM_TILED_ADD(2, t);                                                                                             \
-        HM_TILED_ADD(3, t);                                                                                             \
-    } while (0)
-#if HM_TILED_PAIRS > 1
-#define HM_TILED_ADD(i, t)                                                                                              \
-    do {                                                                                                                \
-        const int32_t weight = w[4 * (t) + i];                                                                          \
-        sums[i].a += weight * in.a;                                                                                      \
-        sums[i].b += weight * in.b;                                                                                      \
-        sums[i].c += weight * in.c;                                                                                      \
-        sums[i].d += weight * in.d;                                                                                      \
-        __asm__ volatile("" : "+r"(sums[i].a), "+r"(sums[i].b), "+r"(sums[i].c), "+r"(sums[i].d), "+r"(w)); \
-    } while (0)
+    uint32_t twice;
+#if defined(__ARM_FEATURE_SAT)
+    __asm__("usat %0, #31, %1, lsl #1" : "=r"(twice) : "r"(sum));
+#elif defined(__riscv) /* volatile, or GCC would do this for all sums first, and run out of registers */
+    __asm__ volatile("sgtz %0, %1\n\tslli %0, %0, 1\n\tmul %0, %0, %1" : "=&r"(twice) : "r"(sum) : "memory");
 #else
-#define HM_TILED_ADD(i, t)                                                                                              \
-    do {                                                                                                                \
-        const int32_t weight = w[4 * (t) + i];                                                                          \
-        sums[i].a += weight * in.a;                                                                                      \
-        sums[i].b += weight * in.b;                                                                                      \
-    } while (0)
+    twice = ((uint32_t)sum & hm_mask(sum > 0)) << 1;
 #endif
-
-static inline hm_tiled_four hm_tiled_inputs(const uint8_t *p, const uint8_t *q, int apart)
-{
-    hm_tiled_four x = {p[0], p[apart], 0, 0};
-    if (HM_TILED_PAIRS > 1) {
-        x.c = q[0];
-        x.d = q[apart];
-    }
-    return x;
+    return twice;
 }
 
-/* A tile's outputs at a linear end. */
-static inline void hm_tiled_linear(const hm_tiled_four *sums, const hm_tiled_channel *channels, const hm_tiled_pair *pairs, int next)
+/* Behind a ReLU: q + 128, so 0 ... 255. */
+static inline uint8_t hm_tiled_relu(int32_t sum, hm_tiled_channel c)
 {
-    for (int i = 0; i < 4; i++) {
-        const int32_t multiplier = (int32_t)(channels[i].multiplier >> 1);
-        const uint8_t shift = (uint8_t)(channels[i].shift - 1);
-        for (int j = HM_TILED_PAIRS - 1; j >= 0; j--) {
-            pairs[j].other[i * next] = (uint8_t)hm_requantise_linear(j ? sums[i].d : sums[i].b, multiplier, shift);
-            pairs[j].to[i * next] = (uint8_t)hm_requantise_linear(j ? sums[i].c : sums[i].a, multiplier, shift);
-        }
+    const uint32_t high = (uint32_t)((uint64_t)hm_tiled_twice(sum) * c.multiplier >> 32);
+    const uint32_t rounded = (high + c.round) >> c.shift;
+#if defined(__ARM_FEATURE_SAT)
+    uint32_t byte;
+    __asm__("usat %0, #8, %1" : "=r"(byte) : "r"(rounded));
+    return (uint8_t)byte;
+#else
+    return (uint8_t)(rounded | hm_mask(rounded > 255));
+#endif
+}
+
+/* A number of each pixel of a tile. */
+typedef struct hm_tiled_four {
+    int32_t a, b, c, d;
+} hm_tiled_four;
+
+/* One channel's sums: each pixel's input times the weight. */
+static inline void hm_tiled_add(hm_tiled_four *sum, const hm_tiled_four *in, int32_t weight)
+{
+#ifdef __riscv /* GCC would load early, add late, and run out of registers */
+    int32_t product;
+    __asm__ volatile("mul %[product], %[x0], %[w]\n\tadd %[a], %[a], %[product]\n\t"
+                     "mul %[product], %[x1], %[w]\n\tadd %[b], %[b], %[product]\n\t"
+                     "mul %[product], %[x2], %[w]\n\tadd %[c], %[c], %[product]\n\t"
+                     "mul %[product], %[x3], %[w]\n\tadd %[d], %[d], %[product]"
+                     : [a] "+r"(sum->a), [b] "+r"(sum->b), [c] "+r"(sum->c), [d] "+r"(sum->d), [product] "=&r"(product)
+                     : [x0] "r"(in->a), [x1] "r"(in->b), [x2] "r"(in->c), [x3] "r"(in->d), [w] "r"(weight)
+                     : "memory");
+#elif defined(__thumb2__)
+    __asm__ volatile("mla %[a], %[x0], %[w], %[a]\n\tmla %[b], %[x1], %[w], %[b]"
+                     : [a] "+r"(sum->a), [b] "+r"(sum->b)
+                     : [x0] "r"(in->a), [x1] "r"(in->b), [w] "r"(weight)
+                     : "memory");
+#else
+    sum->a += in->a * weight;
+    sum->b += in->b * weight;
+#ifdef __GNUC__
+    __asm__ volatile("" : "+r"(sum->a), "+r"(sum->b) : : "memory");
+#endif
+#endif
+}
+
+/* Tap t of a cell. */
+#if HM_TILED_PIXELS == 4
+#define HM_TILED_INPUTS(t) {p0[t], p1[t], p2[t], p3[t]}
+#define HM_TILED_STEP(way) (p0 += (way), p1 += (way), p2 += (way), p3 += (way))
+#else
+#define HM_TILED_INPUTS(t) {p0[t], p1[t], 0, 0}
+#define HM_TILED_STEP(way) (p0 += (way), p1 += (way))
+#endif
+#define HM_TILED_TAP(t)                                                                                                 \
+    do {                                                                                                                \
+        const hm_tiled_four tap = HM_TILED_INPUTS(t);                                                                   \
+        hm_tiled_add(&s0, &tap, w[4 * (t)]);                                                                            \
+        hm_tiled_add(&s1, &tap, w[4 * (t) + 1]);                                                                        \
+        hm_tiled_add(&s2, &tap, w[4 * (t) + 2]);                                                                        \
+        hm_tiled_add(&s3, &tap, w[4 * (t) + 3]);                                                                        \
+    } while (0)
+
+/* A channel's outputs behind a ReLU. */
+static inline void hm_tiled_store(uint8_t *const to[4], int at, hm_tiled_four sum, hm_tiled_channel channel)
+{
+    to[0][at] = hm_tiled_relu(sum.a, channel);
+    to[1][at] = hm_tiled_relu(sum.b, channel);
+    if (HM_TILED_PIXELS == 4) {
+        to[2][at] = hm_tiled_relu(sum.c, channel);
+        to[3][at] = hm_tiled_relu(sum.d, channel);
     }
 }
 
-/* Four channels of n rows, from `place` of a pixel on, `next` bytes from channel to channel. */
-__attribute__((noinline)) static void hm_tiled_tiles(const hm_tiled *s, const hm_tiled_channel *channels, const int8_t *weights, const uint8_t *planes, int place, int next, uint8_t *const *out, int n)
+/* And at a linear end. */
+static inline void hm_tiled_store_linear(uint8_t *const to[4], int at, const int32_t sum[4], hm_tiled_channel channel)
 {
-    const int cell = s->cell;
-    int x = 0;
-    int y = 0;
-    while (y < n) {
-        hm_tiled_pair pairs[2] = {{0,0,0}};
-#pragma GCC unroll 2
-        for (int i = 0; i < HM_TILED_PAIRS; i++) {
-            if (y < n) {
-                pairs[i].in = planes + y * s->stride * s->row_step + x * s->step;
-                pairs[i].to = out[y] + x * s->out_c + place;
-                pairs[i].other = pairs[i].to + (x + s->apart < s->out_w ? s->apart * s->out_c : 0);
-                x += s->apart == 1 ? 2 : 1 + (x & 1) * 2;
-                if (x >= s->out_w) {
-                    x = 0;
-                    y++;
-                }
-            } else {
-                pairs[i] = pairs[0];
-            }
-        }
-        hm_tiled_four sums[4];
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; i++) {
-            sums[i].a = sums[i].b = sums[i].c = sums[i].d = channels[i].bias;
-        }
+    for (int i = 0; i < HM_TILED_PIXELS; i++) {
+        to[i][at] = (uint8_t)hm_requantise_linear(sum[i], (int32_t)(channel.multiplier >> 1), (uint8_t)(channel.shift - 1));
+    }
+}
+
+/* Four channels of all pixels, from `out` in the first one on, `next` bytes from channel to channel. */
+__attribute__((noinline, unused)) static void hm_tiled_tiles(const hm_tiled *s, const hm_tiled_channel *channels, const int8_t *weights, const hm_tiled_pixel *pixels, int count, const uint8_t *in, uint8_t *out, int next)
+{
+    for (; count > 0; count -= HM_TILED_PIXELS, pixels += HM_TILED_PIXELS) {
+        const uint8_t *p0 = in + pixels[0].in;
+        const uint8_t *p1 = in + pixels[1].in;
+#if HM_TILED_PIXELS == 4
+        const uint8_t *p2 = in + pixels[2].in;
+        const uint8_t *p3 = in + pixels[3].in;
+#endif
         const int8_t *w = weights;
-        const uint8_t *p = pairs[0].in;
-        const uint8_t *q = pairs[HM_TILED_PAIRS - 1].in;
-        const int skip = s->line_step - s->cells * cell;
-        for (int line = s->lines; line > 0; line--, p += skip, q += skip) {
-            const uint8_t *const end = p + s->cells * cell;
-            if (cell == 4) {
-                do {
-                    HM_TILED_TAP(8, 0);
-                    HM_TILED_TAP(8, 1);
-                    HM_TILED_TAP(8, 2);
-                    HM_TILED_TAP(8, 3);
-                    p += 4;
-                    q += 4;
-                    w += 16;
-                    HM_TILED_HIDE(p);
-                    HM_TILED_HIDE(q);
-                } while (p != end);
-            } else {
-                do {
-                    HM_TILED_TAP(6, 0);
-                    HM_TILED_TAP(6, 1);
-                    HM_TILED_TAP(6, 2);
-                    p += 3;
-                    q += 3;
-                    w += 12;
-                    HM_TILED_HIDE(p);
-                    HM_TILED_HIDE(q);
-                } while (p != end);
-            }
+        int32_t way;
+        hm_tiled_four s0 = {channels[0].bias, channels[0].bias, channels[0].bias, channels[0].bias};
+        hm_tiled_four s1 = {channels[1].bias, channels[1].bias, channels[1].bias, channels[1].bias};
+        hm_tiled_four s2 = {channels[2].bias, channels[2].bias, channels[2].bias, channels[2].bias};
+        hm_tiled_four s3 = {channels[3].bias, channels[3].bias, channels[3].bias, channels[3].bias};
+        if (s->cell == 4) {
+            do {
+                HM_TILED_TAP(0);
+                HM_TILED_TAP(1);
+                HM_TILED_TAP(2);
+                HM_TILED_TAP(3);
+                way = (int32_t)hm_aligned_word(w + HM_TILED_CELL - 4);
+                HM_TILED_STEP(way);
+                w += HM_TILED_CELL;
+            } while (way != 0);
+        } else {
+            do {
+                HM_TILED_TAP(0);
+                HM_TILED_TAP(1);
+                HM_TILED_TAP(2);
+                way = (int32_t)hm_aligned_word(w + HM_TILED_CELL - 4);
+                HM_TILED_STEP(way);
+                w += HM_TILED_CELL;
+            } while (way != 0);
         }
-        if (!s->relu) {
-            hm_tiled_linear(sums, channels, pairs, next);
-            continue;
-        }
-        /* A pixel that is not there goes where the first of its pair does, before that. */
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; i++) {
-            const hm_tiled_channel c = channels[i];
-            if (HM_TILED_PAIRS > 1) {
-                pairs[1].other[i * next] = hm_tiled_relu(sums[i].d, c);
-                pairs[1].to[i * next] = hm_tiled_relu(sums[i].c, c);
+        uint8_t *const to[4] = {out + pixels[0].out, out + pixels[1].out, out + pixels[HM_TILED_PIXELS - 2].out, out + pixels[HM_TILED_PIXELS - 1].out};
+        if (s->relu) {
+            hm_tiled_store(to, 0, s0, channels[0]);
+            hm_tiled_store(to, next, s1, channels[1]);
+            hm_tiled_store(to, 2 * next, s2, channels[2]);
+            hm_tiled_store(to, 3 * next, s3, channels[3]);
+        } else {
+            const int32_t sums[4][4] = {{s0.a, s0.b, s0.c, s0.d}, {s1.a, s1.b, s1.c, s1.d}, {s2.a, s2.b, s2.c, s2.d}, {s3.a, s3.b, s3.c, s3.d}};
+            for (int i = 0; i < 4; i++) {
+                hm_tiled_store_linear(to, i * next, sums[i], channels[i]);
             }
-            pairs[0].other[i * next] = hm_tiled_relu(sums[i].b, c);
-            pairs[0].to[i * next] = hm_tiled_relu(sums[i].a, c);
         }
     }
 }
@@ -289,16 +298,22 @@ __attribute__((noinline)) static void hm_tiled_tiles(const hm_tiled *s, const hm
 __attribute__((noinline, unused)) static void hm_tiled_strip(const hm_tiled *s, const hm_conv *conv, const uint8_t *const *rows, uint8_t *const *out, int n, void *scratch, int next)
 {
     hm_tiled_channel *const channels = (hm_tiled_channel *)scratch;
-    int8_t *const weights = (int8_t *)(channels + 4);
-    uint8_t *const planes = (uint8_t *)weights + 4 * s->k * s->k * s->in_g;
-    const int count = s->k == 1 ? n : (n - 1) * s->stride + s->k;
+    hm_tiled_pixel *const pixels = (hm_tiled_pixel *)(channels + 4);
+    const int count = hm_tiled_pixels(s, rows, out, n, pixels);
+    int8_t *const weights = (int8_t *)(pixels + count);
+    uint8_t *const planes = (uint8_t *)weights + s->cells * HM_TILED_CELL;
     for (int g = 0; g < s->groups; g++) {
         const int end = (g + 1) * s->out_g;
-        hm_tiled_rows(s, rows, count, g * s->in_g, planes);
-        for (int next_c = g * s->out_g; next_c < end; next_c += 4) {
-            const int c = next_c < end - 4 ? next_c : end - 4; /* the last ones may be among those before */
+        const uint8_t *in = planes;
+        if (s->k > 1) {
+            hm_tiled_rows(s, rows, (n - 1) * s->stride + s->k, g * s->in_g, planes);
+        } else {
+            in = rows[0] + g * s->in_g;
+        }
+        for (int from = end - s->out_g; from < end; from += 4) {
+            const int c = from < end - 4 ? from : end - 4; /* the last four may be among those before */
             hm_tiled_weights(s, conv, c, channels, weights);
-            hm_tiled_tiles(s, channels, weights, planes, next == 1 ? c : hm_shuffled(c, next, s->size), next, out, n);
+            hm_tiled_tiles(s, channels, weights, pixels, count, in, out[0] + (next == 1 ? c : hm_shuffled(c, next, s->shuffled)), next);
         }
     }
 }
