@@ -41,9 +41,15 @@ BACKENDS = (
     Backend("zig-O2-c11", "host", True, _late("compiled", "host", "zig", "-O2", "c11")),
     Backend("gcc-sanitized", "host", True, _late("compiled", "host", "gcc", "-O1", "c11", True)),
     Backend("clang-sanitized", "host", True, _late("compiled", "host", "clang", "-O1", "c11", True)),
+    Backend("gcc-tiled", "host", True, _late("compiled", "host", "gcc", "-O2", "c11", False, "tiled")),
+    Backend("clang-tiled", "host", True, _late("compiled", "host", "clang", "-O2", "c11", False, "tiled")),
+    Backend("gcc-sanitized-tiled", "host", True, _late("compiled", "host", "gcc", "-O1", "c11", True, "tiled")),
+    Backend("clang-sanitized-tiled", "host", True, _late("compiled", "host", "clang", "-O1", "c11", True, "tiled")),
     *(Backend(name, "emulated", True, _late("compiled", "core", name)) for name in TARGETS if name != "host"),
     Backend("m4-zig", "emulated", True, _late("compiled", "core", "m4", "zig")),
     Backend("m4-qemu", "emulated", True, _late("compiled", "core", "m4", "gcc", "qemu")),
+    Backend("m3-portable", "emulated", True, _late("compiled", "core", "m3", "gcc", "auto", "portable")),
+    Backend("rv32imc-portable", "emulated", True, _late("compiled", "core", "rv32imc", "gcc", "auto", "portable")),
     Backend("m55-portable", "emulated", True, _late("compiled", "core", "m55", "gcc", "qemu", "portable")),
 )
 REFERENCE = BACKENDS[0]
