@@ -1,4 +1,4 @@
-/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: 43991f6298a9eae54534b423457a689ae120f607e52dc4fa50aba44fc0bf8122 */
+/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: 1fa821ffc0b4cba3c75ec303ea9d0341b9d7b5ae6a430ffa3d68df334134f5ba */
 /*
  * alice: a face-verification network for one person. Made by hyper-mcu 0.1.0; do not edit.
  *
@@ -1885,14 +1885,14 @@ static void hm_stage3_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *co
  * A tile is four channels of two pixels, or of four where there are registers enough: any pixels, each has a pointer to
  * its input. The input of a pointwise kernel is read where it lies; of others a group's is copied to scratch, padding
  * included, its channels side by side: then the k pixels under a row of the kernel are a run of k * channels bytes. The
- * weights of four channels lie side by side, in the order of use, in cells of four (or three) taps. */
+ * weights of four channels are copied together, in cells of four (or three) taps. */
 #ifndef HM_TILED_H
 #define HM_TILED_H
 
 #ifdef __riscv
-#define HM_TILED_PIXELS 4 /* 16 sums, 4 inputs, a weight, a product, 6 pointers: all registers */
+#define HM_TILED_PIXELS 4 /* 16 sums, 4 inputs, a weight, a product, 5 pointers: 27 of the 28 that a function has */
 #else
-#define HM_TILED_PIXELS 2 /* 8 sums, 2 inputs, a weight, 4 pointers, of which one has to be elsewhere */
+#define HM_TILED_PIXELS 2 /* 8 sums, 2 inputs, a weight, 3 pointers: a Cortex-M's 14 */
 #endif
 
 /* A convolution as these functions see it: see Kernel. */
@@ -1931,7 +1931,7 @@ typedef struct hm_tiled_pixel {
     int32_t out;
 } hm_tiled_pixel;
 
-/* Bytes of a cell's weights: four channels' side by side, then the way from its input to the next cell's, 0 at the end. */
+/* Bytes of a cell's weights: four of each channel, then the way from its input to the next cell's, 0 at the end. */
 #define HM_TILED_CELL 20
 
 /* Writes four bytes to a multiple of 4. */
@@ -1945,7 +1945,8 @@ static inline void hm_tiled_set_word(void *to, uint32_t word)
 }
 
 /* Lists the pixels of n rows, the last one more than once so that they fill tiles; returns how many. */
-static inline int hm_tiled_pixels(const hm_tiled *s, const uint8_t *const *rows, uint8_t *const *out, int n, hm_tiled_pixel *pixels)
+static inline int hm_tiled_pixels(const hm_tiled *s, const uint8_t *const *rows, uint8_t *const *out, int n,
+                                  hm_tiled_pixel *pixels)
 {
     int count = 0;
     for (int y = 0; y < n; y++) {
@@ -1979,8 +1980,12 @@ static inline void hm_tiled_rows(const hm_tiled *s, const uint8_t *const *rows, 
         const uint8_t *from = rows[y] + first;
         uint8_t *to = planes + left;
         uint8_t *const end = to + width;
-        hm_fill(planes, s->padding, (size_t)left);
-        hm_fill(end, s->padding, (size_t)right);
+        for (int i = 0; i < left; i++) {
+            planes[i] = s->padding;
+        }
+        for (int i = 0; i < right; i++) {
+            end[i] = s->padding;
+        }
         if (in_g == in_c) {
             hm_copy(to, from, (size_t)width);
         } else if (in_g == 4 && s->padding == 0) { /* whole words, in maps: the image may lie at any address */
@@ -2009,18 +2014,27 @@ static inline void hm_tiled_weights(const hm_tiled *s, const hm_conv *conv, int 
         channels[i].shift = shift + 1;
     }
     const int8_t *from = conv->weight + c * taps;
+    const int words = cell == 4 && (uintptr_t)from % 4 == 0;
     for (int y = 0; y < s->k; y++) {
-        for (int left = run; left > 0; left -= cell, from += cell, to += HM_TILED_CELL) {
-            const int8_t *w = from;
-            for (int i = 0; i < 4; i++, w += taps) {
-                to[i] = w[0];
-                to[i + 4] = w[1];
-                to[i + 8] = w[2];
-                if (cell == 4) {
-                    to[i + 12] = w[3];
+        for (int left = run; left > 0; left -= cell, from += cell) {
+            if (words) {
+                hm_tiled_set_word(to, hm_aligned_word(from));
+                hm_tiled_set_word(to + 4, hm_aligned_word(from + taps));
+                hm_tiled_set_word(to + 8, hm_aligned_word(from + 2 * taps));
+                hm_tiled_set_word(to + 12, hm_aligned_word(from + 3 * taps));
+            } else {
+                const int8_t *w = from;
+                for (int i = 0; i < 16; i += 4, w += taps) {
+                    to[i] = w[0];
+                    to[i + 1] = w[1];
+                    to[i + 2] = w[2];
+                    if (cell == 4) {
+                        to[i + 3] = w[3];
+                    }
                 }
             }
-            hm_tiled_set_word(to + HM_TILED_CELL - 4, (uint32_t)(left > cell ? cell : cell + s->pitch - run));
+            to += HM_TILED_CELL;
+            hm_tiled_set_word(to - 4, (uint32_t)(left > cell ? cell : cell + s->pitch - run));
         }
     }
     hm_tiled_set_word(to - 4, 0);
@@ -2085,52 +2099,62 @@ static inline void hm_tiled_add(hm_tiled_four *sum, const hm_tiled_four *in, int
 #endif
 }
 
-/* Tap t of a cell. */
-#if HM_TILED_PIXELS == 4
-#define HM_TILED_INPUTS(t) {p0[t], p1[t], p2[t], p3[t]}
-#define HM_TILED_STEP(way) (p0 += (way), p1 += (way), p2 += (way), p3 += (way))
-#else
-#define HM_TILED_INPUTS(t) {p0[t], p1[t], 0, 0}
-#define HM_TILED_STEP(way) (p0 += (way), p1 += (way))
-#endif
+/* Tap t of a cell, and the way to the next cell. */
 #define HM_TILED_TAP(t)                                                                                                 \
     do {                                                                                                                \
-        const hm_tiled_four tap = HM_TILED_INPUTS(t);                                                                   \
-        hm_tiled_add(&s0, &tap, w[4 * (t)]);                                                                            \
-        hm_tiled_add(&s1, &tap, w[4 * (t) + 1]);                                                                        \
-        hm_tiled_add(&s2, &tap, w[4 * (t) + 2]);                                                                        \
-        hm_tiled_add(&s3, &tap, w[4 * (t) + 3]);                                                                        \
+        const hm_tiled_four tap = {p0[t], p1[t], HM_TILED_PIXELS == 4 ? p2[t] : 0, HM_TILED_PIXELS == 4 ? p3[t] : 0};   \
+        hm_tiled_add(&s0, &tap, w[t]);                                                                                  \
+        hm_tiled_add(&s1, &tap, w[4 + (t)]);                                                                            \
+        hm_tiled_add(&s2, &tap, w[8 + (t)]);                                                                            \
+        hm_tiled_add(&s3, &tap, w[12 + (t)]);                                                                           \
+    } while (0)
+#define HM_TILED_NEXT()                                                                                                 \
+    do {                                                                                                                \
+        way = (int32_t)hm_aligned_word(w + HM_TILED_CELL - 4);                                                          \
+        p0 += way;                                                                                                      \
+        p1 += way;                                                                                                      \
+        p2 += way;                                                                                                      \
+        p3 += way;                                                                                                      \
+        w += HM_TILED_CELL;                                                                                             \
     } while (0)
 
+/* Where the pixels' outputs go. */
+typedef struct hm_tiled_places {
+    uint8_t *a, *b, *c, *d;
+} hm_tiled_places;
+
 /* A channel's outputs behind a ReLU. */
-static inline void hm_tiled_store(uint8_t *const to[4], int at, hm_tiled_four sum, hm_tiled_channel channel)
+static inline void hm_tiled_store(hm_tiled_places to, int at, hm_tiled_four sum, hm_tiled_channel channel)
 {
-    to[0][at] = hm_tiled_relu(sum.a, channel);
-    to[1][at] = hm_tiled_relu(sum.b, channel);
+    to.a[at] = hm_tiled_relu(sum.a, channel);
+    to.b[at] = hm_tiled_relu(sum.b, channel);
     if (HM_TILED_PIXELS == 4) {
-        to[2][at] = hm_tiled_relu(sum.c, channel);
-        to[3][at] = hm_tiled_relu(sum.d, channel);
+        to.c[at] = hm_tiled_relu(sum.c, channel);
+        to.d[at] = hm_tiled_relu(sum.d, channel);
     }
 }
 
 /* And at a linear end. */
-static inline void hm_tiled_store_linear(uint8_t *const to[4], int at, const int32_t sum[4], hm_tiled_channel channel)
+static inline void hm_tiled_store_linear(uint8_t *out, const hm_tiled_pixel *pixels, const int32_t sum[4],
+                                         hm_tiled_channel channel)
 {
+    const int32_t multiplier = (int32_t)(channel.multiplier >> 1);
+    const uint8_t shift = (uint8_t)(channel.shift - 1);
     for (int i = 0; i < HM_TILED_PIXELS; i++) {
-        to[i][at] = (uint8_t)hm_requantise_linear(sum[i], (int32_t)(channel.multiplier >> 1), (uint8_t)(channel.shift - 1));
+        out[pixels[i].out] = (uint8_t)hm_requantise_linear(sum[i], multiplier, shift);
     }
 }
 
 /* Four channels of all pixels, from `out` in the first one on, `next` bytes from channel to channel. */
-__attribute__((noinline, unused)) static void hm_tiled_tiles(const hm_tiled *s, const hm_tiled_channel *channels, const int8_t *weights, const hm_tiled_pixel *pixels, int count, const uint8_t *in, uint8_t *out, int next)
+__attribute__((noinline, unused)) static void hm_tiled_tiles(const hm_tiled *s, const hm_tiled_channel *channels,
+                                                             const int8_t *weights, const hm_tiled_pixel *pixels, int count,
+                                                             const uint8_t *in, uint8_t *out, int next)
 {
     for (; count > 0; count -= HM_TILED_PIXELS, pixels += HM_TILED_PIXELS) {
         const uint8_t *p0 = in + pixels[0].in;
         const uint8_t *p1 = in + pixels[1].in;
-#if HM_TILED_PIXELS == 4
-        const uint8_t *p2 = in + pixels[2].in;
-        const uint8_t *p3 = in + pixels[3].in;
-#endif
+        const uint8_t *p2 = in + pixels[HM_TILED_PIXELS - 2].in; /* of two pixels again the first, and not used */
+        const uint8_t *p3 = in + pixels[HM_TILED_PIXELS - 1].in;
         const int8_t *w = weights;
         int32_t way;
         hm_tiled_four s0 = {channels[0].bias, channels[0].bias, channels[0].bias, channels[0].bias};
@@ -2143,37 +2167,39 @@ __attribute__((noinline, unused)) static void hm_tiled_tiles(const hm_tiled *s, 
                 HM_TILED_TAP(1);
                 HM_TILED_TAP(2);
                 HM_TILED_TAP(3);
-                way = (int32_t)hm_aligned_word(w + HM_TILED_CELL - 4);
-                HM_TILED_STEP(way);
-                w += HM_TILED_CELL;
+                HM_TILED_NEXT();
             } while (way != 0);
         } else {
             do {
                 HM_TILED_TAP(0);
                 HM_TILED_TAP(1);
                 HM_TILED_TAP(2);
-                way = (int32_t)hm_aligned_word(w + HM_TILED_CELL - 4);
-                HM_TILED_STEP(way);
-                w += HM_TILED_CELL;
+                HM_TILED_NEXT();
             } while (way != 0);
         }
-        uint8_t *const to[4] = {out + pixels[0].out, out + pixels[1].out, out + pixels[HM_TILED_PIXELS - 2].out, out + pixels[HM_TILED_PIXELS - 1].out};
         if (s->relu) {
+            const hm_tiled_places to = {out + pixels[0].out, out + pixels[1].out, out + pixels[HM_TILED_PIXELS - 2].out,
+                                        out + pixels[HM_TILED_PIXELS - 1].out};
             hm_tiled_store(to, 0, s0, channels[0]);
             hm_tiled_store(to, next, s1, channels[1]);
             hm_tiled_store(to, 2 * next, s2, channels[2]);
             hm_tiled_store(to, 3 * next, s3, channels[3]);
         } else {
-            const int32_t sums[4][4] = {{s0.a, s0.b, s0.c, s0.d}, {s1.a, s1.b, s1.c, s1.d}, {s2.a, s2.b, s2.c, s2.d}, {s3.a, s3.b, s3.c, s3.d}};
+            const int32_t sums[4][4] = {{s0.a, s0.b, s0.c, s0.d},
+                                        {s1.a, s1.b, s1.c, s1.d},
+                                        {s2.a, s2.b, s2.c, s2.d},
+                                        {s3.a, s3.b, s3.c, s3.d}};
             for (int i = 0; i < 4; i++) {
-                hm_tiled_store_linear(to, i * next, sums[i], channels[i]);
+                hm_tiled_store_linear(out + i * next, pixels, sums[i], channels[i]);
             }
         }
     }
 }
 
 /* n rows of a stage: group by group, four channels at a time. next: bytes from an output to the next channel's. */
-__attribute__((noinline, unused)) static void hm_tiled_strip(const hm_tiled *s, const hm_conv *conv, const uint8_t *const *rows, uint8_t *const *out, int n, void *scratch, int next)
+__attribute__((noinline, unused)) static void hm_tiled_strip(const hm_tiled *s, const hm_conv *conv,
+                                                             const uint8_t *const *rows, uint8_t *const *out, int n,
+                                                             void *scratch, int next)
 {
     hm_tiled_channel *const channels = (hm_tiled_channel *)scratch;
     hm_tiled_pixel *const pixels = (hm_tiled_pixel *)(channels + 4);
@@ -2191,7 +2217,8 @@ __attribute__((noinline, unused)) static void hm_tiled_strip(const hm_tiled *s, 
         for (int from = end - s->out_g; from < end; from += 4) {
             const int c = from < end - 4 ? from : end - 4; /* the last four may be among those before */
             hm_tiled_weights(s, conv, c, channels, weights);
-            hm_tiled_tiles(s, channels, weights, pixels, count, in, out[0] + (next == 1 ? c : hm_shuffled(c, next, s->shuffled)), next);
+            const int place = next == 1 ? c : hm_shuffled(c, next, s->shuffled);
+            hm_tiled_tiles(s, channels, weights, pixels, count, in, out[0] + place, next);
         }
     }
 }
