@@ -122,12 +122,25 @@ static inline void hm_tiled_rows(const hm_tiled *s, const uint8_t *const *rows, 
     }
 }
 
+/* Writes the ways from cell to cell. */
+static inline void hm_tiled_ways(const hm_tiled *s, int8_t *weights)
+{
+    const int cell = s->cell;
+    const int run = s->k * s->in_g;
+    int8_t *to = weights + HM_TILED_CELL - 4;
+    for (int y = 0; y < s->k; y++) {
+        for (int left = run; left > 0; left -= cell, to += HM_TILED_CELL) {
+            hm_tiled_set_word(to, (uint32_t)(left > cell ? cell : cell + s->pitch - run));
+        }
+    }
+    hm_tiled_set_word(to - HM_TILED_CELL, 0);
+}
+
 /* Four channels from channel c on, cell by cell. */
 static inline void hm_tiled_weights(const hm_tiled *s, const hm_conv *conv, int c, hm_tiled_channel *channels, int8_t *to)
 {
     const int cell = s->cell;
-    const int run = s->k * s->in_g;
-    const int taps = s->k * run;
+    const int taps = s->k * s->k * s->in_g;
     for (int i = 0; i < 4; i++) {
         const uint32_t shift = conv->shift[c + i];
         channels[i].bias = conv->bias[c + i];
@@ -137,29 +150,24 @@ static inline void hm_tiled_weights(const hm_tiled *s, const hm_conv *conv, int 
     }
     const int8_t *from = conv->weight + c * taps;
     const int words = cell == 4 && (uintptr_t)from % 4 == 0;
-    for (int y = 0; y < s->k; y++) {
-        for (int left = run; left > 0; left -= cell, from += cell) {
-            if (words) {
-                hm_tiled_set_word(to, hm_aligned_word(from));
-                hm_tiled_set_word(to + 4, hm_aligned_word(from + taps));
-                hm_tiled_set_word(to + 8, hm_aligned_word(from + 2 * taps));
-                hm_tiled_set_word(to + 12, hm_aligned_word(from + 3 * taps));
-            } else {
-                const int8_t *w = from;
-                for (int i = 0; i < 16; i += 4, w += taps) {
-                    to[i] = w[0];
-                    to[i + 1] = w[1];
-                    to[i + 2] = w[2];
-                    if (cell == 4) {
-                        to[i + 3] = w[3];
-                    }
+    for (int left = s->cells; left > 0; left--, from += cell, to += HM_TILED_CELL) {
+        if (words) {
+            hm_tiled_set_word(to, hm_aligned_word(from));
+            hm_tiled_set_word(to + 4, hm_aligned_word(from + taps));
+            hm_tiled_set_word(to + 8, hm_aligned_word(from + 2 * taps));
+            hm_tiled_set_word(to + 12, hm_aligned_word(from + 3 * taps));
+        } else {
+            const int8_t *w = from;
+            for (int i = 0; i < 16; i += 4, w += taps) {
+                to[i] = w[0];
+                to[i + 1] = w[1];
+                to[i + 2] = w[2];
+                if (cell == 4) {
+                    to[i + 3] = w[3];
                 }
             }
-            to += HM_TILED_CELL;
-            hm_tiled_set_word(to - 4, (uint32_t)(left > cell ? cell : cell + s->pitch - run));
         }
     }
-    hm_tiled_set_word(to - 4, 0);
 }
 
 /* Twice the sum, or 0 where that is negative. */
@@ -328,6 +336,7 @@ __attribute__((noinline, unused)) static void hm_tiled_strip(const hm_tiled *s, 
     const int count = hm_tiled_pixels(s, rows, out, n, pixels);
     int8_t *const weights = (int8_t *)(pixels + count);
     uint8_t *const planes = (uint8_t *)weights + s->cells * HM_TILED_CELL;
+    hm_tiled_ways(s, weights);
     for (int g = 0; g < s->groups; g++) {
         const int end = (g + 1) * s->out_g;
         const uint8_t *in = planes;
