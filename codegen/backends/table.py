@@ -48,6 +48,8 @@ BACKENDS = (
     *(Backend(name, "emulated", True, _late("compiled", "core", name)) for name in TARGETS if name != "host"),
     Backend("m4-zig", "emulated", True, _late("compiled", "core", "m4", "zig")),
     Backend("m4-qemu", "emulated", True, _late("compiled", "core", "m4", "gcc", "qemu")),
+    Backend("m4-portable", "emulated", True, _late("compiled", "core", "m4", "gcc", "auto", "portable")),
+    Backend("m55-dsp", "emulated", True, _late("compiled", "core", "m55", "gcc", "qemu", "dsp")),
     Backend("m3-portable", "emulated", True, _late("compiled", "core", "m3", "gcc", "auto", "portable")),
     Backend("rv32imc-portable", "emulated", True, _late("compiled", "core", "rv32imc", "gcc", "auto", "portable")),
     Backend("m55-portable", "emulated", True, _late("compiled", "core", "m55", "gcc", "qemu", "portable")),

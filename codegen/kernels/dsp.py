@@ -22,7 +22,7 @@ def scratch(kernel: Kernel) -> int:
     if kernel.kind == "pointwise":
         n = rows(kernel) * kernel.out_w
         return _weights(kernel) + PAIR + (n + 1) // 2 * (BLOCK + 4 * kernel.in_g)
-    weights, row = (60, 2 * pitch(kernel)) if _image(kernel) else (72, 8 * pitch(kernel))
+    weights, row = (60, 4 * pitch(kernel)) if _image(kernel) else (72, 8 * pitch(kernel))
     return weights + CHANNEL + BLOCK * kernel.strip * -(-kernel.out_w // 4) + kernel.in_rows * row
 
 
@@ -41,10 +41,10 @@ def facts(kernel: Kernel) -> dict[str, Any]:
 
 
 def pitch(kernel: Kernel) -> int:
-    """Of a row of a plane in words; of an image in halves of words."""
-    if _image(kernel):
-        return 2 * (kernel.out_w * 3 + 2)
-    return (kernel.out_w - 1) * kernel.stride + 3
+    """Words of a row, of a plane or of the image: what is stored there, and what is loaded."""
+    if kernel.kind == "dense":
+        return max(-(-3 * kernel.in_w // 2), 3 * kernel.out_w + 2)
+    return max(kernel.left + kernel.in_w, (kernel.out_w - 1) * kernel.stride + 3)
 
 
 def rows(kernel: Kernel) -> int:
@@ -58,8 +58,8 @@ def _group(kernel: Kernel) -> bool:
 
 
 def _image(kernel: Kernel) -> bool:
-    shape = kernel.kind == "dense" and kernel.k == 3 and kernel.in_c == 3 and kernel.stride == 2
-    return shape and kernel.relu and 4 <= kernel.out_w <= 345  # HM_DSP_IMAGE adds 4 * (pitch - 14) as a constant
+    shape = kernel.kind == "dense" and kernel.k == 3 and kernel.in_c == 3 and kernel.stride == 2 and not kernel.left
+    return shape and kernel.relu and kernel.out_w >= 4 and pitch(kernel) <= 1037  # see HM_DSP_IMAGE
 
 
 def _pointwise(kernel: Kernel) -> bool:

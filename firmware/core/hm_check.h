@@ -2,10 +2,12 @@
 #ifndef HM_CHECK_H
 #define HM_CHECK_H
 
+#include "hm_memory.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
-/* CRC-32 as in zlib and Ethernet, a byte at a time. Begin with crc = 0; the result of one part begins the next.
+/* CRC-32 as in zlib and Ethernet, by a table of bytes, four at a time where they lie at a multiple of 4. Begin with crc = 0; the result of one part begins the next.
  * Each verification checks a whole person so: the table costs 1 KB of flash and saves half of the time of a smaller one. */
 static inline uint32_t hm_crc32(uint32_t crc, const void *data, size_t n)
 {
@@ -45,8 +47,18 @@ static inline uint32_t hm_crc32(uint32_t crc, const void *data, size_t n)
     };
     const uint8_t *bytes = (const uint8_t *)data;
     crc = ~crc;
-    for (size_t i = 0; i < n; i++) {
-        crc = table[(crc ^ bytes[i]) & 0xFF] ^ (crc >> 8);
+    if (((uintptr_t)bytes & 3) == 0) {
+        for (const uint8_t *end = bytes + n / 4 * 4; bytes != end; bytes += 4) {
+            crc ^= hm_aligned_word(bytes);
+            crc = table[crc & 0xFF] ^ (crc >> 8);
+            crc = table[crc & 0xFF] ^ (crc >> 8);
+            crc = table[crc & 0xFF] ^ (crc >> 8);
+            crc = table[crc & 0xFF] ^ (crc >> 8);
+        }
+        n %= 4;
+    }
+    for (; n > 0; n--, bytes++) {
+        crc = table[(crc ^ *bytes) & 0xFF] ^ (crc >> 8);
     }
     return ~crc;
 }

@@ -1,4 +1,4 @@
-/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: 0f04ae21a0c47fe8c0045bcbd3fb09da15594fdc4f7cbdae1d78d3fc860ead9e */
+/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: 2aa60c2ffbd1e3c7d4351ea11ac86c0e142a59bd2fbf47e1cc1dc9a1e0d40096 */
 /*
  * alice: a face-verification network for one person. Made by hyper-mcu 0.1.0; do not edit.
  *
@@ -545,7 +545,7 @@ static inline int32_t hm_cosdot(int32_t num, uint64_t norm, int bits)
 #include <stddef.h>
 #include <stdint.h>
 
-/* CRC-32 as in zlib and Ethernet, a byte at a time. Begin with crc = 0; the result of one part begins the next.
+/* CRC-32 as in zlib and Ethernet, by a table of bytes, four at a time where they lie at a multiple of 4. Begin with crc = 0; the result of one part begins the next.
  * Each verification checks a whole person so: the table costs 1 KB of flash and saves half of the time of a smaller one. */
 static inline uint32_t hm_crc32(uint32_t crc, const void *data, size_t n)
 {
@@ -585,8 +585,18 @@ static inline uint32_t hm_crc32(uint32_t crc, const void *data, size_t n)
     };
     const uint8_t *bytes = (const uint8_t *)data;
     crc = ~crc;
-    for (size_t i = 0; i < n; i++) {
-        crc = table[(crc ^ bytes[i]) & 0xFF] ^ (crc >> 8);
+    if (((uintptr_t)bytes & 3) == 0) {
+        for (const uint8_t *end = bytes + n / 4 * 4; bytes != end; bytes += 4) {
+            crc ^= hm_aligned_word(bytes);
+            crc = table[crc & 0xFF] ^ (crc >> 8);
+            crc = table[crc & 0xFF] ^ (crc >> 8);
+            crc = table[crc & 0xFF] ^ (crc >> 8);
+            crc = table[crc & 0xFF] ^ (crc >> 8);
+        }
+        n %= 4;
+    }
+    for (; n > 0; n--, bytes++) {
+        crc = table[(crc ^ *bytes) & 0xFF] ^ (crc >> 8);
     }
     return ~crc;
 }
@@ -904,6 +914,13 @@ static inline hm_dsp_scale hm_dsp_scale_of(const hm_conv *conv, int c)
     return scale;
 }
 
+/* hm_shuffled of the next channel. */
+static inline int hm_dsp_next(const hm_dsp *s, int place)
+{
+    const int next = place + s->shuffle;
+    return next < s->out_c ? next : next - s->out_c + 1;
+}
+
 /* Four bytes at any address. */
 static inline uint32_t hm_dsp_word(const void *from)
 {
@@ -979,10 +996,10 @@ static inline void hm_dsp_blocks(const hm_dsp *s, hm_dsp_block *block, const uin
     block[-1].next = NULL;
 }
 
-static inline void hm_dsp_begin(hm_dsp_channel *channel, const hm_dsp *s, const hm_conv *conv, int c)
+static inline void hm_dsp_begin(hm_dsp_channel *channel, const hm_conv *conv, int c, int place)
 {
     channel->scale = hm_dsp_scale_of(conv, c);
-    channel->place = (uint32_t)hm_shuffled(c, s->shuffle, s->out_c / s->shuffle);
+    channel->place = (uint32_t)place;
     channel->bias = conv->bias[c];
 }
 
@@ -1071,21 +1088,20 @@ __attribute__((noinline, unused)) static void hm_dsp_planes(const hm_dsp *s, con
 {
     const int in_c = s->in_c;
     const int pitch = s->pitch;
-    for (int y = 0; y < n; y++, p += pitch) {
-        uint32_t *const end = p + pitch;
+    for (int y = 0; y < n; y++, p += 2 * pitch) {
         if (rows[y] == NULL) {
             hm_fill(p, 0, 8 * (size_t)pitch);
-            p = end;
             continue;
         }
         const uint8_t *from = rows[y] + 4 * g;
-        for (int x = s->left; x > 0; x--, p++) {
-            p[0] = p[pitch] = 0;
+        uint32_t *to = p;
+        for (int x = s->left; x > 0; x--, to++) {
+            to[0] = to[pitch] = 0;
         }
-        int x = s->in_w;
-        for (; x >= 4; x -= 4) {
-            uint32_t *q = p + pitch;
-            __asm__ volatile("ldr r8, [%[from]]\n\t"
+        uint32_t *to2 = to + pitch;
+        int fours = s->in_w / 4;
+        for (int rest = s->in_w % 4;; rest = 0) { /* the last four again, as far as they are not new */
+            __asm__ volatile("1: ldr r8, [%[from]]\n\t"
                              "ldr r9, [%[from], %[in_c]]\n\t"
                              "add %[from], %[from], %[in_c], lsl #1\n\t"
                              "ldr r10, [%[from]]\n\t"
@@ -1095,23 +1111,27 @@ __attribute__((noinline, unused)) static void hm_dsp_planes(const hm_dsp *s, con
                              "uxtb16 r4, r9\n\t"
                              "uxtb16 r5, r10\n\t"
                              "uxtb16 r6, r11\n\t"
+                             "stm %[to]!, {r3, r4, r5, r6}\n\t"
                              "uxtb16 r8, r8, ror #8\n\t"
                              "uxtb16 r9, r9, ror #8\n\t"
                              "uxtb16 r10, r10, ror #8\n\t"
                              "uxtb16 r11, r11, ror #8\n\t"
-                             "stm %[p]!, {r3, r4, r5, r6}\n\t"
-                             "stm %[q], {r8, r9, r10, r11}"
-                             : [from] "+&r"(from), [p] "+&r"(p)
-                             : [q] "r"(q), [in_c] "r"(in_c)
-                             : "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "memory");
+                             "stm %[to2]!, {r8, r9, r10, r11}\n\t"
+                             "subs %[fours], #1\n\t"
+                             "bne 1b"
+                             : [from] "+&r"(from), [to] "+&r"(to), [to2] "+&r"(to2), [fours] "+&r"(fours)
+                             : [in_c] "r"(in_c)
+                             : "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "cc", "memory");
+            if (rest == 0) {
+                break;
+            }
+            from -= (4 - rest) * in_c;
+            to -= 4 - rest;
+            to2 -= 4 - rest;
+            fours = 1;
         }
-        for (; x > 0; x--, p++, from += in_c) {
-            const uint32_t word = hm_dsp_word(from);
-            p[0] = hm_dsp_u02(word);
-            p[pitch] = hm_dsp_u13(word);
-        }
-        for (; p < end; p++) {
-            p[0] = p[pitch] = 0;
+        for (; to < p + pitch; to++) {
+            to[0] = to[pitch] = 0;
         }
     }
 }
@@ -1119,6 +1139,7 @@ __attribute__((noinline, unused)) static void hm_dsp_planes(const hm_dsp *s, con
 /* The 36 weights of a channel over four: for each row of the kernel channels 0 and 2, then 1 and 3. */
 static inline void hm_dsp_widen(const int8_t *from, uint32_t *to)
 {
+#pragma GCC unroll 3
     for (int i = 0; i < 3; i++) {
         __asm__ volatile("ldr r8, [%[from]], #4\n\t"
                          "ldr r9, [%[from]], #4\n\t"
@@ -1148,66 +1169,57 @@ __attribute__((noinline, unused)) static void hm_dsp_group(const hm_dsp *s, cons
     hm_dsp_blocks(s, blocks, planes, 2 * s->stride * s->pitch, s->stride, out, n);
     channel->pixel = s->out_c;
     channel->pixels3 = 3U * s->out_c;
-    for (int c = 0; c < s->out_c; c++) {
-        if (c % s->out_g == 0) {
-            hm_dsp_planes(s, rows, (n - 1) * s->stride + 3, c / s->out_g, planes);
-        }
-        hm_dsp_widen(conv->weight + 36 * c, wide);
-        hm_dsp_begin(channel, s, conv, c);
-        if (s->stride == 1) {
-            hm_dsp_group1(wide, planes, skip, blocks);
-        } else {
-            hm_dsp_group2(wide, planes, skip, blocks);
+    for (int c = 0, g = 0, place = 0; c < s->out_c; g++) {
+        hm_dsp_planes(s, rows, (n - 1) * s->stride + 3, g, planes);
+        for (int end = c + s->out_g; c < end; c++, place = hm_dsp_next(s, place)) {
+            hm_dsp_widen(conv->weight + 36 * c, wide);
+            hm_dsp_begin(channel, conv, c, place);
+            if (s->stride == 1) {
+                hm_dsp_group1(wide, planes, skip, blocks);
+            } else {
+                hm_dsp_group2(wide, planes, skip, blocks);
+            }
         }
     }
 }
 
 /* ---- 3x3, stride 2, over an image of three channels: the same blocks ---- */
 
-/* n bytes as numbers of 16 bits at any multiple of 2. */
-static inline uint16_t *hm_dsp_halves(uint16_t *to, const uint8_t *from, int n)
+/* n rows as numbers of 16 bits, padding behind them included. */
+static inline void hm_dsp_lines(const hm_dsp *s, const uint8_t *const *rows, int n, uint32_t *p)
 {
-#pragma GCC unroll 4
-    for (; n >= 4; n -= 4, from += 4, to += 4) {
-        const uint32_t word = hm_dsp_word(from);
-        uint32_t pairs[2];
-        __asm__("pkhbt %0, %2, %3, lsl #16\n\tpkhtb %1, %3, %2, asr #16"
-                : "=&r"(pairs[0]), "=r"(pairs[1])
-                : "r"(hm_dsp_u02(word)), "r"(hm_dsp_u13(word)));
-        hm_copy(to, pairs, sizeof pairs);
-    }
-    for (; n > 0; n--) {
-        *to++ = *from++;
-    }
-    return to;
-}
-
-static inline uint16_t *hm_dsp_same(uint16_t *to, uint16_t value, int n)
-{
-    for (; n > 0; n--) {
-        *to++ = value;
-    }
-    return to;
-}
-
-/* Group g of n rows as numbers of 16 bits, padding included. */
-__attribute__((noinline, unused)) static void hm_dsp_lines(const hm_dsp *s, const uint8_t *const *rows, int n, int g,
-                                                           uint16_t *to)
-{
-    for (int y = 0; y < n; y++) {
-        uint16_t *const end = to + s->pitch;
+    for (int y = 0; y < n; y++, p += s->pitch) {
+        uint32_t *to = p;
+        uint16_t *half = (uint16_t *)(void *)p;
         if (rows[y] != NULL) {
-            const uint8_t *from = rows[y] + g * s->in_g;
-            to = hm_dsp_same(to, s->padding, s->left * s->in_g);
-            if (s->in_g == s->in_c) {
-                to = hm_dsp_halves(to, from, s->in_w * s->in_c);
-            } else {
-                for (int x = 0; x < s->in_w; x++, from += s->in_c) {
-                    to = hm_dsp_halves(to, from, s->in_g);
-                }
+            const uint8_t *from = rows[y];
+            int left = s->in_w * 3;
+            if (left >= 8) {
+                __asm__ volatile("1: ldr r8, [%[from]], #4\n\t"
+                                 "ldr r9, [%[from]], #4\n\t"
+                                 "uxtb16 r3, r8\n\t"
+                                 "uxtb16 r8, r8, ror #8\n\t"
+                                 "uxtb16 r5, r9\n\t"
+                                 "uxtb16 r9, r9, ror #8\n\t"
+                                 "pkhtb r4, r8, r3, asr #16\n\t"
+                                 "pkhbt r3, r3, r8, lsl #16\n\t"
+                                 "pkhtb r6, r9, r5, asr #16\n\t"
+                                 "pkhbt r5, r5, r9, lsl #16\n\t"
+                                 "stm %[to]!, {r3, r4, r5, r6}\n\t"
+                                 "subs %[left], #8\n\t"
+                                 "cmp %[left], #8\n\t"
+                                 "bge 1b"
+                                 : [from] "+&r"(from), [to] "+&r"(to), [left] "+&r"(left)
+                                 :
+                                 : "r3", "r4", "r5", "r6", "r8", "r9", "cc", "memory");
+            }
+            for (half = (uint16_t *)(void *)to; left > 0; left--) {
+                *half++ = *from++;
             }
         }
-        to = hm_dsp_same(to, s->padding, (int)(end - to));
+        for (; half < (uint16_t *)(void *)(p + s->pitch); half++) {
+            *half = s->padding;
+        }
     }
 }
 
@@ -1269,6 +1281,7 @@ HM_STATIC_ASSERT(sizeof(void *) != 4 || offsetof(hm_dsp_channel, block) == 60 + 
 /* The 27 weights of a channel: five words for each row of the kernel, the last half of which is 0. */
 static inline void hm_dsp_image_widen(const int8_t *from, uint32_t *to)
 {
+#pragma GCC unroll 3
     for (int i = 0; i < 3; i++) {
         __asm__ volatile("ldr r8, [%[from]], #4\n\t"
                          "ldr r9, [%[from]], #4\n\t"
@@ -1298,13 +1311,13 @@ __attribute__((always_inline)) static inline void hm_dsp_image(const hm_dsp *s, 
     hm_dsp_channel *const channel = (hm_dsp_channel *)(void *)(wide + 15);
     hm_dsp_block *const blocks = (hm_dsp_block *)(void *)(channel + 1);
     uint32_t *const lines = (uint32_t *)(void *)(blocks + n * ((s->out_w + 3) / 4));
-    hm_dsp_blocks(s, blocks, lines, s->pitch, 3, out, n);
-    hm_dsp_lines(s, rows, (n - 1) * 2 + 3, 0, (uint16_t *)(void *)lines);
+    hm_dsp_blocks(s, blocks, lines, 2 * s->pitch, 3, out, n);
+    hm_dsp_lines(s, rows, (n - 1) * 2 + 3, lines);
     channel->pixel = s->out_c;
     channel->pixels3 = 3U * s->out_c;
-    for (int c = 0; c < s->out_c; c++) {
+    for (int c = 0, place = 0; c < s->out_c; c++, place = hm_dsp_next(s, place)) {
         hm_dsp_image_widen(conv->weight + 27 * c, wide);
-        hm_dsp_begin(channel, s, conv, c);
+        hm_dsp_begin(channel, conv, c, place);
         channel->block = blocks;
         channel_blocks(wide, lines);
     }
@@ -1373,15 +1386,15 @@ HM_STATIC_ASSERT(sizeof(void *) != 4 || (offsetof(hm_dsp_pair, scale1) == 24 && 
 #define HM_DSP_INTERLEAVE(name, instruction)                                                                            \
     static inline uint32_t *name(uint32_t *to, const void *a, const void *b, int n)                                     \
     {                                                                                                                   \
-        do {                                                                                                            \
-            __asm__ volatile("ldr r8, [%[a]], #4\n\t"                                                                   \
-                             "ldr r9, [%[b]], #4\n\t" instruction " r3, r8\n\t" instruction " r4, r9\n\t" instruction   \
-                             " r5, r8, ror #8\n\t" instruction " r6, r9, ror #8\n\t"                                    \
-                             "stm %[to]!, {r3, r4, r5, r6}"                                                             \
-                             : [to] "+&r"(to), [a] "+&r"(a), [b] "+&r"(b)                                               \
-                             :                                                                                          \
-                             : "r3", "r4", "r5", "r6", "r8", "r9", "memory");                                           \
-        } while (--n > 0);                                                                                              \
+        __asm__ volatile("1: ldr r8, [%[a]], #4\n\t"                                                                    \
+                         "ldr r9, [%[b]], #4\n\t" instruction " r3, r8\n\t" instruction " r4, r9\n\t" instruction       \
+                         " r5, r8, ror #8\n\t" instruction " r6, r9, ror #8\n\t"                                        \
+                         "stm %[to]!, {r3, r4, r5, r6}\n\t"                                                             \
+                         "subs %[n], #1\n\t"                                                                            \
+                         "bne 1b"                                                                                       \
+                         : [to] "+&r"(to), [a] "+&r"(a), [b] "+&r"(b), [n] "+&r"(n)                                     \
+                         :                                                                                              \
+                         : "r3", "r4", "r5", "r6", "r8", "r9", "cc", "memory");                                         \
         return to;                                                                                                      \
     }
 HM_DSP_INTERLEAVE(hm_dsp_pixels, "uxtb16")
@@ -1413,38 +1426,44 @@ __attribute__((noinline, unused)) static uint32_t *hm_dsp_blocks2(const hm_dsp *
     return x;
 }
 
-/* Group g of n rows. The weights of two channels are `parts` times so many steps, and after each time a word that is 0 behind
- * the last, if there are several; pairs: what HM_DSP_PAIRS has made for them. */
+/* The weights of channels c and c + 1 and what lies behind them; place: of channel c. The weights are `parts` times so many
+ * steps and, if there are several, after each a word that is 0 behind the last. */
+__attribute__((noinline, unused)) static void hm_dsp_pair_of(const hm_dsp *s, const hm_conv *conv, int c, int place,
+                                                             uint32_t *w, int steps, int parts)
+{
+    const int8_t *weight = conv->weight + c * s->in_g;
+    for (int part = parts; part > 0; part--, weight += 4 * steps) {
+        w = hm_dsp_weights(w, weight, weight + s->in_g, steps);
+        if (parts > 1) {
+            *w++ = (uint32_t)part - 1;
+        }
+    }
+    hm_dsp_pair *const pair = (hm_dsp_pair *)(void *)w;
+    pair->scale0 = hm_dsp_scale_of(conv, c);
+    pair->scale1 = hm_dsp_scale_of(conv, c + 1);
+    pair->bias0 = conv->bias[c];
+    pair->bias1 = conv->bias[c + 1];
+    pair->place0 = (uint32_t)place;
+    pair->place1 = (uint32_t)hm_dsp_next(s, place);
+    pair->to = (uint8_t *const *)(void *)(pair + 1);
+}
+
+/* n rows; pairs: what HM_DSP_PAIRS has made for so many steps and parts. */
 __attribute__((always_inline)) static inline void hm_dsp_pointwise(const hm_dsp *s, const hm_conv *conv, uint32_t *scratch,
                                                                    const uint8_t *const *rows, uint8_t *const *out, int n,
                                                                    const int steps, const int parts,
                                                                    void (*pairs)(const uint32_t *, const uint32_t *))
 {
-    const int words = (4 * steps + (parts > 1)) * parts;
-    hm_dsp_pair *const pair = (hm_dsp_pair *)(void *)(scratch + words);
+    hm_dsp_pair *const pair = (hm_dsp_pair *)(void *)(scratch + (4 * steps + (parts > 1)) * parts);
     uint8_t **const to = (uint8_t **)(void *)(pair + 1);
     uint32_t *const pixels = (uint32_t *)(void *)(to + (n * s->out_w + 1) / 2 * 2);
-    const int size = s->out_c / s->shuffle;
-    for (int c = 0; c < s->out_c; c += 2) {
-        if (c % s->out_g == 0) {
-            pair->end = hm_dsp_blocks2(s, rows, n, c / s->out_g, out, to, pixels);
+    for (int c = 0, g = 0, place = 0; c < s->out_c; g++) {
+        pair->end = hm_dsp_blocks2(s, rows, n, g, out, to, pixels);
+        for (int end = c + s->out_g; c < end; c += 2) {
+            hm_dsp_pair_of(s, conv, c, place, scratch, steps, parts);
+            place = hm_dsp_next(s, hm_dsp_next(s, place));
+            pairs(scratch, pixels);
         }
-        const int8_t *weight = conv->weight + c * s->in_g;
-        uint32_t *w = scratch;
-        for (int part = parts; part > 0; part--, weight += 4 * steps) {
-            w = hm_dsp_weights(w, weight, weight + s->in_g, steps);
-            if (parts > 1) {
-                *w++ = (uint32_t)part - 1;
-            }
-        }
-        pair->scale0 = hm_dsp_scale_of(conv, c);
-        pair->scale1 = hm_dsp_scale_of(conv, c + 1);
-        pair->bias0 = conv->bias[c];
-        pair->bias1 = conv->bias[c + 1];
-        pair->place0 = (uint32_t)hm_shuffled(c, s->shuffle, size);
-        pair->place1 = (uint32_t)hm_shuffled(c + 1, s->shuffle, size);
-        pair->to = to;
-        pairs(scratch, pixels);
     }
 }
 
