@@ -1,4 +1,4 @@
-"""The kernels of the DSP instructions on an emulated Cortex-M4: every byte of every stage is the oracle's, whatever the shapes."""
+"""The kernels of the DSP instructions on an emulated Cortex-M4: every byte of every stage is the oracle's."""
 
 from __future__ import annotations
 
@@ -82,6 +82,12 @@ def test_shapes_that_dsp_serves_equal_the_oracle(name, size):
 @given(drawn=nets_and_images())
 def test_random_nets_equal_the_oracle(drawn):
     check(*drawn)
+
+
+def test_every_stage_of_the_preset_has_one_of_these_kernels():
+    spec = preset("paper")
+    served = kernels(spec, plan(spec).schedule.strips)
+    assert {template(DSP, k)[0].split("/")[0] for k in served} == {"dsp"}
 
 
 def test_preset_equals_the_oracle_by_the_compilers_own_choice():
