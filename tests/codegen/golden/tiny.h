@@ -1,4 +1,4 @@
-/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: 2aa60c2ffbd1e3c7d4351ea11ac86c0e142a59bd2fbf47e1cc1dc9a1e0d40096 */
+/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: b43c7e10b4ed4e0c51a263176087f0766c4705278a6f4692d9f09555d27d8d5c */
 /*
  * alice: a face-verification network for one person. Made by hyper-mcu 0.1.0; do not edit.
  *
@@ -1991,6 +1991,7 @@ static inline void hm_tiled_rows(const hm_tiled *s, const uint8_t *const *rows, 
     const int left = s->left * in_g;
     const int width = s->in_w * in_g;
     const int right = s->right * in_g;
+    const int piece = in_g == in_c ? width : in_g; /* that lies together */
     for (int y = 0; y < n; y++, planes += s->pitch) {
         if (rows[y] == NULL) {
             hm_fill(planes, s->padding, (size_t)(left + width + right));
@@ -2005,15 +2006,13 @@ static inline void hm_tiled_rows(const hm_tiled *s, const uint8_t *const *rows, 
         for (int i = 0; i < right; i++) {
             end[i] = s->padding;
         }
-        if (in_g == in_c) {
-            hm_copy(to, from, (size_t)width);
-        } else if (in_g == 4 && s->padding == 0) { /* whole words, in maps: the image may lie at any address */
+        if (in_g == 4 && s->padding == 0) { /* whole words, in maps: the image may lie at any address */
             for (; to != end; to += 4, from += in_c) {
                 hm_tiled_set_word(to, hm_aligned_word(from));
             }
         } else {
-            for (; to != end; to += in_g, from += in_c) {
-                hm_copy(to, from, (size_t)in_g);
+            for (; to != end; to += piece, from += in_c) {
+                hm_copy(to, from, (size_t)piece);
             }
         }
     }
@@ -2059,7 +2058,7 @@ static inline void hm_tiled_weights(const hm_tiled *s, const hm_conv *conv, int 
                 to[i] = w[0];
                 to[i + 1] = w[1];
                 to[i + 2] = w[2];
-                if (cell == 4) {
+                if (HM_TILED_PIXELS == 2 && cell == 4) {
                     to[i + 3] = w[3];
                 }
             }
@@ -2177,6 +2176,7 @@ __attribute__((noinline, unused)) static void hm_tiled_tiles(const hm_tiled *s, 
                                                              const int8_t *weights, const hm_tiled_pixel *pixels, int count,
                                                              const uint8_t *in, uint8_t *out, int next)
 {
+    const int fourth = s->cell == 4;
     for (; count > 0; count -= HM_TILED_PIXELS, pixels += HM_TILED_PIXELS) {
         const uint8_t *p0 = in + pixels[0].in;
         const uint8_t *p1 = in + pixels[1].in;
@@ -2188,7 +2188,7 @@ __attribute__((noinline, unused)) static void hm_tiled_tiles(const hm_tiled *s, 
         hm_tiled_four s1 = {channels[1].bias, channels[1].bias, channels[1].bias, channels[1].bias};
         hm_tiled_four s2 = {channels[2].bias, channels[2].bias, channels[2].bias, channels[2].bias};
         hm_tiled_four s3 = {channels[3].bias, channels[3].bias, channels[3].bias, channels[3].bias};
-        if (s->cell == 4) {
+        if (HM_TILED_PIXELS == 4 && s->cell == 4) { /* a loop of its own: no register is left */
             do {
                 HM_TILED_TAP(0);
                 HM_TILED_TAP(1);
@@ -2201,6 +2201,9 @@ __attribute__((noinline, unused)) static void hm_tiled_tiles(const hm_tiled *s, 
                 HM_TILED_TAP(0);
                 HM_TILED_TAP(1);
                 HM_TILED_TAP(2);
+                if (HM_TILED_PIXELS == 2 && fourth) {
+                    HM_TILED_TAP(3);
+                }
                 HM_TILED_NEXT();
             } while (way != 0);
         }
