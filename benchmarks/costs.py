@@ -34,7 +34,8 @@ BUDGETS = {  # of the builds by gcc
         "instructions": 23_100_000,
     },
     "m55": {"text_bytes": 7_168, "ram_bytes": 14_336, "stack_bound_bytes": 1_024, "instructions": 2_670_000},
-    "rv32imc": {"text_bytes": 6_016, "ram_bytes": 14_336, "stack_bound_bytes": 512, "instructions": 33_200_000},
+    "m3": {"text_bytes": 4_000, "ram_bytes": 14_336, "stack_bound_bytes": 512, "instructions": 14_000_000},
+    "rv32imc": {"text_bytes": 5_632, "ram_bytes": 14_336, "stack_bound_bytes": 512, "instructions": 17_700_000},
 }
 
 
