@@ -11,7 +11,8 @@
 #include "hm_conv.h"
 #include "hm_memory.h"
 
-#ifdef __riscv
+#if defined(__riscv_mul) && __riscv_xlen == 32 && !defined(__riscv_32e)
+#define HM_TILED_RV32
 #define HM_TILED_PIXELS 4 /* 16 sums, 4 inputs, a weight, a product, 5 pointers: 27 of the 28 that a function has */
 #else
 #define HM_TILED_PIXELS 2 /* 8 sums, 2 inputs, a weight, 3 pointers: a Cortex-M's 14 */
@@ -136,7 +137,8 @@ static inline void hm_tiled_ways(const hm_tiled *s, int8_t *weights)
 }
 
 /* Four channels from channel c on, cell by cell. */
-static inline void hm_tiled_weights(const hm_tiled *s, const hm_conv *conv, int c, hm_tiled_channel *channels, int8_t *to)
+static inline void hm_tiled_weights(const hm_tiled *s, const hm_conv *conv, int c, hm_tiled_channel *channels,
+                                    int8_t *to)
 {
     const int cell = s->cell;
     const int taps = s->k * s->k * s->in_g;
@@ -175,7 +177,7 @@ static inline uint32_t hm_tiled_twice(int32_t sum)
     uint32_t twice;
 #if defined(__ARM_FEATURE_SAT)
     __asm__("usat %0, #31, %1, lsl #1" : "=r"(twice) : "r"(sum));
-#elif defined(__riscv) /* volatile, or GCC would do this for all sums first, and run out of registers */
+#elif defined(HM_TILED_RV32) /* volatile, or GCC would do this for all sums first, and run out of registers */
     __asm__ volatile("sgtz %0, %1\n\tslli %0, %0, 1\n\tmul %0, %0, %1" : "=&r"(twice) : "r"(sum) : "memory");
 #else
     twice = ((uint32_t)sum & hm_mask(sum > 0)) << 1;
@@ -205,7 +207,7 @@ typedef struct hm_tiled_four {
 /* One channel's sums: each pixel's input times the weight. */
 static inline void hm_tiled_add(hm_tiled_four *sum, const hm_tiled_four *in, int32_t weight)
 {
-#ifdef __riscv /* GCC would load early, add late, and run out of registers */
+#ifdef HM_TILED_RV32 /* GCC would load early, add late, and run out of registers */
     int32_t product;
     __asm__ volatile("mul %[product], %[x0], %[w]\n\tadd %[a], %[a], %[product]\n\t"
                      "mul %[product], %[x1], %[w]\n\tadd %[b], %[b], %[product]\n\t"
@@ -276,8 +278,8 @@ static inline void hm_tiled_store_linear(uint8_t *out, const hm_tiled_pixel *pix
 
 /* Four channels of all pixels, from `out` in the first one on, `next` bytes from channel to channel. */
 __attribute__((noinline, unused)) static void hm_tiled_tiles(const hm_tiled *s, const hm_tiled_channel *channels,
-                                                             const int8_t *weights, const hm_tiled_pixel *pixels, int count,
-                                                             const uint8_t *in, uint8_t *out, int next)
+                                                             const int8_t *weights, const hm_tiled_pixel *pixels,
+                                                             int count, const uint8_t *in, uint8_t *out, int next)
 {
     const int fourth = s->cell == 4;
     for (; count > 0; count -= HM_TILED_PIXELS, pixels += HM_TILED_PIXELS) {

@@ -1,4 +1,4 @@
-/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: b43c7e10b4ed4e0c51a263176087f0766c4705278a6f4692d9f09555d27d8d5c */
+/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: 123f9c4bbd8996329de0463dddeafeaa3246a3ec9a55f6cd7837de34f35e199f */
 /*
  * alice: a face-verification network for one person. Made by hyper-mcu 0.1.0; do not edit.
  *
@@ -1908,7 +1908,8 @@ static void hm_stage3_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *co
 #ifndef HM_TILED_H
 #define HM_TILED_H
 
-#ifdef __riscv
+#if defined(__riscv_mul) && __riscv_xlen == 32 && !defined(__riscv_32e)
+#define HM_TILED_RV32
 #define HM_TILED_PIXELS 4 /* 16 sums, 4 inputs, a weight, a product, 5 pointers: 27 of the 28 that a function has */
 #else
 #define HM_TILED_PIXELS 2 /* 8 sums, 2 inputs, a weight, 3 pointers: a Cortex-M's 14 */
@@ -2033,7 +2034,8 @@ static inline void hm_tiled_ways(const hm_tiled *s, int8_t *weights)
 }
 
 /* Four channels from channel c on, cell by cell. */
-static inline void hm_tiled_weights(const hm_tiled *s, const hm_conv *conv, int c, hm_tiled_channel *channels, int8_t *to)
+static inline void hm_tiled_weights(const hm_tiled *s, const hm_conv *conv, int c, hm_tiled_channel *channels,
+                                    int8_t *to)
 {
     const int cell = s->cell;
     const int taps = s->k * s->k * s->in_g;
@@ -2072,7 +2074,7 @@ static inline uint32_t hm_tiled_twice(int32_t sum)
     uint32_t twice;
 #if defined(__ARM_FEATURE_SAT)
     __asm__("usat %0, #31, %1, lsl #1" : "=r"(twice) : "r"(sum));
-#elif defined(__riscv) /* volatile, or GCC would do this for all sums first, and run out of registers */
+#elif defined(HM_TILED_RV32) /* volatile, or GCC would do this for all sums first, and run out of registers */
     __asm__ volatile("sgtz %0, %1\n\tslli %0, %0, 1\n\tmul %0, %0, %1" : "=&r"(twice) : "r"(sum) : "memory");
 #else
     twice = ((uint32_t)sum & hm_mask(sum > 0)) << 1;
@@ -2102,7 +2104,7 @@ typedef struct hm_tiled_four {
 /* One channel's sums: each pixel's input times the weight. */
 static inline void hm_tiled_add(hm_tiled_four *sum, const hm_tiled_four *in, int32_t weight)
 {
-#ifdef __riscv /* GCC would load early, add late, and run out of registers */
+#ifdef HM_TILED_RV32 /* GCC would load early, add late, and run out of registers */
     int32_t product;
     __asm__ volatile("mul %[product], %[x0], %[w]\n\tadd %[a], %[a], %[product]\n\t"
                      "mul %[product], %[x1], %[w]\n\tadd %[b], %[b], %[product]\n\t"
@@ -2173,8 +2175,8 @@ static inline void hm_tiled_store_linear(uint8_t *out, const hm_tiled_pixel *pix
 
 /* Four channels of all pixels, from `out` in the first one on, `next` bytes from channel to channel. */
 __attribute__((noinline, unused)) static void hm_tiled_tiles(const hm_tiled *s, const hm_tiled_channel *channels,
-                                                             const int8_t *weights, const hm_tiled_pixel *pixels, int count,
-                                                             const uint8_t *in, uint8_t *out, int next)
+                                                             const int8_t *weights, const hm_tiled_pixel *pixels,
+                                                             int count, const uint8_t *in, uint8_t *out, int next)
 {
     const int fourth = s->cell == 4;
     for (; count > 0; count -= HM_TILED_PIXELS, pixels += HM_TILED_PIXELS) {
@@ -2260,7 +2262,8 @@ __attribute__((noinline, unused)) static void hm_tiled_strip(const hm_tiled *s, 
 static void hm_stage0_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *const *out, int n, void *scratch)
 {
     static const hm_tiled shape = {
-        /* in_w, in_c, in_g, out_w, out_c, out_g, groups, shuffled, pitch, cells, cell, k, stride, left, right, padding, relu */
+        /* in_w, in_c, in_g, out_w, out_c, out_g, groups, shuffled, pitch, cells,
+         * cell, k, stride, left, right, padding, relu */
         6, 3, 3, 3, 6, 6, 1, 6, 24, 9, 3, 3, 2, 0, 1, 128, 1,
     };
     hm_tiled_strip(&shape, &conv, rows, out, n, scratch, 1);
@@ -2315,7 +2318,8 @@ static void hm_stage2_rows(const uint8_t *const *a, uint8_t *const *b, uint8_t *
 static void hm_stage3_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *const *out, int n, void *scratch)
 {
     static const hm_tiled shape = {
-        /* in_w, in_c, in_g, out_w, out_c, out_g, groups, shuffled, pitch, cells, cell, k, stride, left, right, padding, relu */
+        /* in_w, in_c, in_g, out_w, out_c, out_g, groups, shuffled, pitch, cells,
+         * cell, k, stride, left, right, padding, relu */
         3, 6, 3, 3, 10, 5, 2, 10, 3, 1, 3, 1, 1, 0, 0, 0, 0,
     };
     hm_tiled_strip(&shape, &conv, rows, out, n, scratch, 1);
