@@ -62,7 +62,7 @@ def place(program: Program) -> Program:
 
 @cache
 def plan(spec: NetSpec) -> Plan:
-    """Plans the memory of `spec`: within a hundredth of `bound` for the presets.
+    """Plans the memory of `spec`: within an eightieth of `bound` for the presets.
 
     Raises UserError for a net that needs more than any microcontroller has.
     """

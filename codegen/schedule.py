@@ -14,8 +14,8 @@ from hyper_mcu.codegen.kernels.kernel import kernel
 from hyper_mcu.codegen.kernels.variants import scratch
 from hyper_mcu.codegen.netspec import Add, Conv, NetSpec, Stage
 
-PIXELS = 28  # of a strip, from which on the share of what is prepared once a strip is small
-ROOM = 13_056  # bytes of rows and scratch up to which stages may wait; with session and stack around it 14 KiB
+PIXELS = 42  # of a strip, from which on the share of what is prepared once a strip is small
+ROOM = 13_568  # bytes of rows and scratch up to which stages may wait; with session and stack around it 14 KiB
 ALIGN = 8  # bytes, of every row: kernels load words, and the session holds a 64-bit member
 IMAGE = -1  # the map that stage 0 reads
 

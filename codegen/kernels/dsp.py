@@ -1,4 +1,4 @@
-"""The DSP instructions of Armv7E-M and Armv8-M: two products an instruction, four outputs at a time."""
+"""The DSP instructions of Armv7E-M and Armv8-M: two products an instruction, four or seven outputs at a time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 from hyper_mcu.codegen.kernels.kernel import Kernel
 
 CORE = ("hm_dsp.h",)  # of firmware/core
-CHANNEL, BLOCK, PAIR = 36, 8, 52  # bytes of hm_dsp_channel, hm_dsp_block, hm_dsp_pair
+CHANNEL, BLOCK, PAIR = 36, 8, 52  # bytes of hm_dsp_channel, of a block's addresses, of hm_dsp_pair
+GROUP, IMAGE = 92, 60  # bytes of a channel's weights, widened
 ROOM = 1_800  # bytes for a pointwise kernel's input, if a row does not need more
 STEPS = 8  # most that are written out, of four channels each
 
@@ -22,17 +23,19 @@ def scratch(kernel: Kernel) -> int:
     if kernel.kind == "pointwise":
         n = rows(kernel) * kernel.out_w
         return _weights(kernel) + PAIR + (n + 1) // 2 * (BLOCK + 4 * kernel.in_g)
-    weights, row = (60, 4 * pitch(kernel)) if _image(kernel) else (72, 8 * pitch(kernel))
-    return weights + CHANNEL + BLOCK * kernel.strip * -(-kernel.out_w // 4) + kernel.in_rows * row
+    weights, row = (IMAGE, 4) if kernel.kind == "dense" else (GROUP, 8)
+    return weights + CHANNEL + BLOCK * kernel.strip * blocks(kernel) + kernel.in_rows * row * pitch(kernel)
 
 
 def facts(kernel: Kernel) -> dict[str, Any]:
     """What the templates need to know beside the kernel."""
     if kernel.kind != "pointwise":
-        return {"pitch": pitch(kernel)}
+        return {"pitch": pitch(kernel), "block": block(kernel), "blocks": blocks(kernel)}
     steps = _steps(kernel)
     return {
         "pitch": 0,
+        "block": 2,
+        "blocks": 0,
         "steps": steps,
         "parts": kernel.in_g // 4 // steps,
         "bytes": _weights(kernel),
@@ -47,19 +50,31 @@ def pitch(kernel: Kernel) -> int:
     return max(kernel.left + kernel.in_w, (kernel.out_w - 1) * kernel.stride + 3)
 
 
+def block(kernel: Kernel) -> int:
+    """Outputs that a 3x3 kernel computes at a time: seven, or four where that takes fewer instructions."""
+    if kernel.kind == "group" and (kernel.stride == 1 or (-(-kernel.out_w // 4) * 130 > -(-kernel.out_w // 7) * 234)):
+        return 7
+    return 4
+
+
+def blocks(kernel: Kernel) -> int:
+    """Of a row."""
+    return -(-kernel.out_w // block(kernel))
+
+
 def rows(kernel: Kernel) -> int:
     """Of a pointwise kernel at a time."""
     return min(max(ROOM // (2 * kernel.in_g * kernel.out_w), 1), kernel.strip)
 
 
 def _group(kernel: Kernel) -> bool:
-    shape = kernel.kind == "group" and kernel.k == 3 and kernel.in_g == 4
-    return shape and kernel.relu and kernel.out_w >= 4 and pitch(kernel) <= 0xFFFF
+    shape = kernel.kind == "group" and kernel.k == 3 and kernel.in_g == 4 and kernel.relu
+    return shape and kernel.out_w >= block(kernel) and pitch(kernel) <= 0xFFFF
 
 
 def _image(kernel: Kernel) -> bool:
     shape = kernel.kind == "dense" and kernel.k == 3 and kernel.in_c == 3 and kernel.stride == 2 and not kernel.left
-    return shape and kernel.relu and kernel.out_w >= 4 and pitch(kernel) <= 1037  # see HM_DSP_IMAGE
+    return shape and kernel.relu and kernel.out_w >= 4 and 4 * (pitch(kernel) - 14) < 4096  # see HM_DSP_IMAGE
 
 
 def _pointwise(kernel: Kernel) -> bool:

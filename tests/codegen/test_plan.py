@@ -19,7 +19,7 @@ def chain(*layers, size=16):
 @pytest.mark.parametrize("spec", [TINY, OTHER, *PRESETS.values()], ids=lambda s: s.id)
 def test_nobody_reads_what_another_wrote(spec):
     where = play(spec)
-    assert where.bound <= where.total <= where.bound * 1.01
+    assert where.bound <= where.total <= where.bound * 1.0125
 
 
 def test_no_more_than_the_rows_of_a_window_are_kept():
@@ -52,7 +52,7 @@ def test_sums_that_reach_back_over_others_are_kept_apart():
 def test_stages_of_few_pixels_a_row_compute_several_rows_at_a_time():
     found = plan(preset("paper")).schedule
     widths = [s.out_shape[1] for s in preset("paper").stages]
-    assert {strip for strip, width in zip(found.strips, widths, strict=True) if width >= 28} == {1}
+    assert {strip for strip, width in zip(found.strips, widths, strict=True) if width >= 56} == {1}
     assert all(strip >= 2 for strip, width in zip(found.strips, widths, strict=True) if width <= 14)
 
 

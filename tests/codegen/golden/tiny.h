@@ -1,4 +1,4 @@
-/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: 123f9c4bbd8996329de0463dddeafeaa3246a3ec9a55f6cd7837de34f35e199f */
+/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: 74c74b3df6ab93fa89c12c743ffe3f35d8a497cf7917320cbb42d8b1101602d3 */
 /*
  * alice: a face-verification network for one person. Made by hyper-mcu 0.1.0; do not edit.
  *
@@ -59,8 +59,10 @@ HM_STATIC_ASSERT(sizeof(int) >= sizeof(int32_t), "hyper-mcu: indices and product
 
 #if defined(__GNUC__)
 #define HM_MUST_CHECK __attribute__((warn_unused_result))
+#define HM_NOINLINE __attribute__((noinline))
 #else
 #define HM_MUST_CHECK
+#define HM_NOINLINE
 #endif
 
 #if defined(__BYTE_ORDER__) && defined(__ORDER_BIG_ENDIAN__)
@@ -346,13 +348,14 @@ static inline uint32_t hm_mask(int condition)
     return 0U - (uint32_t)condition;
 }
 
-/* Behind a ReLU: q + 128, so 0 ... 255. Below zero neither rounding can reach 1. */
+/* Behind a ReLU: q + 128, so 0 ... 255. Below zero neither rounding can reach 1. Twice the product has high in its upper
+ * word, but for a half in the lower one; 255 - rounded, as 2^31 at most, is negative by its top bit. */
 static inline uint8_t hm_requantise_relu(int32_t acc, int32_t multiplier, uint8_t shift)
 {
-    const uint64_t product = (uint64_t)((uint32_t)acc & hm_mask(acc > 0)) * (uint32_t)multiplier;
-    const uint32_t high = (uint32_t)((product + (UINT32_C(1) << 30)) >> 31);
+    const uint64_t doubled = (uint64_t)((uint32_t)acc & ~hm_mask(acc < 0)) * ((uint32_t)multiplier << 1);
+    const uint32_t high = (uint32_t)(doubled >> 32) + ((uint32_t)doubled >> 31);
     const uint32_t rounded = (high + ((UINT32_C(1) << shift) >> 1)) >> shift;
-    return (uint8_t)(rounded | hm_mask(rounded > 255));
+    return (uint8_t)(rounded | (0U - ((255U - rounded) >> 31)));
 }
 
 /* Without ReLU: q, so -128 ... 127. 2^62 is added and taken off again (as 2^31) to shift a positive number only. */
@@ -768,6 +771,7 @@ static inline void hm_report(int layer, int row, int n, uint8_t *const rows[], i
 #if HM_KERNELS == HM_PORTABLE
 
 /* Stage 0: 3x3, stride 2, 8x6x3 to 4x3x6. */
+HM_NOINLINE
 static void hm_stage0_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *const *out, int n, void *scratch)
 {
     enum { k = 3, stride = 2, pad_left = 0, in_w = 6, in_c = 3 };
@@ -803,6 +807,7 @@ static void hm_stage0_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *co
 }
 
 /* Stage 1: 3x3, 4x3x6 to 4x3x6 in 2 groups of 3 to 3. */
+HM_NOINLINE
 static void hm_stage1_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *const *out, int n, void *scratch)
 {
     enum { k = 3, stride = 1, pad_left = 1, in_w = 3, in_c = 6, out_w = 3, out_c = 6 };
@@ -848,6 +853,7 @@ static void hm_stage2_rows(const uint8_t *const *a, uint8_t *const *b, uint8_t *
 }
 
 /* Stage 3: 1x1, 4x3x6 to 4x3x10 in 2 groups of 3 to 5, linear. */
+HM_NOINLINE
 static void hm_stage3_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *const *out, int n, void *scratch)
 {
     enum { in_c = 6, out_w = 3, out_c = 10, stride = 1, groups = 2, in_g = 3, out_g = 5 };
@@ -883,9 +889,9 @@ static void hm_stage3_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *co
 #ifndef HM_DSP_H
 #define HM_DSP_H
 
-/* A convolution as these functions see it: see Kernel; pitch: words of a row of a plane. */
+/* A convolution as these functions see it: see Kernel; pitch: words of a row of input in scratch; block: outputs at a time,
+ * blocks: of a row. */
 typedef struct hm_dsp {
-    uint16_t k;
     uint16_t stride;
     uint16_t left;
     uint16_t in_w;
@@ -896,8 +902,9 @@ typedef struct hm_dsp {
     uint16_t out_g;
     uint16_t shuffle;
     uint16_t pitch;
-    uint8_t relu;
-    uint8_t padding;
+    uint16_t block;
+    uint16_t blocks;
+    uint16_t padding;
 } hm_dsp;
 
 /* What turns a channel's sums into bytes: SMMLAR(a, multiplier, a) is the rounding doubling high product. */
@@ -960,7 +967,7 @@ HM_DSP_PAIR(hm_dsp_s13, "sxtb16 %0, %1, ror #8")
     "asr " a ", " a ", r6\n\t"                                                                                    \
     "ssat " a ", #8, " a "\n\t"
 
-/* ---- 3x3: four neighbouring outputs of one channel, a block, at a time ---- */
+/* ---- 3x3: some neighbouring outputs of one channel, a block, at a time ---- */
 
 /* Where the pixels of a block go, and where the input of the next one lies: NULL behind the last. */
 typedef struct hm_dsp_block {
@@ -976,129 +983,192 @@ typedef struct hm_dsp_channel {
     uint32_t pixels3; /* and over three */
     int32_t bias;
     uint32_t kept; /* r7 meanwhile */
-    const hm_dsp_block *block; /* the image's kernel has no register for it */
+    const hm_dsp_block *block;
 } hm_dsp_channel;
 
+HM_STATIC_ASSERT(sizeof(void *) != 4 || (offsetof(hm_dsp_channel, bias) == 24 && offsetof(hm_dsp_channel, kept) == 28 &&
+                                         offsetof(hm_dsp_channel, block) == 32),
+                 "the code for a channel expects another hm_dsp_channel");
+
 /* The blocks of n rows from their input on: `row` words for a row of outputs, `step` for one of them. Where a row is no
- * multiple of four wide, its last block computes some outputs again. */
+ * whole number of blocks wide, its last one computes some outputs again. */
 static inline void hm_dsp_blocks(const hm_dsp *s, hm_dsp_block *block, const uint32_t *x, int row, int step,
                                  uint8_t *const *out, int n)
 {
-    const int last = s->out_w - 4;
+    const int width = s->block;
+    const int last = s->out_w - width;
     for (int y = 0; y < n; y++, x += row) {
-        for (int i = 0; i < last + 4; i += 4, block++) {
-            const int now = i < last ? i : last;
-            const int next = i + 4 < last ? i + 4 : last;
+        for (int now = 0;; block++) {
+            const int next = now + width < last ? now + width : last;
             block->to = out[y] + now * s->out_c;
-            block->next = now < last ? x + next * step : x + row;
+            block->next = x + next * step;
+            if (now == last) {
+                block->next = x + row;
+                break;
+            }
+            now = next;
         }
+        block++;
     }
     block[-1].next = NULL;
 }
 
-static inline void hm_dsp_begin(hm_dsp_channel *channel, const hm_conv *conv, int c, int place)
+/* What channel c, which goes to `place`, is turned into bytes by; for all of them the pixel is the same. */
+static inline void hm_dsp_begin(hm_dsp_channel *channel, const hm_conv *conv, int c, int place, const hm_dsp_block *blocks)
 {
     channel->scale = hm_dsp_scale_of(conv, c);
     channel->place = (uint32_t)place;
     channel->bias = conv->bias[c];
+    channel->block = blocks;
 }
 
-/* The code for a channel needs every register: r0 for the weights, r1 for the input, r2, r3, lr and r7 for the sums. r7 may
- * be the frame pointer, which no compiler gives away; it is kept behind the weights meanwhile. */
-
-/* The sums to the bytes of a block. */
-#define HM_DSP_STORE                                                                                                    \
-    "add r1, r1, r8\n\t" HM_DSP_BYTE("r2") "strb r2, [r1]\n\t" HM_DSP_BYTE("r3") "strb r3, [r1, r9]\n\t"  \
-    HM_DSP_BYTE("lr") "strb lr, [r1, r9, lsl #1]\n\t" HM_DSP_BYTE("r7") "strb r7, [r1, r10]\n\t"
-
-/* Three weights and four pixels' input of one pair of channels, from neighbouring columns ... */
-#define HM_DSP_PLANE1(bias0, bias1, bias2)                                                                       \
-    "ldm r0!, {r4, r5, r6}\n\t"                                                                                       \
-    "ldm r1!, {r8, r9, r10}\n\t"                                                                                      \
-    "smlad r2, r8, r4, " bias0 "\n\t"                                                                             \
-    "smlad r3, r9, r4, " bias1 "\n\t"                                                                             \
-    "smlad lr, r10, r4, " bias2 "\n\t"                                                                            \
-    "smlad r2, r9, r5, r2\n\t"                                                                                    \
-    "smlad r3, r10, r5, r3\n\t"                                                                                   \
-    "smlad r2, r10, r6, r2\n\t"                                                                                   \
-    "ldm r1!, {r8, r9, r10}\n\t"                                                                                      \
-    "smlad r7, r8, r4, r7\n\t"                                                                             \
-    "smlad lr, r8, r5, lr\n\t"                                                                                    \
-    "smlad r3, r8, r6, r3\n\t"                                                                                    \
-    "smlad r7, r9, r5, r7\n\t"                                                                                    \
-    "smlad lr, r9, r6, lr\n\t"                                                                                    \
-    "smlad r7, r10, r6, r7\n\t"
-
-/* ... and from every second one. */
-#define HM_DSP_PLANE2(bias0, bias1, bias2)                                                                       \
-    "ldm r0!, {r4, r5, r6}\n\t"                                                                                       \
-    "ldm r1!, {r8, r9, r10}\n\t"                                                                                      \
-    "smlad r2, r8, r4, " bias0 "\n\t"                                                                             \
-    "smlad r3, r10, r4, " bias1 "\n\t"                                                                            \
-    "smlad r2, r9, r5, r2\n\t"                                                                                    \
-    "smlad r2, r10, r6, r2\n\t"                                                                                   \
-    "ldm r1!, {r8, r9, r10}\n\t"                                                                                      \
-    "smlad lr, r9, r4, " bias2 "\n\t"                                                                             \
-    "smlad r3, r8, r5, r3\n\t"                                                                                    \
-    "smlad r3, r9, r6, r3\n\t"                                                                                    \
-    "smlad lr, r10, r5, lr\n\t"                                                                                   \
-    "ldm r1!, {r8, r9, r10}\n\t"                                                                                      \
-    "smlad r7, r8, r4, r7\n\t"                                                                             \
-    "smlad lr, r8, r6, lr\n\t"                                                                                    \
-    "smlad r7, r9, r5, r7\n\t"                                                                                    \
-    "smlad r7, r10, r6, r7\n\t"
-
-#define HM_DSP_NEXT "add r1, r1, %[skip]\n\t" /* row of the input */
-
-/* The blocks of a channel over four channels: two planes, three rows of each. */
-#define HM_DSP_GROUP(name, plane)                                                                                       \
-    __attribute__((noinline, unused)) static void name(const uint32_t *w, const uint32_t *x, uint32_t skip,             \
-                                                       const hm_dsp_block *block)                                       \
+/* The code for a channel needs every register: r0 for the weights, r1 for the input, r4 to r6 (and more) for what is loaded
+ * of the weights, the others for input and sums. r7 may be the frame pointer, which no compiler gives away; it is kept
+ * behind the weights meanwhile. bytes: of the weights. */
+#define HM_DSP_CHANNEL(name, bytes, text)                                                                               \
+    __attribute__((noinline, unused)) static void name(const uint32_t *w, const uint32_t *x)                            \
     {                                                                                                                   \
         register const uint32_t *r0 __asm__("r0") = w;                                                                  \
         register const uint32_t *r1 __asm__("r1") = x;                                                                  \
-        register const uint32_t r11 __asm__("r11") = skip;                                                              \
-        register const hm_dsp_block *r12 __asm__("r12") = block;                                                        \
-        __asm__ volatile(                                                                                               \
-            "str r7, [r0, #100]\n\t"                                                                                  \
-            "1: ldr r7, [r0, #96]\n\t" plane("r7", "r7", "r7") HM_DSP_NEXT plane("r2", "r3", "lr")           \
-                HM_DSP_NEXT plane("r2", "r3", "lr") HM_DSP_NEXT plane("r2", "r3", "lr")               \
-                    HM_DSP_NEXT plane("r2", "r3", "lr") HM_DSP_NEXT plane("r2", "r3", "lr")           \
-            "ldm r0, {r4, r5, r6, r8, r9, r10}\n\t"                                                                   \
-            "sub r0, r0, #72\n\t"                                                                                   \
-            "ldr r1, [r12]\n\t" HM_DSP_STORE                                                                     \
-            "ldr r1, [r12, #4]\n\t"                                                                              \
-            "add r12, r12, #8\n\t"                                                                            \
-            "cmp r1, #0\n\t"                                                                                          \
-            "bne 1b\n\t"                                                                                                \
-            "ldr r7, [r0, #100]"                                                                                      \
-            : "+r"(r0), "+r"(r1), "+r"(r12)                                                                             \
-            : [skip] "r"(r11)                                                                                           \
-            : "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "lr", "cc", "memory");                                                     \
+        __asm__ volatile("str r7, [r0, %[kept]]\n"                                                                      \
+                         "1:\n\t" text "sub r0, r0, %[size]\n\t"                                                        \
+                         "cmp r1, #0\n\t"                                                                               \
+                         "bne 1b\n\t"                                                                                   \
+                         "ldr r7, [r0, %[kept]]"                                                                        \
+                         : "+r"(r0), "+r"(r1)                                                                           \
+                         : [size] "i"(bytes), [bias] "i"((bytes) + 24), [kept] "i"((bytes) + 28)                        \
+                         : "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory");        \
     }
-HM_DSP_GROUP(hm_dsp_group1, HM_DSP_PLANE1)
-HM_DSP_GROUP(hm_dsp_group2, HM_DSP_PLANE2)
 
-HM_STATIC_ASSERT(offsetof(hm_dsp_channel, bias) == 96 - 72 && offsetof(hm_dsp_channel, kept) == 100 - 72,
-                 "what lies behind 72 bytes of weights is not there");
+/* Behind the weights: the sums in r2, r3, lr and r7 to the bytes of a block, and on to the next one. */
+#define HM_DSP_STORE4                                                                                                   \
+    "ldr r11, [r0, #32]\n\t"                                                                                            \
+    "ldm r0, {r4, r5, r6, r8, r9, r10}\n\t"                                                                             \
+    "ldr r1, [r11], #4\n\t"                                                                                             \
+    "add r8, r8, r1\n\t"                                                                                                \
+    "ldr r1, [r11], #4\n\t"                                                                                             \
+    "str r11, [r0, #32]\n\t" HM_DSP_BYTE("r2") "strb r2, [r8]\n\t" HM_DSP_BYTE("r3") "strb r3, [r8, r9]\n\t"            \
+    HM_DSP_BYTE("lr") "strb lr, [r8, r9, lsl #1]\n\t" HM_DSP_BYTE("r7") "strb r7, [r8, r10]\n\t"
 
-/* Group g's four channels of n rows as planes, padding included: of each row channels 0 and 2, then 1 and 3. */
-__attribute__((noinline, unused)) static void hm_dsp_planes(const hm_dsp *s, const uint8_t *const *rows, int n, int g,
+/* The same for the sums in r2, r3, r10, r11, r12, lr and r7. */
+#define HM_DSP_STORE7                                                                                                   \
+    "ldr r1, [r0, #32]\n\t"                                                                                             \
+    "ldm r0, {r4, r5, r6, r8, r9}\n\t"                                                                                  \
+    "ldr r1, [r1]\n\t"                                                                                                  \
+    "add r8, r8, r1\n\t" HM_DSP_BYTE("r2") "strb r2, [r8]\n\t" HM_DSP_BYTE("r3") "strb r3, [r8, r9]\n\t"                \
+    HM_DSP_BYTE("r10") "strb r10, [r8, r9, lsl #1]\n\t"                                                                 \
+    "add r8, r8, r9, lsl #2\n\t" HM_DSP_BYTE("r12") "strb r12, [r8]\n\t" HM_DSP_BYTE("lr") "strb lr, [r8, r9]\n\t"      \
+    HM_DSP_BYTE("r7") "strb r7, [r8, r9, lsl #1]\n\t"                                                                   \
+    "sub r8, r8, r9\n\t" HM_DSP_BYTE("r11") "strb r11, [r8]\n\t"                                                        \
+    "ldr r2, [r0, #32]\n\t"                                                                                             \
+    "ldr r1, [r2, #4]\n\t"                                                                                              \
+    "add r2, r2, #8\n\t"                                                                                                \
+    "str r2, [r0, #32]\n\t"
+
+/* ---- 3x3 over groups of four channels: two planes, a pair of channels each ---- */
+
+/* Three weights and the input of seven neighbouring outputs, from neighbouring columns ... */
+#define HM_DSP_PLANE7(s0, s1, s2, s3, s4, s5)                                                                           \
+    "ldm r1!, {r4, r9}\n\t"                                                                                             \
+    "smlad r2, r4, r5, " s0 "\n\t"                                                                                      \
+    "smlad r2, r9, r6, r2\n\t"                                                                                          \
+    "smlad r3, r9, r5, " s1 "\n\t"                                                                                      \
+    "ldm r1!, {r4, r9}\n\t"                                                                                             \
+    "smlad r2, r4, r8, r2\n\t"                                                                                          \
+    "smlad r3, r4, r6, r3\n\t"                                                                                          \
+    "smlad r10, r4, r5, " s2 "\n\t"                                                                                     \
+    "smlad r3, r9, r8, r3\n\t"                                                                                          \
+    "smlad r10, r9, r6, r10\n\t"                                                                                        \
+    "smlad r11, r9, r5, " s3 "\n\t"                                                                                     \
+    "ldm r1!, {r4, r9}\n\t"                                                                                             \
+    "smlad r10, r4, r8, r10\n\t"                                                                                        \
+    "smlad r11, r4, r6, r11\n\t"                                                                                        \
+    "smlad r12, r4, r5, " s4 "\n\t"                                                                                     \
+    "smlad r11, r9, r8, r11\n\t"                                                                                        \
+    "smlad r12, r9, r6, r12\n\t"                                                                                        \
+    "smlad lr, r9, r5, " s5 "\n\t"                                                                                      \
+    "ldm r1!, {r4, r9}\n\t"                                                                                             \
+    "smlad r12, r4, r8, r12\n\t"                                                                                        \
+    "smlad lr, r4, r6, lr\n\t"                                                                                          \
+    "smlad r7, r4, r5, r7\n\t"                                                                                          \
+    "smlad lr, r9, r8, lr\n\t"                                                                                          \
+    "smlad r7, r9, r6, r7\n\t"                                                                                          \
+    "ldr r4, [r1], #4\n\t"                                                                                              \
+    "smlad r7, r4, r8, r7\n\t"
+
+/* ... and from every second one, two at a time: from the one before comes its last product. */
+#define HM_DSP_TWO(before, sum, start)                                                                                  \
+    "ldm r1!, {r4, r9}\n\t"                                                                                             \
+    "smlad " before ", r4, r8, " before "\n\t"                                                                          \
+    "smlad " sum ", r4, r5, " start "\n\t"                                                                              \
+    "smlad " sum ", r9, r6, " sum "\n\t"
+#define HM_DSP_PLANE7_2(s0, s1, s2, s3, s4, s5)                                                                         \
+    "ldm r1!, {r4, r9}\n\t"                                                                                             \
+    "smlad r2, r4, r5, " s0 "\n\t"                                                                                      \
+    "smlad r2, r9, r6, r2\n\t" HM_DSP_TWO("r2", "r3", s1) HM_DSP_TWO("r3", "r10", s2) HM_DSP_TWO("r10", "r11", s3)      \
+    HM_DSP_TWO("r11", "r12", s4) HM_DSP_TWO("r12", "lr", s5) HM_DSP_TWO("lr", "r7", "r7")                               \
+    "ldr r4, [r1], #4\n\t"                                                                                              \
+    "smlad r7, r4, r8, r7\n\t"
+
+/* The same for four outputs. */
+#define HM_DSP_PLANE4_2(s0, s1, s2)                                                                                     \
+    "ldm r1!, {r4, r9, r10}\n\t"                                                                                        \
+    "smlad r2, r4, r5, " s0 "\n\t"                                                                                      \
+    "smlad r2, r9, r6, r2\n\t"                                                                                          \
+    "smlad r2, r10, r8, r2\n\t"                                                                                         \
+    "smlad r3, r10, r5, " s1 "\n\t"                                                                                     \
+    "ldm r1!, {r4, r9, r10}\n\t"                                                                                        \
+    "smlad r3, r4, r6, r3\n\t"                                                                                          \
+    "smlad r3, r9, r8, r3\n\t"                                                                                          \
+    "smlad lr, r9, r5, " s2 "\n\t"                                                                                      \
+    "smlad lr, r10, r6, lr\n\t"                                                                                         \
+    "ldm r1!, {r4, r9, r10}\n\t"                                                                                        \
+    "smlad lr, r4, r8, lr\n\t"                                                                                          \
+    "smlad r7, r4, r5, r7\n\t"                                                                                          \
+    "smlad r7, r9, r6, r7\n\t"                                                                                          \
+    "smlad r7, r10, r8, r7\n\t"
+
+/* Six planes, 23 words of weights: three for the first one; then the way from the end of one to the next goes before. */
+#define HM_DSP_PLANES(first, next)                                                                                      \
+    "ldr r7, [r0, %[bias]]\n\t"                                                                                         \
+    "ldm r0!, {r5, r6, r8}\n\t" first ".rept 5\n\t"                                                                     \
+    "ldm r0!, {r4, r5, r6, r8}\n\t"                                                                                     \
+    "add r1, r1, r4\n\t" next ".endr\n\t"
+#define HM_DSP_WIDE 23 /* words */
+#define HM_DSP_SEVEN(plane)                                                                                             \
+    HM_DSP_PLANES(plane("r7", "r7", "r7", "r7", "r7", "r7"), plane("r2", "r3", "r10", "r11", "r12", "lr")) HM_DSP_STORE7
+#define HM_DSP_FOUR(plane) HM_DSP_PLANES(plane("r7", "r7", "r7"), plane("r2", "r3", "lr")) HM_DSP_STORE4
+HM_DSP_CHANNEL(hm_dsp_seven1, 4 * HM_DSP_WIDE, HM_DSP_SEVEN(HM_DSP_PLANE7))
+HM_DSP_CHANNEL(hm_dsp_seven2, 4 * HM_DSP_WIDE, HM_DSP_SEVEN(HM_DSP_PLANE7_2))
+HM_DSP_CHANNEL(hm_dsp_four2, 4 * HM_DSP_WIDE, HM_DSP_FOUR(HM_DSP_PLANE4_2))
+
+/* The padding of n rows of planes: for all groups the same. */
+static inline void hm_dsp_padding(const hm_dsp *s, const uint8_t *const *rows, int n, uint32_t *p)
+{
+    for (int y = 0; y < 2 * n; y++, p += s->pitch) {
+        const int left = rows[y / 2] == NULL ? s->pitch : s->left;
+        const int right = left + s->in_w;
+        for (int x = 0; x < left; x++) {
+            p[x] = 0;
+        }
+        for (int x = right; x < s->pitch; x++) {
+            p[x] = 0;
+        }
+    }
+}
+
+/* Four channels of n rows as planes, without padding: of each row channels 0 and 2, then 1 and 3. */
+__attribute__((noinline, unused)) static void hm_dsp_planes(const hm_dsp *s, const uint8_t *const *rows, int n, int first,
                                                             uint32_t *p)
 {
     const int in_c = s->in_c;
-    const int pitch = s->pitch;
-    for (int y = 0; y < n; y++, p += 2 * pitch) {
-        if (rows[y] == NULL) {
-            hm_fill(p, 0, 8 * (size_t)pitch);
+    for (p += s->left; n > 0; n--, rows++, p += 2 * s->pitch) {
+        if (*rows == NULL) {
             continue;
         }
-        const uint8_t *from = rows[y] + 4 * g;
+        const uint8_t *from = *rows + first;
         uint32_t *to = p;
-        for (int x = s->left; x > 0; x--, to++) {
-            to[0] = to[pitch] = 0;
-        }
-        uint32_t *to2 = to + pitch;
+        uint32_t *to2 = p + s->pitch;
         int fours = s->in_w / 4;
         for (int rest = s->in_w % 4;; rest = 0) { /* the last four again, as far as they are not new */
             __asm__ volatile("1: ldr r8, [%[from]]\n\t"
@@ -1130,54 +1200,58 @@ __attribute__((noinline, unused)) static void hm_dsp_planes(const hm_dsp *s, con
             to2 -= 4 - rest;
             fours = 1;
         }
-        for (; to < p + pitch; to++) {
-            to[0] = to[pitch] = 0;
-        }
     }
 }
 
-/* The 36 weights of a channel over four: for each row of the kernel channels 0 and 2, then 1 and 3. */
-static inline void hm_dsp_widen(const int8_t *from, uint32_t *to)
+/* The 36 weights of a channel over four: for each row of the kernel channels 0 and 2, then 1 and 3. Before each plane but
+ * the first goes `next`: bytes to there from what the plane before has read. (One is written behind the last, too.) */
+static inline void hm_dsp_widen(const int8_t *from, uint32_t *to, uint32_t next)
 {
-#pragma GCC unroll 3
-    for (int i = 0; i < 3; i++) {
-        __asm__ volatile("ldr r8, [%[from]], #4\n\t"
-                         "ldr r9, [%[from]], #4\n\t"
-                         "ldr r10, [%[from]], #4\n\t"
-                         "sxtb16 r4, r8\n\t"
-                         "sxtb16 r5, r9\n\t"
-                         "sxtb16 r6, r10\n\t"
-                         "sxtb16 r8, r8, ror #8\n\t"
-                         "sxtb16 r9, r9, ror #8\n\t"
-                         "sxtb16 r10, r10, ror #8\n\t"
-                         "stm %[to]!, {r4, r5, r6, r8, r9, r10}"
-                         : [from] "+&r"(from), [to] "+&r"(to)
-                         :
-                         : "r4", "r5", "r6", "r8", "r9", "r10", "memory");
-    }
+#define HM_DSP_WIDEN12                                                                                                  \
+    "ldr r8, [%[from]], #4\n\t"                                                                                         \
+    "ldr r9, [%[from]], #4\n\t"                                                                                         \
+    "ldr r10, [%[from]], #4\n\t"                                                                                        \
+    "sxtb16 r3, r8\n\t"                                                                                                 \
+    "sxtb16 r4, r9\n\t"                                                                                                 \
+    "sxtb16 r5, r10\n\t"                                                                                                \
+    "sxtb16 r8, r8, ror #8\n\t"                                                                                         \
+    "sxtb16 r9, r9, ror #8\n\t"                                                                                         \
+    "sxtb16 r10, r10, ror #8\n\t"                                                                                       \
+    "stm %[to]!, {r3, r4, r5, r6, r8, r9, r10, r11}\n\t"
+    __asm__ volatile("mov r6, %[next]\n\t"
+                     "mov r11, %[next]\n\t" HM_DSP_WIDEN12 HM_DSP_WIDEN12 HM_DSP_WIDEN12
+                     : [from] "+&r"(from), [to] "+&r"(to)
+                     : [next] "r"(next)
+                     : "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "memory");
+#undef HM_DSP_WIDEN12
 }
 
 /* n rows of a 3x3 kernel over groups of four channels. */
-__attribute__((noinline, unused)) static void hm_dsp_group(const hm_dsp *s, const hm_conv *conv, uint32_t *scratch,
+__attribute__((noinline, unused)) static void hm_dsp_group(const hm_dsp *s, const hm_conv *conv, uint32_t *wide,
                                                            const uint8_t *const *rows, uint8_t *const *out, int n)
 {
-    uint32_t *const wide = scratch;
-    hm_dsp_channel *const channel = (hm_dsp_channel *)(void *)(wide + 18);
+    hm_dsp_channel *const channel = (hm_dsp_channel *)(void *)(wide + HM_DSP_WIDE);
     hm_dsp_block *const blocks = (hm_dsp_block *)(void *)(channel + 1);
-    uint32_t *const planes = (uint32_t *)(void *)(blocks + n * ((s->out_w + 3) / 4));
-    const uint32_t skip = 4 * ((uint32_t)s->pitch - (s->stride == 1 ? 6 : 9));
+    uint32_t *const planes = (uint32_t *)(void *)(blocks + n * s->blocks);
+    const int in_rows = (n - 1) * s->stride + 3;
+    const int read = (s->block - 1) * s->stride + 3; /* words of a plane for a block */
     hm_dsp_blocks(s, blocks, planes, 2 * s->stride * s->pitch, s->stride, out, n);
+    hm_dsp_padding(s, rows, in_rows, planes);
     channel->pixel = s->out_c;
     channel->pixels3 = 3U * s->out_c;
-    for (int c = 0, g = 0, place = 0; c < s->out_c; g++) {
-        hm_dsp_planes(s, rows, (n - 1) * s->stride + 3, g, planes);
-        for (int end = c + s->out_g; c < end; c++, place = hm_dsp_next(s, place)) {
-            hm_dsp_widen(conv->weight + 36 * c, wide);
-            hm_dsp_begin(channel, conv, c, place);
+    const uint32_t next = 4 * (uint32_t)(s->pitch - read);
+    const int8_t *weight = conv->weight;
+    for (int c = 0, first = 0, place = 0; c < s->out_c; first += 4) {
+        hm_dsp_planes(s, rows, in_rows, first, planes);
+        for (int end = c + s->out_g; c < end; c++, weight += 36, place = hm_dsp_next(s, place)) {
+            hm_dsp_widen(weight, wide, next);
+            hm_dsp_begin(channel, conv, c, place, blocks);
             if (s->stride == 1) {
-                hm_dsp_group1(wide, planes, skip, blocks);
+                hm_dsp_seven1(wide, planes);
+            } else if (s->block == 7) {
+                hm_dsp_seven2(wide, planes);
             } else {
-                hm_dsp_group2(wide, planes, skip, blocks);
+                hm_dsp_four2(wide, planes);
             }
         }
     }
@@ -1252,31 +1326,12 @@ static inline void hm_dsp_lines(const hm_dsp *s, const uint8_t *const *rows, int
     "smlad r7, r10, r8, r7\n\t"                                                                                   \
     "smlad r7, r11, r9, r7\n\t"
 
-/* The blocks of a channel, of the kernel's stage alone; pitch: words of a row, at most 1037. */
-#define HM_DSP_IMAGE(name, pitch)                                                                                       \
-    __attribute__((noinline, unused)) static void name(const uint32_t *w, const uint32_t *x)                            \
-    {                                                                                                                   \
-        register const uint32_t *r0 __asm__("r0") = w;                                                                  \
-        register const uint32_t *r1 __asm__("r1") = x;                                                                  \
-        __asm__ volatile(                                                                                               \
-            "str r7, [r0, #88]\n\t"                                                                                   \
-            "1: ldr r7, [r0, #84]\n\t" HM_DSP_IMAGE_ROW("r7", "r7", "r7") HM_DSP_NEXT                                 \
-                HM_DSP_IMAGE_ROW("r2", "r3", "lr") HM_DSP_NEXT HM_DSP_IMAGE_ROW("r2", "r3", "lr")     \
-            "ldm r0, {r4, r5, r6, r8, r9, r10}\n\t"                                                                   \
-            "ldr r11, [r0, #32]\n\t"                                                                                  \
-            "ldr r1, [r11], #4\n\t"                                                                                   \
-            "ldr r12, [r11], #4\n\t"                                                                                    \
-            "str r11, [r0, #32]\n\t"                                                                                  \
-            "sub r0, r0, #60\n\t" HM_DSP_STORE                                                                      \
-            "movs r1, r12\n\t"                                                                                        \
-            "bne 1b\n\t"                                                                                                \
-            "ldr r7, [r0, #88]"                                                                                       \
-            : "+r"(r0), "+r"(r1)                                                                                        \
-            : [skip] "i"(4 * ((pitch)-14))                                                                              \
-            : "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory");                                       \
-    }
-
-HM_STATIC_ASSERT(sizeof(void *) != 4 || offsetof(hm_dsp_channel, block) == 60 + 32 - 60, "hm_dsp_channel has grown");
+/* A channel; next: bytes from what a row of the kernel has read to where the next one does, at most 4095. */
+#define HM_DSP_IMAGE_NEXT(next) "add r1, r1, #" #next "\n\t"
+#define HM_DSP_IMAGE(name, next)                                                                                        \
+    HM_DSP_CHANNEL(name, 60, "ldr r7, [r0, %[bias]]\n\t" HM_DSP_IMAGE_ROW("r7", "r7", "r7") HM_DSP_IMAGE_NEXT(next)     \
+                       HM_DSP_IMAGE_ROW("r2", "r3", "lr") HM_DSP_IMAGE_NEXT(next) HM_DSP_IMAGE_ROW("r2", "r3", "lr")    \
+                           HM_DSP_STORE4)
 
 /* The 27 weights of a channel: five words for each row of the kernel, the last half of which is 0. */
 static inline void hm_dsp_image_widen(const int8_t *from, uint32_t *to)
@@ -1303,22 +1358,20 @@ static inline void hm_dsp_image_widen(const int8_t *from, uint32_t *to)
 }
 
 /* n rows of such a kernel; `channel_blocks`: what HM_DSP_IMAGE has made of it. */
-__attribute__((always_inline)) static inline void hm_dsp_image(const hm_dsp *s, const hm_conv *conv, uint32_t *scratch,
+__attribute__((always_inline)) static inline void hm_dsp_image(const hm_dsp *s, const hm_conv *conv, uint32_t *wide,
                                                                const uint8_t *const *rows, uint8_t *const *out, int n,
                                                                void (*channel_blocks)(const uint32_t *, const uint32_t *))
 {
-    uint32_t *const wide = scratch;
     hm_dsp_channel *const channel = (hm_dsp_channel *)(void *)(wide + 15);
     hm_dsp_block *const blocks = (hm_dsp_block *)(void *)(channel + 1);
-    uint32_t *const lines = (uint32_t *)(void *)(blocks + n * ((s->out_w + 3) / 4));
+    uint32_t *const lines = (uint32_t *)(void *)(blocks + n * s->blocks);
     hm_dsp_blocks(s, blocks, lines, 2 * s->pitch, 3, out, n);
     hm_dsp_lines(s, rows, (n - 1) * 2 + 3, lines);
     channel->pixel = s->out_c;
     channel->pixels3 = 3U * s->out_c;
     for (int c = 0, place = 0; c < s->out_c; c++, place = hm_dsp_next(s, place)) {
         hm_dsp_image_widen(conv->weight + 27 * c, wide);
-        hm_dsp_begin(channel, conv, c, place);
-        channel->block = blocks;
+        hm_dsp_begin(channel, conv, c, place, blocks);
         channel_blocks(wide, lines);
     }
 }
@@ -1470,6 +1523,7 @@ __attribute__((always_inline)) static inline void hm_dsp_pointwise(const hm_dsp 
 #endif
 
 /* Stage 0: 3x3, stride 2, 8x6x3 to 4x3x6. */
+HM_NOINLINE
 static void hm_stage0_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *const *out, int n, void *scratch)
 {
     enum { k = 3, stride = 2, pad_left = 0, in_w = 6, in_c = 3 };
@@ -1505,6 +1559,7 @@ static void hm_stage0_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *co
 }
 
 /* Stage 1: 3x3, 4x3x6 to 4x3x6 in 2 groups of 3 to 3. */
+HM_NOINLINE
 static void hm_stage1_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *const *out, int n, void *scratch)
 {
     enum { k = 3, stride = 1, pad_left = 1, in_w = 3, in_c = 6, out_w = 3, out_c = 6 };
@@ -1550,6 +1605,7 @@ static void hm_stage2_rows(const uint8_t *const *a, uint8_t *const *b, uint8_t *
 }
 
 /* Stage 3: 1x1, 4x3x6 to 4x3x10 in 2 groups of 3 to 5, linear. */
+HM_NOINLINE
 static void hm_stage3_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *const *out, int n, void *scratch)
 {
     enum { in_c = 6, out_w = 3, out_c = 10, stride = 1, groups = 2, in_g = 3, out_g = 5 };
@@ -2270,6 +2326,7 @@ static void hm_stage0_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *co
 }
 
 /* Stage 1: 3x3, 4x3x6 to 4x3x6 in 2 groups of 3 to 3. */
+HM_NOINLINE
 static void hm_stage1_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *const *out, int n, void *scratch)
 {
     enum { k = 3, stride = 1, pad_left = 1, in_w = 3, in_c = 6, out_w = 3, out_c = 6 };
