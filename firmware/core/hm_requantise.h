@@ -14,13 +14,14 @@ static inline uint32_t hm_mask(int condition)
     return 0U - (uint32_t)condition;
 }
 
-/* Behind a ReLU: q + 128, so 0 ... 255. Below zero neither rounding can reach 1. */
+/* Behind a ReLU: q + 128, so 0 ... 255. Below zero neither rounding can reach 1. Twice the product has high in its upper
+ * word, but for a half in the lower one; 255 - rounded, as 2^31 at most, is negative by its top bit. */
 static inline uint8_t hm_requantise_relu(int32_t acc, int32_t multiplier, uint8_t shift)
 {
-    const uint64_t product = (uint64_t)((uint32_t)acc & hm_mask(acc > 0)) * (uint32_t)multiplier;
-    const uint32_t high = (uint32_t)((product + (UINT32_C(1) << 30)) >> 31);
+    const uint64_t doubled = (uint64_t)((uint32_t)acc & ~hm_mask(acc < 0)) * ((uint32_t)multiplier << 1);
+    const uint32_t high = (uint32_t)(doubled >> 32) + ((uint32_t)doubled >> 31);
     const uint32_t rounded = (high + ((UINT32_C(1) << shift) >> 1)) >> shift;
-    return (uint8_t)(rounded | hm_mask(rounded > 255));
+    return (uint8_t)(rounded | (0U - ((255U - rounded) >> 31)));
 }
 
 /* Without ReLU: q, so -128 ... 127. 2^62 is added and taken off again (as 2^31) to shift a positive number only. */

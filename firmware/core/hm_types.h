@@ -16,8 +16,10 @@ HM_STATIC_ASSERT(sizeof(int) >= sizeof(int32_t), "hyper-mcu: indices and product
 
 #if defined(__GNUC__)
 #define HM_MUST_CHECK __attribute__((warn_unused_result))
+#define HM_NOINLINE __attribute__((noinline))
 #else
 #define HM_MUST_CHECK
+#define HM_NOINLINE
 #endif
 
 #if defined(__BYTE_ORDER__) && defined(__ORDER_BIG_ENDIAN__)
