@@ -23,7 +23,8 @@ def scratch(kernel: Kernel) -> int:
 
 def facts(kernel: Kernel) -> dict[str, Any]:
     """What the templates need to know beside the kernel."""
-    return {"steps": _steps(kernel), "right": _right(kernel), "pitch": pitch(kernel)}
+    channels, steps = _in_registers(kernel)
+    return {"channels": channels, "steps": steps, "right": _right(kernel), "pitch": pitch(kernel)}
 
 
 def pitch(kernel: Kernel) -> int:
@@ -39,15 +40,18 @@ def _right(kernel: Kernel) -> int:
     return max((kernel.out_w - 1) * kernel.stride + kernel.k - kernel.left - kernel.in_w, 0)
 
 
-def _steps(kernel: Kernel) -> int:
-    """Vectors of weights a channel where two channels' stay in registers, else 0: see hm_helium_pairs."""
+def _in_registers(kernel: Kernel) -> tuple[str, int]:
+    """Of how many output channels the weights stay in registers (hm_helium_pairs, hm_helium_ones), and how many vectors
+    each has; 0: of none, the kernel is hm_helium_any's."""
     line = kernel.k * kernel.in_g
     if kernel.relu and kernel.out_g % 2 == 0 and kernel.stride * kernel.in_g * 3 + LANES < 128:
         if kernel.k == 3 and line <= LANES:
-            return 3
+            return "pairs", 3
         if kernel.k == 1 and LANES < line <= 2 * LANES:
-            return 2
-    return 0
+            return "pairs", 2
+    if kernel.k == 1 and line <= 6 * LANES:
+        return "ones", _whole(line) // LANES
+    return "", 0
 
 
 def _whole(size: int) -> int:

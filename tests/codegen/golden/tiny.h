@@ -1,4 +1,4 @@
-/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: 74c74b3df6ab93fa89c12c743ffe3f35d8a497cf7917320cbb42d8b1101602d3 */
+/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: 132c3332b10c17a9febac457ee01ef76746a51797c98c140e43ca93ded8223d1 */
 /*
  * alice: a face-verification network for one person. Made by hyper-mcu 0.1.0; do not edit.
  *
@@ -1838,6 +1838,45 @@ __attribute__((always_inline)) static inline void hm_helium_pairs(const hm_heliu
     }
 }
 
+/* The same for a kernel of one pixel and `steps` vectors of channels, one output channel at a time, linear or not. */
+__attribute__((always_inline)) static inline void hm_helium_ones(const hm_helium *s, const hm_conv *conv, int first,
+                                                                 const int8_t *planes, uint8_t *const *out, int n,
+                                                                 const int steps, const int step)
+{
+    const int size = s->out_c / s->shuffle;
+    const uint32x4_t spread = vmulq_n_u32(vidupq_n_u32(0, 1), s->out_c);
+
+    for (int c = first; c < first + s->out_g; c++) {
+        const int8_t *const weight = conv->weight + c * s->in_g;
+        int8x16_t w[6];
+        int32_t sum = 0;
+#pragma GCC unroll 6
+        for (int i = 0; i < steps; i++) {
+            w[i] = hm_helium_weights(weight + 16 * i, s->in_g - 16 * i);
+            sum = vaddvaq_s8(sum, w[i]);
+        }
+        const hm_helium_channel channel = hm_helium_load(conv, c, sum);
+        for (int y = 0; y < n; y++) {
+            int8_t *to = (int8_t *)out[y] + hm_shuffled(c, s->shuffle, size);
+            const int8_t *p = planes + y * s->stride * s->pitch;
+            for (int left = s->out_w; left > 0; left -= 4, to += 4 * s->out_c) {
+                int32_t a[4];
+#pragma GCC unroll 4
+                for (int x = 0; x < 4; x++, p += step) {
+                    a[x] = vmladavq_s8(vldrbq_s8(p), w[0]);
+#pragma GCC unroll 5
+                    for (int i = 1; i < steps; i++) {
+                        a[x] = vmladavaq_s8(a[x], vldrbq_s8(p + 16 * i), w[i]);
+                    }
+                }
+                int32x4_t sums;
+                __asm__("vmov %e0, %1, %2\n\tvmov %f0, %3, %4" : "=w"(sums) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]));
+                vstrbq_scatter_offset_p_s32(to, spread, s->relu ? hm_helium_relu(sums, channel) : hm_helium_linear(sums, channel), vctp32q((uint32_t)left));
+            }
+        }
+    }
+}
+
 /* The same for any shape, one channel at a time, with a linear end or without. */
 __attribute__((noinline, unused)) static void hm_helium_any(const hm_helium *s, const hm_conv *conv, int first,
                                                             const int8_t *planes, uint8_t *const *out, int n)
@@ -1935,6 +1974,14 @@ static void hm_stage2_rows(const uint8_t *const *a, uint8_t *const *b, uint8_t *
     }
 }
 
+#ifndef HM_HELIUM_ONES_1_3
+#define HM_HELIUM_ONES_1_3
+__attribute__((noinline)) static void hm_helium_ones_1_3(const hm_helium *s, const hm_conv *conv, int first, const int8_t *planes, uint8_t *const *out, int n)
+{
+    hm_helium_ones(s, conv, first, planes, out, n, 1, 3);
+}
+#endif
+
 
 /* Stage 3: 1x1, 4x3x6 to 4x3x10 in 2 groups of 3 to 5, linear. */
 static void hm_stage3_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *const *out, int n, void *scratch)
@@ -1948,7 +1995,7 @@ static void hm_stage3_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *co
     for (int y = 0; y < n; y++) {
         for (int g = 0; g < 2; g++) {
             hm_helium_rows(&shape, rows + y * 1, 1, g, planes);
-            hm_helium_any(&shape, &conv, g * 5, planes, out + y, 1);
+            hm_helium_ones_1_3(&shape, &conv, g * 5, planes, out + y, 1);
         }
     }
 }
