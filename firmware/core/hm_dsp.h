@@ -90,10 +90,10 @@ HM_DSP_PAIR(hm_dsp_s13, "sxtb16 %0, %1, ror #8")
 
 /* ---- 3x3: some neighbouring outputs of one channel, a block, at a time ---- */
 
-/* Where the pixels of a block go, and where the input of the next one lies: NULL behind the last. */
+/* Where the input of the next block lies, NULL behind the last, and where this one's pixels go. */
 typedef struct hm_dsp_block {
-    uint8_t *to;
     const uint32_t *next;
+    uint8_t *to;
 } hm_dsp_block;
 
 /* What lies behind the weights of a channel. */
@@ -164,27 +164,24 @@ static inline void hm_dsp_begin(hm_dsp_channel *channel, const hm_conv *conv, in
 /* Behind the weights: the sums in r2, r3, lr and r7 to the bytes of a block, and on to the next one. */
 #define HM_DSP_STORE4                                                                                                   \
     "ldr r11, [r0, #32]\n\t"                                                                                            \
+    "ldm r11!, {r1, r12}\n\t"                                                                                           \
+    "str r11, [r0, #32]\n\t"                                                                                            \
     "ldm r0, {r4, r5, r6, r8, r9, r10}\n\t"                                                                             \
-    "ldr r1, [r11], #4\n\t"                                                                                             \
-    "add r8, r8, r1\n\t"                                                                                                \
-    "ldr r1, [r11], #4\n\t"                                                                                             \
-    "str r11, [r0, #32]\n\t" HM_DSP_BYTE("r2") "strb r2, [r8]\n\t" HM_DSP_BYTE("r3") "strb r3, [r8, r9]\n\t"            \
+    "add r8, r8, r12\n\t" HM_DSP_BYTE("r2") "strb r2, [r8]\n\t" HM_DSP_BYTE("r3") "strb r3, [r8, r9]\n\t"               \
     HM_DSP_BYTE("lr") "strb lr, [r8, r9, lsl #1]\n\t" HM_DSP_BYTE("r7") "strb r7, [r8, r10]\n\t"
 
 /* The same for the sums in r2, r3, r10, r11, r12, lr and r7. */
 #define HM_DSP_STORE7                                                                                                   \
-    "ldr r1, [r0, #32]\n\t"                                                                                             \
-    "ldm r0, {r4, r5, r6, r8, r9}\n\t"                                                                                  \
-    "ldr r1, [r1]\n\t"                                                                                                  \
-    "add r8, r8, r1\n\t" HM_DSP_BYTE("r2") "strb r2, [r8]\n\t" HM_DSP_BYTE("r3") "strb r3, [r8, r9]\n\t"                \
+    "ldr r4, [r0, #32]\n\t"                                                                                             \
+    "ldm r4!, {r1, r5}\n\t"                                                                                             \
+    "str r4, [r0, #32]\n\t"                                                                                             \
+    "ldrd r8, r9, [r0, #12]\n\t"                                                                                        \
+    "add r8, r8, r5\n\t"                                                                                                \
+    "ldm r0, {r4, r5, r6}\n\t" HM_DSP_BYTE("r2") "strb r2, [r8]\n\t" HM_DSP_BYTE("r3") "strb r3, [r8, r9]\n\t"          \
     HM_DSP_BYTE("r10") "strb r10, [r8, r9, lsl #1]\n\t"                                                                 \
     "add r8, r8, r9, lsl #2\n\t" HM_DSP_BYTE("r12") "strb r12, [r8]\n\t" HM_DSP_BYTE("lr") "strb lr, [r8, r9]\n\t"      \
     HM_DSP_BYTE("r7") "strb r7, [r8, r9, lsl #1]\n\t"                                                                   \
-    "sub r8, r8, r9\n\t" HM_DSP_BYTE("r11") "strb r11, [r8]\n\t"                                                        \
-    "ldr r2, [r0, #32]\n\t"                                                                                             \
-    "ldr r1, [r2, #4]\n\t"                                                                                              \
-    "add r2, r2, #8\n\t"                                                                                                \
-    "str r2, [r0, #32]\n\t"
+    "sub r8, r8, r9\n\t" HM_DSP_BYTE("r11") "strb r11, [r8]\n\t"
 
 /* ---- 3x3 over groups of four channels: two planes, a pair of channels each ---- */
 
@@ -266,32 +263,38 @@ HM_DSP_CHANNEL(hm_dsp_four2, 4 * HM_DSP_WIDE, HM_DSP_FOUR(HM_DSP_PLANE4_2))
 /* The padding of n rows of planes: for all groups the same. */
 static inline void hm_dsp_padding(const hm_dsp *s, const uint8_t *const *rows, int n, uint32_t *p)
 {
-    for (int y = 0; y < 2 * n; y++, p += s->pitch) {
-        const int left = rows[y / 2] == NULL ? s->pitch : s->left;
-        const int right = left + s->in_w;
-        for (int x = 0; x < left; x++) {
-            p[x] = 0;
+    const int pitch = s->pitch;
+    for (const uint8_t *const *end = rows + n; rows < end; rows++, p += 2 * pitch) {
+        if (*rows == NULL) {
+            hm_fill(p, 0, 8 * (size_t)pitch);
+            continue;
         }
-        for (int x = right; x < s->pitch; x++) {
-            p[x] = 0;
+        for (int x = 0; x < s->left; x++) {
+            p[x] = p[x + pitch] = 0;
+        }
+        for (int x = s->left + s->in_w; x < pitch; x++) {
+            p[x] = p[x + pitch] = 0;
         }
     }
 }
 
 /* Four channels of n rows as planes, without padding: of each row channels 0 and 2, then 1 and 3. */
-__attribute__((noinline, unused)) static void hm_dsp_planes(const hm_dsp *s, const uint8_t *const *rows, int n, int first,
+static inline void hm_dsp_planes(const hm_dsp *s, const uint8_t *const *rows, int n, int first,
                                                             uint32_t *p)
 {
     const int in_c = s->in_c;
-    for (p += s->left; n > 0; n--, rows++, p += 2 * s->pitch) {
+    const int pitch = s->pitch;
+    const int whole = s->in_w / 4;
+    const int again = -s->in_w & 3; /* pixels of the last four that are not new */
+    for (p += s->left; n > 0; n--, rows++, p += 2 * pitch) {
         if (*rows == NULL) {
             continue;
         }
         const uint8_t *from = *rows + first;
         uint32_t *to = p;
-        uint32_t *to2 = p + s->pitch;
-        int fours = s->in_w / 4;
-        for (int rest = s->in_w % 4;; rest = 0) { /* the last four again, as far as they are not new */
+        uint32_t *to2 = p + pitch;
+        int fours = whole;
+        for (int back = again;; back = 0) {
             __asm__ volatile("1: ldr r8, [%[from]]\n\t"
                              "ldr r9, [%[from], %[in_c]]\n\t"
                              "add %[from], %[from], %[in_c], lsl #1\n\t"
@@ -313,38 +316,60 @@ __attribute__((noinline, unused)) static void hm_dsp_planes(const hm_dsp *s, con
                              : [from] "+&r"(from), [to] "+&r"(to), [to2] "+&r"(to2), [fours] "+&r"(fours)
                              : [in_c] "r"(in_c)
                              : "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "cc", "memory");
-            if (rest == 0) {
+            if (back == 0) {
                 break;
             }
-            from -= (4 - rest) * in_c;
-            to -= 4 - rest;
-            to2 -= 4 - rest;
+            from -= back * in_c;
+            to -= back;
+            to2 -= back;
             fours = 1;
         }
     }
 }
 
-/* The 36 weights of a channel over four: for each row of the kernel channels 0 and 2, then 1 and 3. Before each plane but
- * the first goes `next`: bytes to there from what the plane before has read. (One is written behind the last, too.) */
-static inline void hm_dsp_widen(const int8_t *from, uint32_t *to, uint32_t next)
-{
-#define HM_DSP_WIDEN12                                                                                                  \
-    "ldr r8, [%[from]], #4\n\t"                                                                                         \
-    "ldr r9, [%[from]], #4\n\t"                                                                                         \
-    "ldr r10, [%[from]], #4\n\t"                                                                                        \
-    "sxtb16 r3, r8\n\t"                                                                                                 \
+/* The integers of the next channel. */
+typedef struct hm_dsp_walk {
+    const int8_t *weight;
+    const int32_t *multiplier;
+    const int32_t *bias;
+    const uint8_t *shift;
+} hm_dsp_walk;
+
+/* Twelve weights, a row of the kernel, from r1 on: channels 0 and 2, then 1 and 3, r8 and lr behind them. */
+#define HM_DSP_WIDEN                                                                                                    \
+    "ldr r9, [r1], #4\n\t"                                                                                              \
+    "ldr r10, [r1], #4\n\t"                                                                                             \
+    "ldr r11, [r1], #4\n\t"                                                                                             \
     "sxtb16 r4, r9\n\t"                                                                                                 \
     "sxtb16 r5, r10\n\t"                                                                                                \
-    "sxtb16 r8, r8, ror #8\n\t"                                                                                         \
+    "sxtb16 r6, r11\n\t"                                                                                                \
     "sxtb16 r9, r9, ror #8\n\t"                                                                                         \
     "sxtb16 r10, r10, ror #8\n\t"                                                                                       \
-    "stm %[to]!, {r3, r4, r5, r6, r8, r9, r10, r11}\n\t"
-    __asm__ volatile("mov r6, %[next]\n\t"
-                     "mov r11, %[next]\n\t" HM_DSP_WIDEN12 HM_DSP_WIDEN12 HM_DSP_WIDEN12
-                     : [from] "+&r"(from), [to] "+&r"(to)
-                     : [next] "r"(next)
-                     : "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "memory");
-#undef HM_DSP_WIDEN12
+    "sxtb16 r11, r11, ror #8\n\t"                                                                                       \
+    "stm r0!, {r4, r5, r6, r8, r9, r10, r11, lr}\n\t"
+
+/* The weights of a channel and, of what lies behind them, scale and bias. Before each plane but the first goes `next`:
+ * bytes to there from what the plane before has read. */
+static inline void hm_dsp_step(hm_dsp_walk *walk, uint32_t *wide, uint32_t next)
+{
+    register uint32_t *r0 __asm__("r0") = wide;
+    register uint32_t r8 __asm__("r8") = next;
+    __asm__ volatile("ldm %[walk], {r1, r2, r3, r12}\n\t"
+                     "mov lr, r8\n\t" HM_DSP_WIDEN HM_DSP_WIDEN HM_DSP_WIDEN
+                     "ldr r4, [r2], #4\n\t"
+                     "ldrb r6, [r12], #1\n\t"
+                     "mov r5, #1\n\t"
+                     "lsl r4, r4, #1\n\t"
+                     "lsl r5, r5, r6\n\t"
+                     "lsr r5, r5, #1\n\t"
+                     "ldr r9, [r3], #4\n\t"
+                     "str r4, [r0, #-4]!\n\t" /* over the last `next` */
+                     "strd r5, r6, [r0, #4]\n\t"
+                     "str r9, [r0, #24]\n\t"
+                     "stm %[walk], {r1, r2, r3, r12}"
+                     : "+r"(r0)
+                     : [walk] "r"(walk), "r"(r8)
+                     : "r1", "r2", "r3", "r4", "r5", "r6", "r9", "r10", "r11", "r12", "lr", "cc", "memory");
 }
 
 /* n rows of a 3x3 kernel over groups of four channels. */
@@ -355,24 +380,27 @@ __attribute__((noinline, unused)) static void hm_dsp_group(const hm_dsp *s, cons
     hm_dsp_block *const blocks = (hm_dsp_block *)(void *)(channel + 1);
     uint32_t *const planes = (uint32_t *)(void *)(blocks + n * s->blocks);
     const int in_rows = (n - 1) * s->stride + 3;
-    const int read = (s->block - 1) * s->stride + 3; /* words of a plane for a block */
+    const uint32_t next = 4U * (uint32_t)(s->pitch - ((s->block - 1) * s->stride + 3));
+    const int kind = s->stride == 1 ? 1 : s->block == 4 ? 0 : 2;
+    hm_dsp_walk walk = {conv->weight, conv->multiplier, conv->bias, conv->shift};
+    int place = 0;
     hm_dsp_blocks(s, blocks, planes, 2 * s->stride * s->pitch, s->stride, out, n);
     hm_dsp_padding(s, rows, in_rows, planes);
     channel->pixel = s->out_c;
     channel->pixels3 = 3U * s->out_c;
-    const uint32_t next = 4 * (uint32_t)(s->pitch - read);
-    const int8_t *weight = conv->weight;
-    for (int c = 0, first = 0, place = 0; c < s->out_c; first += 4) {
+    for (int first = 0; first < s->in_c; first += 4) {
         hm_dsp_planes(s, rows, in_rows, first, planes);
-        for (int end = c + s->out_g; c < end; c++, weight += 36, place = hm_dsp_next(s, place)) {
-            hm_dsp_widen(weight, wide, next);
-            hm_dsp_begin(channel, conv, c, place, blocks);
-            if (s->stride == 1) {
-                hm_dsp_seven1(wide, planes);
-            } else if (s->block == 7) {
-                hm_dsp_seven2(wide, planes);
-            } else {
+        for (int left = s->out_g; left > 0; left--) {
+            hm_dsp_step(&walk, wide, next);
+            channel->place = (uint32_t)place;
+            channel->block = blocks;
+            place = hm_dsp_next(s, place);
+            if (kind == 0) {
                 hm_dsp_four2(wide, planes);
+            } else if (kind == 1) {
+                hm_dsp_seven1(wide, planes);
+            } else {
+                hm_dsp_seven2(wide, planes);
             }
         }
     }
