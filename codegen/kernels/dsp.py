@@ -7,15 +7,16 @@ from typing import Any
 from hyper_mcu.codegen.kernels.kernel import Kernel
 
 CORE = ("hm_dsp.h",)  # of firmware/core
-CHANNEL, BLOCK, PAIR = 36, 8, 52  # bytes of hm_dsp_channel, of a block's addresses, of hm_dsp_pair
+CHANNEL, WALK, BLOCK, PAIR = 36, 60, 8, 52  # bytes of hm_dsp_channel, hm_dsp_walk, hm_dsp_block, hm_dsp_pair
 GROUP, IMAGE = 92, 60  # bytes of a channel's weights, widened
 ROOM = 1_800  # bytes for a pointwise kernel's input, if a row does not need more
 STEPS = 8  # most that are written out, of four channels each
+MOST = 0xFFFF  # of what hm_dsp holds
 
 
 def serves(kernel: Kernel) -> bool:
     """What f is made of: 3x3 over groups of four channels, 3x3 with stride 2 over an image, 1x1."""
-    return _group(kernel) or _image(kernel) or _pointwise(kernel)
+    return (_group(kernel) or _image(kernel) or _pointwise(kernel)) and max(facts(kernel)["shape"]) <= MOST
 
 
 def scratch(kernel: Kernel) -> int:
@@ -23,24 +24,18 @@ def scratch(kernel: Kernel) -> int:
     if kernel.kind == "pointwise":
         n = rows(kernel) * kernel.out_w
         return _weights(kernel) + PAIR + (n + 1) // 2 * (BLOCK + 4 * kernel.in_g)
-    weights, row = (IMAGE, 4) if kernel.kind == "dense" else (GROUP, 8)
-    return weights + CHANNEL + BLOCK * kernel.strip * blocks(kernel) + kernel.in_rows * row * pitch(kernel)
+    weights, row = (IMAGE + CHANNEL, 4) if kernel.kind == "dense" else (GROUP + WALK, 8)
+    return weights + BLOCK * kernel.strip * blocks(kernel) + kernel.in_rows * row * pitch(kernel)
 
 
 def facts(kernel: Kernel) -> dict[str, Any]:
-    """What the templates need to know beside the kernel."""
-    if kernel.kind != "pointwise":
-        return {"pitch": pitch(kernel), "block": block(kernel), "blocks": blocks(kernel)}
-    steps = _steps(kernel)
-    return {
-        "pitch": 0,
-        "block": 2,
-        "blocks": 0,
-        "steps": steps,
-        "parts": kernel.in_g // 4 // steps,
-        "bytes": _weights(kernel),
-        "rows": rows(kernel),
-    }
+    """What the templates need to know beside the kernel: shape, the members of hm_dsp; of a pointwise kernel more."""
+    k = kernel
+    steps = _steps(k)
+    pointwise = {"steps": steps, "parts": k.in_g // 4 // steps, "bytes": _weights(k), "rows": rows(k)}
+    plane = (0, 2, 0) if k.kind == "pointwise" else (pitch(k), block(k), blocks(k))
+    sizes = (k.stride, k.left, k.in_w, k.in_c, k.in_g, k.out_w, k.out_c, k.out_g, k.shuffle)
+    return {"shape": (*sizes, *plane, k.padding), **(pointwise if k.kind == "pointwise" else {"pitch": pitch(k)})}
 
 
 def pitch(kernel: Kernel) -> int:
@@ -68,8 +63,8 @@ def rows(kernel: Kernel) -> int:
 
 
 def _group(kernel: Kernel) -> bool:
-    shape = kernel.kind == "group" and kernel.k == 3 and kernel.in_g == 4 and kernel.relu
-    return shape and kernel.out_w >= block(kernel) and pitch(kernel) <= 0xFFFF
+    shape = kernel.kind == "group" and kernel.k == 3 and kernel.in_g == 4 and kernel.relu and kernel.padding == 0
+    return shape and kernel.out_w >= block(kernel)
 
 
 def _image(kernel: Kernel) -> bool:

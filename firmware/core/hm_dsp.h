@@ -327,15 +327,21 @@ static inline void hm_dsp_planes(const hm_dsp *s, const uint8_t *const *rows, in
     }
 }
 
-/* The integers of the next channel. */
+/* What lies behind the weights of a channel over four, and where the integers of the next one lie. next: bytes from what
+ * has been read of a plane to the next one; twice, as it is stored. */
 typedef struct hm_dsp_walk {
+    hm_dsp_channel channel;
     const int8_t *weight;
     const int32_t *multiplier;
     const int32_t *bias;
+    uint32_t next;
     const uint8_t *shift;
+    uint32_t next2;
 } hm_dsp_walk;
 
-/* Twelve weights, a row of the kernel, from r1 on: channels 0 and 2, then 1 and 3, r8 and lr behind them. */
+HM_STATIC_ASSERT(sizeof(void *) != 4 || offsetof(hm_dsp_walk, weight) == 36, "hm_dsp_step expects another hm_dsp_walk");
+
+/* Twelve weights, a row of the kernel, from r1 on: channels 0 and 2 in r4 to r6, 1 and 3 in r9 to r11. */
 #define HM_DSP_WIDEN                                                                                                    \
     "ldr r9, [r1], #4\n\t"                                                                                              \
     "ldr r10, [r1], #4\n\t"                                                                                             \
@@ -345,55 +351,58 @@ typedef struct hm_dsp_walk {
     "sxtb16 r6, r11\n\t"                                                                                                \
     "sxtb16 r9, r9, ror #8\n\t"                                                                                         \
     "sxtb16 r10, r10, ror #8\n\t"                                                                                       \
-    "sxtb16 r11, r11, ror #8\n\t"                                                                                       \
-    "stm r0!, {r4, r5, r6, r8, r9, r10, r11, lr}\n\t"
+    "sxtb16 r11, r11, ror #8\n\t"
 
-/* The weights of a channel and, of what lies behind them, scale and bias. Before each plane but the first goes `next`:
- * bytes to there from what the plane before has read. */
-static inline void hm_dsp_step(hm_dsp_walk *walk, uint32_t *wide, uint32_t next)
+/* The weights of the next channel, `next` before each plane but the first, and its scale and bias. */
+static inline void hm_dsp_step(uint32_t *wide)
 {
     register uint32_t *r0 __asm__("r0") = wide;
-    register uint32_t r8 __asm__("r8") = next;
-    __asm__ volatile("ldm %[walk], {r1, r2, r3, r12}\n\t"
-                     "mov lr, r8\n\t" HM_DSP_WIDEN HM_DSP_WIDEN HM_DSP_WIDEN
+    __asm__ volatile("add r12, r0, #128\n\t" /* 92 bytes of weights, 36 of hm_dsp_channel */
+                     "ldm r12, {r1, r2, r3, r8, r12, lr}\n\t" HM_DSP_WIDEN
+                     "stm r0!, {r4, r5, r6, r8, r9, r10, r11, lr}\n\t" HM_DSP_WIDEN
+                     "stm r0!, {r4, r5, r6, r8, r9, r10, r11, lr}\n\t" HM_DSP_WIDEN
+                     "stm r0!, {r4, r5, r6, r8, r9, r10, r11}\n\t"
                      "ldr r4, [r2], #4\n\t"
                      "ldrb r6, [r12], #1\n\t"
                      "mov r5, #1\n\t"
                      "lsl r4, r4, #1\n\t"
                      "lsl r5, r5, r6\n\t"
                      "lsr r5, r5, #1\n\t"
-                     "ldr r9, [r3], #4\n\t"
-                     "str r4, [r0, #-4]!\n\t" /* over the last `next` */
-                     "strd r5, r6, [r0, #4]\n\t"
-                     "str r9, [r0, #24]\n\t"
-                     "stm %[walk], {r1, r2, r3, r12}"
+                     "stm r0, {r4, r5, r6}\n\t"
+                     "ldr r4, [r3], #4\n\t"
+                     "str r4, [r0, #24]\n\t"
+                     "add r0, r0, #36\n\t"
+                     "stm r0, {r1, r2, r3, r8, r12, lr}"
                      : "+r"(r0)
-                     : [walk] "r"(walk), "r"(r8)
-                     : "r1", "r2", "r3", "r4", "r5", "r6", "r9", "r10", "r11", "r12", "lr", "cc", "memory");
+                     :
+                     : "r1", "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory");
 }
 
 /* n rows of a 3x3 kernel over groups of four channels. */
 __attribute__((noinline, unused)) static void hm_dsp_group(const hm_dsp *s, const hm_conv *conv, uint32_t *wide,
                                                            const uint8_t *const *rows, uint8_t *const *out, int n)
 {
-    hm_dsp_channel *const channel = (hm_dsp_channel *)(void *)(wide + HM_DSP_WIDE);
-    hm_dsp_block *const blocks = (hm_dsp_block *)(void *)(channel + 1);
+    hm_dsp_walk *const walk = (hm_dsp_walk *)(void *)(wide + HM_DSP_WIDE);
+    hm_dsp_block *const blocks = (hm_dsp_block *)(void *)(walk + 1);
     uint32_t *const planes = (uint32_t *)(void *)(blocks + n * s->blocks);
     const int in_rows = (n - 1) * s->stride + 3;
-    const uint32_t next = 4U * (uint32_t)(s->pitch - ((s->block - 1) * s->stride + 3));
     const int kind = s->stride == 1 ? 1 : s->block == 4 ? 0 : 2;
-    hm_dsp_walk walk = {conv->weight, conv->multiplier, conv->bias, conv->shift};
     int place = 0;
+    walk->channel.pixel = s->out_c;
+    walk->channel.pixels3 = 3U * s->out_c;
+    walk->weight = conv->weight;
+    walk->multiplier = conv->multiplier;
+    walk->bias = conv->bias;
+    walk->shift = conv->shift;
+    walk->next = walk->next2 = 4U * (uint32_t)(s->pitch - ((s->block - 1) * s->stride + 3));
     hm_dsp_blocks(s, blocks, planes, 2 * s->stride * s->pitch, s->stride, out, n);
     hm_dsp_padding(s, rows, in_rows, planes);
-    channel->pixel = s->out_c;
-    channel->pixels3 = 3U * s->out_c;
     for (int first = 0; first < s->in_c; first += 4) {
         hm_dsp_planes(s, rows, in_rows, first, planes);
         for (int left = s->out_g; left > 0; left--) {
-            hm_dsp_step(&walk, wide, next);
-            channel->place = (uint32_t)place;
-            channel->block = blocks;
+            hm_dsp_step(wide);
+            walk->channel.place = (uint32_t)place;
+            walk->channel.block = blocks;
             place = hm_dsp_next(s, place);
             if (kind == 0) {
                 hm_dsp_four2(wide, planes);
