@@ -163,7 +163,7 @@ static inline void hm_tiled_weights(const hm_tiled *s, const hm_conv *conv, int 
                 to[i] = w[0];
                 to[i + 1] = w[1];
                 to[i + 2] = w[2];
-                if (HM_TILED_PIXELS == 2 && cell == 4) {
+                if (cell == 4) {
                     to[i + 3] = w[3];
                 }
             }

@@ -52,6 +52,13 @@ CHOSEN = {
         Conv(3, 1, "same", 10, 30, 5),
         Conv(3, 1, "same", 30, 30, 30),
     ),
+    "odd addresses": (  # weights in fours that are no words, as the stage before has 9 * 226 bytes
+        Conv(3, 2, "same", 3, 25),
+        Conv(3, 1, "same", 25, 9),
+        Conv(3, 1, "same", 9, 8),
+        Conv(3, 1, "same", 8, 8),
+        Conv(1, 1, "same", 8, 12),
+    ),
     "four channels": (  # an image whose pixels are words at any address
         Conv(3, 1, "same", 4, 8),
         Conv(1, 1, "same", 8, 8, 2),
