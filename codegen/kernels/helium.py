@@ -24,25 +24,20 @@ def scratch(kernel: Kernel) -> int:
 def facts(kernel: Kernel) -> dict[str, Any]:
     """What the templates need to know beside the kernel."""
     channels, steps = _in_registers(kernel)
-    return {"channels": channels, "steps": steps, "right": _right(kernel), "pitch": pitch(kernel)}
+    return {"channels": channels, "steps": steps, "right": kernel.right, "pitch": pitch(kernel)}
 
 
 def pitch(kernel: Kernel) -> int:
     """Bytes of a row of one group's input in scratch: what vectors store there, and what they load."""
-    stored = (kernel.left + kernel.in_w + _right(kernel)) * kernel.in_g + LANES
+    stored = kernel.padded_w * kernel.in_g + LANES
     pixels = -(-kernel.out_w // 4) * 4
     loaded = (pixels - 1) * kernel.stride * kernel.in_g + _whole(kernel.k * kernel.in_g)
     return _whole(max(stored, loaded))
 
 
-def _right(kernel: Kernel) -> int:
-    """Padding columns behind a row."""
-    return max((kernel.out_w - 1) * kernel.stride + kernel.k - kernel.left - kernel.in_w, 0)
-
-
 def _in_registers(kernel: Kernel) -> tuple[str, int]:
-    """Of how many output channels the weights stay in registers (hm_helium_pairs, hm_helium_ones), and how many vectors
-    each has; 0: of none, the kernel is hm_helium_any's."""
+    """Which function keeps weights in registers, hm_helium_pairs (of two output channels) or hm_helium_ones, and its
+    vectors a channel; "" and 0 for hm_helium_any, which keeps none."""
     line = kernel.k * kernel.in_g
     if kernel.relu and kernel.out_g % 2 == 0 and kernel.stride * kernel.in_g * 3 + LANES < 128:
         if kernel.k == 3 and line <= LANES:

@@ -51,6 +51,16 @@ class Kernel:
         return self.k * self.k * self.in_g
 
     @property
+    def right(self) -> int:
+        """Padding columns behind a row."""
+        return max((self.out_w - 1) * self.stride + self.k - self.left - self.in_w, 0)
+
+    @property
+    def padded_w(self) -> int:
+        """Columns of an input row, padding included."""
+        return self.left + self.in_w + self.right
+
+    @property
     def in_rows(self) -> int:
         """Input rows under a whole strip."""
         return (self.strip - 1) * self.stride + self.k

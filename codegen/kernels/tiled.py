@@ -13,9 +13,10 @@ MOST = 0xFFFF  # of what hm_tiled holds in 16 bits
 
 
 def serves(kernel: Kernel) -> bool:
-    """Convolutions with four or more channels a group, and three or four taps a cell: the 3x3 ones, and those over
-    channels in threes or fours. A shuffle must keep the channels of a tile at one distance; the pixels of a pointwise
-    kernel must lie in one array, so not in the image."""
+    """Convolutions of four or more outputs a group whose rows of taps, k·in_g each, divide into cells of four or three.
+
+    A shuffle must keep the channels of a tile at one distance. The rows of a pointwise kernel must lie in one array,
+    the session, as their pixels are told by distance: so not the image's."""
     k = kernel
     if k.kind == "add" or k.out_g < CHANNELS or not _cell(k) or max(facts(k)["shape"]) > MOST:
         return False
@@ -25,30 +26,26 @@ def serves(kernel: Kernel) -> bool:
 
 
 def scratch(kernel: Kernel) -> int:
-    """Bytes: four channels' multipliers, the pixels, four channels' weights, and one group's input under a strip."""
+    """Bytes, as hm_tiled_strip divides them: four channels' biases and multipliers, the pixels, four channels' weights,
+    and one group's input under a strip, which a pointwise kernel reads in its place."""
     pixels = -(-kernel.strip * kernel.out_w // PIXELS) * PIXELS
     planes = kernel.in_rows * _pitch(kernel) if kernel.k > 1 else 0
     return CHANNELS * CHANNEL + pixels * PIXEL + kernel.taps // _cell(kernel) * CELL + planes
 
 
 def facts(kernel: Kernel) -> dict[str, Any]:
-    """What the templates need to know beside the kernel: the members of hm_tiled."""
+    """What the templates need to know beside the kernel: `shape`, the members of hm_tiled in order."""
     k = kernel
     sizes = (k.in_w, k.in_c, k.in_g, k.out_w, k.out_c, k.out_g, k.groups, k.out_c // k.shuffle, _pitch(k))
-    window = (k.taps // _cell(k), _cell(k), k.k, k.stride, k.left, _right(k), k.padding, int(k.relu))
+    window = (k.taps // _cell(k), _cell(k), k.k, k.stride, k.left, k.right, k.padding, int(k.relu))
     return {"shape": (*sizes, *window)}
 
 
 def _cell(k: Kernel) -> int:
-    """Taps of a cell, of which a run of neighbouring bytes is a multiple; 0: of neither four nor three."""
+    """Taps of a cell, into which a row of taps divides: four, else three, else 0."""
     return next((n for n in (4, 3) if k.k * k.in_g % n == 0), 0)
-
-
-def _right(k: Kernel) -> int:
-    """Padding columns behind a row."""
-    return max((k.out_w - 1) * k.stride + k.k - k.left - k.in_w, 0) if k.k > 1 else 0
 
 
 def _pitch(k: Kernel) -> int:
     """Bytes of a row of one group's input in scratch, a multiple of 4; of a pixel's where that is read in its place."""
-    return -(-(k.left + k.in_w + _right(k)) * k.in_g // 4) * 4 if k.k > 1 else k.in_g
+    return -(-k.padded_w * k.in_g // 4) * 4 if k.k > 1 else k.in_g
