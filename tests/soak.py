@@ -1,6 +1,9 @@
-"""Random nets, thousand after thousand: the oracle against the emitted C, sanitised, and the backends in this process.
+"""Random nets, thousand after thousand: the oracle against the emitted C, sanitised, and other backends.
 
-    python tests/soak.py --nets 10000 [--first 0] [--backends onnx,tflm,litert-ref,twin]
+    python tests/soak.py --nets 10000 [--first 0] [--backends onnx,tflm,litert-ref,twin,m4,m55,rv32imc]
+
+The C is that of the portable kernels in even thousands, of the tiled ones in odd ones. Of each eight nets emulated cores
+get one: there is a build for each.
 
 Thousand N is drawn from seed N, and --first N goes on there. A line for each thousand; exit code 1 at the first
 difference, which is told with its net.
@@ -26,14 +29,15 @@ from hyper_mcu.codegen.backends.table import backends_named
 from hyper_mcu.codegen.errors import MissingToolError, UserError
 
 THOUSAND = 1000
-BACKENDS = "twin,onnx,tflm,litert-ref"
+BACKENDS = "twin,onnx,tflm,litert-ref,m4,m55,rv32imc"
 
 
 def check_others(nets: Sequence[Net], backends: Sequence[Backend], ran: Counter[str]) -> None:
-    """Every byte and the logit of every net on every backend that is here."""
+    """Every byte and the logit of every net on every backend that is here; on emulated cores of the first net."""
     made, expected = people(nets)
     for backend in backends:
-        for p, (_, image), want in zip(made, nets, expected, strict=True):
+        n = 1 if backend.place == "emulated" else len(nets)
+        for p, (_, image), want in zip(made[:n], nets[:n], expected[:n], strict=True):
             try:
                 (got,) = backend.ask(p, [image]).results
             except MissingToolError:
@@ -46,8 +50,9 @@ def soak(number: int, nets: int, backends: Sequence[Backend]) -> Counter[str]:
     """How many nets of thousand `number` each way of computing them got right; raises AssertionError at the first one
     that is not."""
     ran = Counter[str]({b.name: 0 for b in backends})
-    compiler = HOST_COMPILERS[number % len(HOST_COMPILERS)] if HOST_COMPILERS else HOST
+    compiler = HOST_COMPILERS[number // 2 % len(HOST_COMPILERS)] if HOST_COMPILERS else HOST
     options = ("-O1", *SANITIZED[1:]) if compiler and sanitizes(compiler) else ("-O2",)
+    options += ("-DHM_KERNELS=HM_TILED",) if number % 2 else ()
 
     @seed(number)
     @a_few(-(-nets // NETS_A_PROGRAM), derandomize=False)
