@@ -2,8 +2,8 @@
 
     python tests/soak.py --nets 10000 [--first 0] [--backends onnx,tflm,litert-ref,twin,m4,m55,rv32imc]
 
-The C is that of the portable kernels in even thousands, of the tiled ones in odd ones. Of each eight nets emulated cores
-get one: there is a build for each.
+The C is that of the portable kernels in even thousands, of the tiled ones in odd ones. Of each eight nets emulated
+cores get one: there is a build for each.
 
 Thousand N is drawn from seed N, and --first N goes on there. A line for each thousand; exit code 1 at the first
 difference, which is told with its net.
