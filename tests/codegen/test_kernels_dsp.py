@@ -45,6 +45,10 @@ CHOSEN = {
         Conv(1, 1, "same", 40, 80, 4),
         Conv(1, 1, "same", 80, 6, 2, relu=False),
     ),
+    "image in groups": (  # whose padding is 128, then maps, whose padding is 0
+        Conv(3, 1, "same", 8, 16, 2),
+        Conv(3, 1, "same", 16, 8, 4),
+    ),
     "others": (  # what it leaves to the portable kernels
         Conv(3, 1, "same", 3, 20),
         Conv(5, 1, "same", 20, 20, 5),
@@ -82,6 +86,16 @@ def test_shapes_that_dsp_serves_equal_the_oracle(name, size):
 @given(drawn=nets_and_images())
 def test_random_nets_equal_the_oracle(drawn):
     check(*drawn)
+
+
+@pytest.mark.parametrize(
+    ("cin", "cout", "groups", "served"),
+    [(65532, 32766, 16383, True), (65536, 32768, 16384, False), (4, 65534, 1, True), (4, 65536, 1, False)],
+)
+def test_channels_beyond_16_bits_are_left_to_the_portable_kernels(cin, cout, groups, served):
+    spec = NetSpec("channels", (Conv(1, 1, "same", cin, cout, groups),), Head("dot"), 1, 1, cin)
+    (kernel,) = kernels(spec, [1])
+    assert DSP.serves(kernel) is served
 
 
 def test_every_stage_of_the_preset_has_one_of_these_kernels():
