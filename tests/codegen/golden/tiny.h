@@ -1,4 +1,4 @@
-/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: 2adc91fdd21a0a87626b49d1124ea4875c1b102683efa34fbbaa1d86568d7cdb */
+/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: 3f3910b034b1c03ba80d8dcb357c45639ccc67a1b7e2e04dfa7043785a47a7c9 */
 /*
  * alice: a face-verification network for one person. Made by hyper-mcu 0.1.0; do not edit.
  *
@@ -885,7 +885,8 @@ static void hm_stage3_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *co
  * SMLAD multiplies pairs of 16-bit numbers, so a strip's input and one or two channels' weights are widened to words of
  * two in scratch, and used from there many times. A word holds two channels of a pixel: 0 and 2 of four neighbouring
  * ones, then 1 and 3, as UXTB16 and SXTB16 give them. What a channel needs to become a byte lies behind its weights: when
- * the products are summed, the pointer to the weights has arrived there. */
+ * the products are summed, the pointer to the weights has arrived there. The blocks of outputs follow a list, so that a
+ * row whose width is no multiple of a block costs no code. */
 #ifndef HM_DSP_H
 #define HM_DSP_H
 
@@ -917,7 +918,8 @@ typedef struct hm_dsp_scale {
 static inline hm_dsp_scale hm_dsp_scale_of(const hm_conv *conv, int c)
 {
     const uint32_t shift = conv->shift[c];
-    const hm_dsp_scale scale = {(int32_t)((uint32_t)conv->multiplier[c] << 1), (int32_t)((UINT32_C(1) << shift) >> 1), (int32_t)shift};
+    const uint32_t half = (UINT32_C(1) << shift) >> 1;
+    const hm_dsp_scale scale = {(int32_t)((uint32_t)conv->multiplier[c] << 1), (int32_t)half, (int32_t)shift};
     return scale;
 }
 
@@ -928,43 +930,21 @@ static inline int hm_dsp_next(const hm_dsp *s, int place)
     return next < s->out_c ? next : next - s->out_c + 1;
 }
 
-/* Four bytes at any address. */
-static inline uint32_t hm_dsp_word(const void *from)
-{
-    uint32_t word;
-    hm_copy(&word, from, sizeof word);
-    return word;
-}
-
-/* Bytes 0 and 2 of a word as a pair of numbers, and bytes 1 and 3; without a sign, then with. */
-#define HM_DSP_PAIR(name, instruction)                                                                                  \
-    static inline uint32_t name(uint32_t word)                                                                          \
-    {                                                                                                                   \
-        uint32_t pair;                                                                                                  \
-        __asm__(instruction : "=r"(pair) : "r"(word));                                                                  \
-        return pair;                                                                                                    \
-    }
-HM_DSP_PAIR(hm_dsp_u02, "uxtb16 %0, %1")
-HM_DSP_PAIR(hm_dsp_u13, "uxtb16 %0, %1, ror #8")
-HM_DSP_PAIR(hm_dsp_s02, "sxtb16 %0, %1")
-HM_DSP_PAIR(hm_dsp_s13, "sxtb16 %0, %1, ror #8")
-#undef HM_DSP_PAIR
-
 /* Behind a ReLU: both roundings, cut to a byte; r4, r5 and r6 hold a hm_dsp_scale. Below zero neither can reach 1. */
-#define HM_DSP_BYTE(a)                                                                                                  \
-    "smmlar " a ", " a ", r4, " a "\n\t"                                                                       \
-    "add " a ", " a ", r5\n\t"                                                                                    \
-    "asr " a ", " a ", r6\n\t"                                                                                    \
+#define HM_DSP_BYTE(a)                                                                                                 \
+    "smmlar " a ", " a ", r4, " a "\n\t"                                                                               \
+    "add " a ", " a ", r5\n\t"                                                                                         \
+    "asr " a ", " a ", r6\n\t"                                                                                         \
     "usat " a ", #8, " a "\n\t"
 
 /* The same at a linear end: halves away from zero, so one less before the shift if negative and shifted at all. */
-#define HM_DSP_SIGNED(a)                                                                                                \
-    "smmlar " a ", " a ", r4, " a "\n\t"                                                                       \
-    "rsb r10, r6, #0\n\t"                                                                                               \
-    "and r10, r10, " a "\n\t"                                                                                        \
-    "add " a ", " a ", r10, asr #31\n\t"                                                                          \
-    "add " a ", " a ", r5\n\t"                                                                                    \
-    "asr " a ", " a ", r6\n\t"                                                                                    \
+#define HM_DSP_SIGNED(a)                                                                                               \
+    "smmlar " a ", " a ", r4, " a "\n\t"                                                                               \
+    "rsb r10, r6, #0\n\t"                                                                                              \
+    "and r10, r10, " a "\n\t"                                                                                          \
+    "add " a ", " a ", r10, asr #31\n\t"                                                                               \
+    "add " a ", " a ", r5\n\t"                                                                                         \
+    "asr " a ", " a ", r6\n\t"                                                                                         \
     "ssat " a ", #8, " a "\n\t"
 
 /* ---- 3x3: some neighbouring outputs of one channel, a block, at a time ---- */
@@ -1025,114 +1005,114 @@ static inline void hm_dsp_begin(hm_dsp_channel *channel, const hm_conv *conv, in
 /* The code for a channel needs every register: r0 for the weights, r1 for the input, r4 to r6 (and more) for what is loaded
  * of the weights, the others for input and sums. r7 may be the frame pointer, which no compiler gives away; it is kept
  * behind the weights meanwhile. bytes: of the weights. */
-#define HM_DSP_CHANNEL(name, bytes, text)                                                                               \
-    __attribute__((noinline, unused)) static void name(const uint32_t *w, const uint32_t *x)                            \
-    {                                                                                                                   \
-        register const uint32_t *r0 __asm__("r0") = w;                                                                  \
-        register const uint32_t *r1 __asm__("r1") = x;                                                                  \
-        __asm__ volatile("str r7, [r0, %[kept]]\n"                                                                      \
-                         "1:\n\t" text "sub r0, r0, %[size]\n\t"                                                        \
-                         "cmp r1, #0\n\t"                                                                               \
-                         "bne 1b\n\t"                                                                                   \
-                         "ldr r7, [r0, %[kept]]"                                                                        \
-                         : "+r"(r0), "+r"(r1)                                                                           \
-                         : [size] "i"(bytes), [bias] "i"((bytes) + 24), [kept] "i"((bytes) + 28)                        \
-                         : "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory");        \
+#define HM_DSP_CHANNEL(name, bytes, text)                                                                              \
+    __attribute__((noinline, unused)) static void name(const uint32_t *w, const uint32_t *x)                           \
+    {                                                                                                                  \
+        register const uint32_t *r0 __asm__("r0") = w;                                                                 \
+        register const uint32_t *r1 __asm__("r1") = x;                                                                 \
+        __asm__ volatile("str r7, [r0, %[kept]]\n"                                                                     \
+                         "1:\n\t" text "sub r0, r0, %[size]\n\t"                                                       \
+                         "cmp r1, #0\n\t"                                                                              \
+                         "bne 1b\n\t"                                                                                  \
+                         "ldr r7, [r0, %[kept]]"                                                                       \
+                         : "+r"(r0), "+r"(r1)                                                                          \
+                         : [size] "i"(bytes), [bias] "i"((bytes) + 24), [kept] "i"((bytes) + 28)                       \
+                         : "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory");       \
     }
 
 /* Behind the weights: the sums in r2, r3, lr and r7 to the bytes of a block, and on to the next one. */
-#define HM_DSP_STORE4                                                                                                   \
-    "ldr r11, [r0, #32]\n\t"                                                                                            \
-    "ldm r11!, {r1, r12}\n\t"                                                                                           \
-    "str r11, [r0, #32]\n\t"                                                                                            \
-    "ldm r0, {r4, r5, r6, r8, r9, r10}\n\t"                                                                             \
-    "add r8, r8, r12\n\t" HM_DSP_BYTE("r2") "strb r2, [r8]\n\t" HM_DSP_BYTE("r3") "strb r3, [r8, r9]\n\t"               \
+#define HM_DSP_STORE4                                                                                                  \
+    "ldr r11, [r0, #32]\n\t"                                                                                           \
+    "ldm r11!, {r1, r12}\n\t"                                                                                          \
+    "str r11, [r0, #32]\n\t"                                                                                           \
+    "ldm r0, {r4, r5, r6, r8, r9, r10}\n\t"                                                                            \
+    "add r8, r8, r12\n\t" HM_DSP_BYTE("r2") "strb r2, [r8]\n\t" HM_DSP_BYTE("r3") "strb r3, [r8, r9]\n\t"              \
     HM_DSP_BYTE("lr") "strb lr, [r8, r9, lsl #1]\n\t" HM_DSP_BYTE("r7") "strb r7, [r8, r10]\n\t"
 
 /* The same for the sums in r2, r3, r10, r11, r12, lr and r7. */
-#define HM_DSP_STORE7                                                                                                   \
-    "ldr r4, [r0, #32]\n\t"                                                                                             \
-    "ldm r4!, {r1, r5}\n\t"                                                                                             \
-    "str r4, [r0, #32]\n\t"                                                                                             \
-    "ldrd r8, r9, [r0, #12]\n\t"                                                                                        \
-    "add r8, r8, r5\n\t"                                                                                                \
-    "ldm r0, {r4, r5, r6}\n\t" HM_DSP_BYTE("r2") "strb r2, [r8]\n\t" HM_DSP_BYTE("r3") "strb r3, [r8, r9]\n\t"          \
-    HM_DSP_BYTE("r10") "strb r10, [r8, r9, lsl #1]\n\t"                                                                 \
-    "add r8, r8, r9, lsl #2\n\t" HM_DSP_BYTE("r12") "strb r12, [r8]\n\t" HM_DSP_BYTE("lr") "strb lr, [r8, r9]\n\t"      \
-    HM_DSP_BYTE("r7") "strb r7, [r8, r9, lsl #1]\n\t"                                                                   \
+#define HM_DSP_STORE7                                                                                                  \
+    "ldr r4, [r0, #32]\n\t"                                                                                            \
+    "ldm r4!, {r1, r5}\n\t"                                                                                            \
+    "str r4, [r0, #32]\n\t"                                                                                            \
+    "ldrd r8, r9, [r0, #12]\n\t"                                                                                       \
+    "add r8, r8, r5\n\t"                                                                                               \
+    "ldm r0, {r4, r5, r6}\n\t" HM_DSP_BYTE("r2") "strb r2, [r8]\n\t" HM_DSP_BYTE("r3") "strb r3, [r8, r9]\n\t"         \
+    HM_DSP_BYTE("r10") "strb r10, [r8, r9, lsl #1]\n\t"                                                                \
+    "add r8, r8, r9, lsl #2\n\t" HM_DSP_BYTE("r12") "strb r12, [r8]\n\t" HM_DSP_BYTE("lr") "strb lr, [r8, r9]\n\t"     \
+    HM_DSP_BYTE("r7") "strb r7, [r8, r9, lsl #1]\n\t"                                                                  \
     "sub r8, r8, r9\n\t" HM_DSP_BYTE("r11") "strb r11, [r8]\n\t"
 
 /* ---- 3x3 over groups of four channels: two planes, a pair of channels each ---- */
 
 /* Three weights and the input of seven neighbouring outputs, from neighbouring columns ... */
-#define HM_DSP_PLANE7(s0, s1, s2, s3, s4, s5)                                                                           \
-    "ldm r1!, {r4, r9}\n\t"                                                                                             \
-    "smlad r2, r4, r5, " s0 "\n\t"                                                                                      \
-    "smlad r2, r9, r6, r2\n\t"                                                                                          \
-    "smlad r3, r9, r5, " s1 "\n\t"                                                                                      \
-    "ldm r1!, {r4, r9}\n\t"                                                                                             \
-    "smlad r2, r4, r8, r2\n\t"                                                                                          \
-    "smlad r3, r4, r6, r3\n\t"                                                                                          \
-    "smlad r10, r4, r5, " s2 "\n\t"                                                                                     \
-    "smlad r3, r9, r8, r3\n\t"                                                                                          \
-    "smlad r10, r9, r6, r10\n\t"                                                                                        \
-    "smlad r11, r9, r5, " s3 "\n\t"                                                                                     \
-    "ldm r1!, {r4, r9}\n\t"                                                                                             \
-    "smlad r10, r4, r8, r10\n\t"                                                                                        \
-    "smlad r11, r4, r6, r11\n\t"                                                                                        \
-    "smlad r12, r4, r5, " s4 "\n\t"                                                                                     \
-    "smlad r11, r9, r8, r11\n\t"                                                                                        \
-    "smlad r12, r9, r6, r12\n\t"                                                                                        \
-    "smlad lr, r9, r5, " s5 "\n\t"                                                                                      \
-    "ldm r1!, {r4, r9}\n\t"                                                                                             \
-    "smlad r12, r4, r8, r12\n\t"                                                                                        \
-    "smlad lr, r4, r6, lr\n\t"                                                                                          \
-    "smlad r7, r4, r5, r7\n\t"                                                                                          \
-    "smlad lr, r9, r8, lr\n\t"                                                                                          \
-    "smlad r7, r9, r6, r7\n\t"                                                                                          \
-    "ldr r4, [r1], #4\n\t"                                                                                              \
+#define HM_DSP_PLANE7(s0, s1, s2, s3, s4, s5)                                                                          \
+    "ldm r1!, {r4, r9}\n\t"                                                                                            \
+    "smlad r2, r4, r5, " s0 "\n\t"                                                                                     \
+    "smlad r2, r9, r6, r2\n\t"                                                                                         \
+    "smlad r3, r9, r5, " s1 "\n\t"                                                                                     \
+    "ldm r1!, {r4, r9}\n\t"                                                                                            \
+    "smlad r2, r4, r8, r2\n\t"                                                                                         \
+    "smlad r3, r4, r6, r3\n\t"                                                                                         \
+    "smlad r10, r4, r5, " s2 "\n\t"                                                                                    \
+    "smlad r3, r9, r8, r3\n\t"                                                                                         \
+    "smlad r10, r9, r6, r10\n\t"                                                                                       \
+    "smlad r11, r9, r5, " s3 "\n\t"                                                                                    \
+    "ldm r1!, {r4, r9}\n\t"                                                                                            \
+    "smlad r10, r4, r8, r10\n\t"                                                                                       \
+    "smlad r11, r4, r6, r11\n\t"                                                                                       \
+    "smlad r12, r4, r5, " s4 "\n\t"                                                                                    \
+    "smlad r11, r9, r8, r11\n\t"                                                                                       \
+    "smlad r12, r9, r6, r12\n\t"                                                                                       \
+    "smlad lr, r9, r5, " s5 "\n\t"                                                                                     \
+    "ldm r1!, {r4, r9}\n\t"                                                                                            \
+    "smlad r12, r4, r8, r12\n\t"                                                                                       \
+    "smlad lr, r4, r6, lr\n\t"                                                                                         \
+    "smlad r7, r4, r5, r7\n\t"                                                                                         \
+    "smlad lr, r9, r8, lr\n\t"                                                                                         \
+    "smlad r7, r9, r6, r7\n\t"                                                                                         \
+    "ldr r4, [r1], #4\n\t"                                                                                             \
     "smlad r7, r4, r8, r7\n\t"
 
 /* ... and from every second one, two at a time: from the one before comes its last product. */
-#define HM_DSP_TWO(before, sum, start)                                                                                  \
-    "ldm r1!, {r4, r9}\n\t"                                                                                             \
-    "smlad " before ", r4, r8, " before "\n\t"                                                                          \
-    "smlad " sum ", r4, r5, " start "\n\t"                                                                              \
+#define HM_DSP_TWO(before, sum, start)                                                                                 \
+    "ldm r1!, {r4, r9}\n\t"                                                                                            \
+    "smlad " before ", r4, r8, " before "\n\t"                                                                         \
+    "smlad " sum ", r4, r5, " start "\n\t"                                                                             \
     "smlad " sum ", r9, r6, " sum "\n\t"
-#define HM_DSP_PLANE7_2(s0, s1, s2, s3, s4, s5)                                                                         \
-    "ldm r1!, {r4, r9}\n\t"                                                                                             \
-    "smlad r2, r4, r5, " s0 "\n\t"                                                                                      \
-    "smlad r2, r9, r6, r2\n\t" HM_DSP_TWO("r2", "r3", s1) HM_DSP_TWO("r3", "r10", s2) HM_DSP_TWO("r10", "r11", s3)      \
-    HM_DSP_TWO("r11", "r12", s4) HM_DSP_TWO("r12", "lr", s5) HM_DSP_TWO("lr", "r7", "r7")                               \
-    "ldr r4, [r1], #4\n\t"                                                                                              \
+#define HM_DSP_PLANE7_2(s0, s1, s2, s3, s4, s5)                                                                        \
+    "ldm r1!, {r4, r9}\n\t"                                                                                            \
+    "smlad r2, r4, r5, " s0 "\n\t"                                                                                     \
+    "smlad r2, r9, r6, r2\n\t" HM_DSP_TWO("r2", "r3", s1) HM_DSP_TWO("r3", "r10", s2) HM_DSP_TWO("r10", "r11", s3)     \
+    HM_DSP_TWO("r11", "r12", s4) HM_DSP_TWO("r12", "lr", s5) HM_DSP_TWO("lr", "r7", "r7")                              \
+    "ldr r4, [r1], #4\n\t"                                                                                             \
     "smlad r7, r4, r8, r7\n\t"
 
 /* The same for four outputs. */
-#define HM_DSP_PLANE4_2(s0, s1, s2)                                                                                     \
-    "ldm r1!, {r4, r9, r10}\n\t"                                                                                        \
-    "smlad r2, r4, r5, " s0 "\n\t"                                                                                      \
-    "smlad r2, r9, r6, r2\n\t"                                                                                          \
-    "smlad r2, r10, r8, r2\n\t"                                                                                         \
-    "smlad r3, r10, r5, " s1 "\n\t"                                                                                     \
-    "ldm r1!, {r4, r9, r10}\n\t"                                                                                        \
-    "smlad r3, r4, r6, r3\n\t"                                                                                          \
-    "smlad r3, r9, r8, r3\n\t"                                                                                          \
-    "smlad lr, r9, r5, " s2 "\n\t"                                                                                      \
-    "smlad lr, r10, r6, lr\n\t"                                                                                         \
-    "ldm r1!, {r4, r9, r10}\n\t"                                                                                        \
-    "smlad lr, r4, r8, lr\n\t"                                                                                          \
-    "smlad r7, r4, r5, r7\n\t"                                                                                          \
-    "smlad r7, r9, r6, r7\n\t"                                                                                          \
+#define HM_DSP_PLANE4_2(s0, s1, s2)                                                                                    \
+    "ldm r1!, {r4, r9, r10}\n\t"                                                                                       \
+    "smlad r2, r4, r5, " s0 "\n\t"                                                                                     \
+    "smlad r2, r9, r6, r2\n\t"                                                                                         \
+    "smlad r2, r10, r8, r2\n\t"                                                                                        \
+    "smlad r3, r10, r5, " s1 "\n\t"                                                                                    \
+    "ldm r1!, {r4, r9, r10}\n\t"                                                                                       \
+    "smlad r3, r4, r6, r3\n\t"                                                                                         \
+    "smlad r3, r9, r8, r3\n\t"                                                                                         \
+    "smlad lr, r9, r5, " s2 "\n\t"                                                                                     \
+    "smlad lr, r10, r6, lr\n\t"                                                                                        \
+    "ldm r1!, {r4, r9, r10}\n\t"                                                                                       \
+    "smlad lr, r4, r8, lr\n\t"                                                                                         \
+    "smlad r7, r4, r5, r7\n\t"                                                                                         \
+    "smlad r7, r9, r6, r7\n\t"                                                                                         \
     "smlad r7, r10, r8, r7\n\t"
 
 /* Six planes, 23 words of weights: three for the first one; then the way from the end of one to the next goes before. */
-#define HM_DSP_PLANES(first, next)                                                                                      \
-    "ldr r7, [r0, %[bias]]\n\t"                                                                                         \
-    "ldm r0!, {r5, r6, r8}\n\t" first ".rept 5\n\t"                                                                     \
-    "ldm r0!, {r4, r5, r6, r8}\n\t"                                                                                     \
+#define HM_DSP_PLANES(first, next)                                                                                     \
+    "ldr r7, [r0, %[bias]]\n\t"                                                                                        \
+    "ldm r0!, {r5, r6, r8}\n\t" first ".rept 5\n\t"                                                                    \
+    "ldm r0!, {r4, r5, r6, r8}\n\t"                                                                                    \
     "add r1, r1, r4\n\t" next ".endr\n\t"
 #define HM_DSP_WIDE 23 /* words */
-#define HM_DSP_SEVEN(plane)                                                                                             \
+#define HM_DSP_SEVEN(plane)                                                                                            \
     HM_DSP_PLANES(plane("r7", "r7", "r7", "r7", "r7", "r7"), plane("r2", "r3", "r10", "r11", "r12", "lr")) HM_DSP_STORE7
 #define HM_DSP_FOUR(plane) HM_DSP_PLANES(plane("r7", "r7", "r7"), plane("r2", "r3", "lr")) HM_DSP_STORE4
 HM_DSP_CHANNEL(hm_dsp_seven1, 4 * HM_DSP_WIDE, HM_DSP_SEVEN(HM_DSP_PLANE7))
@@ -1158,8 +1138,7 @@ static inline void hm_dsp_padding(const hm_dsp *s, const uint8_t *const *rows, i
 }
 
 /* Four channels of n rows as planes, without padding: of each row channels 0 and 2, then 1 and 3. */
-static inline void hm_dsp_planes(const hm_dsp *s, const uint8_t *const *rows, int n, int first,
-                                                            uint32_t *p)
+static inline void hm_dsp_planes(const hm_dsp *s, const uint8_t *const *rows, int n, int first, uint32_t *p)
 {
     const int in_c = s->in_c;
     const int pitch = s->pitch;
@@ -1221,15 +1200,15 @@ typedef struct hm_dsp_walk {
 HM_STATIC_ASSERT(sizeof(void *) != 4 || offsetof(hm_dsp_walk, weight) == 36, "hm_dsp_step expects another hm_dsp_walk");
 
 /* Twelve weights, a row of the kernel, from r1 on: channels 0 and 2 in r4 to r6, 1 and 3 in r9 to r11. */
-#define HM_DSP_WIDEN                                                                                                    \
-    "ldr r9, [r1], #4\n\t"                                                                                              \
-    "ldr r10, [r1], #4\n\t"                                                                                             \
-    "ldr r11, [r1], #4\n\t"                                                                                             \
-    "sxtb16 r4, r9\n\t"                                                                                                 \
-    "sxtb16 r5, r10\n\t"                                                                                                \
-    "sxtb16 r6, r11\n\t"                                                                                                \
-    "sxtb16 r9, r9, ror #8\n\t"                                                                                         \
-    "sxtb16 r10, r10, ror #8\n\t"                                                                                       \
+#define HM_DSP_WIDEN                                                                                                   \
+    "ldr r9, [r1], #4\n\t"                                                                                             \
+    "ldr r10, [r1], #4\n\t"                                                                                            \
+    "ldr r11, [r1], #4\n\t"                                                                                            \
+    "sxtb16 r4, r9\n\t"                                                                                                \
+    "sxtb16 r5, r10\n\t"                                                                                               \
+    "sxtb16 r6, r11\n\t"                                                                                               \
+    "sxtb16 r9, r9, ror #8\n\t"                                                                                        \
+    "sxtb16 r10, r10, ror #8\n\t"                                                                                      \
     "sxtb16 r11, r11, ror #8\n\t"
 
 /* The weights of the next channel, `next` before each plane but the first, and its scale and bias. */
@@ -1335,39 +1314,39 @@ static inline void hm_dsp_lines(const hm_dsp *s, const uint8_t *const *rows, int
 }
 
 /* A row of the kernel, nine products a pixel and one by 0; pixels are three words apart. */
-#define HM_DSP_IMAGE_ROW(bias0, bias1, bias2)                                                                    \
-    "ldm r0!, {r4, r5, r6, r8, r9}\n\t"                                                                               \
-    "ldm r1!, {r10, r11, r12}\n\t"                                                                                    \
-    "smlad r2, r10, r4, " bias0 "\n\t"                                                                            \
-    "smlad r2, r11, r5, r2\n\t"                                                                                   \
-    "smlad r2, r12, r6, r2\n\t"                                                                                   \
-    "ldm r1!, {r10, r11, r12}\n\t"                                                                                    \
-    "smlad r3, r10, r4, " bias1 "\n\t"                                                                            \
-    "smlad r2, r10, r8, r2\n\t"                                                                                   \
-    "smlad r3, r11, r5, r3\n\t"                                                                                   \
-    "smlad r2, r11, r9, r2\n\t"                                                                                   \
-    "smlad r3, r12, r6, r3\n\t"                                                                                   \
-    "ldm r1!, {r10, r11, r12}\n\t"                                                                                    \
-    "smlad lr, r10, r4, " bias2 "\n\t"                                                                            \
-    "smlad r3, r10, r8, r3\n\t"                                                                                   \
-    "smlad lr, r11, r5, lr\n\t"                                                                                   \
-    "smlad r3, r11, r9, r3\n\t"                                                                                   \
-    "smlad lr, r12, r6, lr\n\t"                                                                                   \
-    "ldm r1!, {r10, r11, r12}\n\t"                                                                                    \
-    "smlad r7, r10, r4, r7\n\t"                                                                            \
-    "smlad lr, r10, r8, lr\n\t"                                                                                   \
-    "smlad r7, r11, r5, r7\n\t"                                                                                   \
-    "smlad lr, r11, r9, lr\n\t"                                                                                   \
-    "smlad r7, r12, r6, r7\n\t"                                                                                   \
-    "ldm r1!, {r10, r11}\n\t"                                                                                         \
-    "smlad r7, r10, r8, r7\n\t"                                                                                   \
+#define HM_DSP_IMAGE_ROW(bias0, bias1, bias2)                                                                          \
+    "ldm r0!, {r4, r5, r6, r8, r9}\n\t"                                                                                \
+    "ldm r1!, {r10, r11, r12}\n\t"                                                                                     \
+    "smlad r2, r10, r4, " bias0 "\n\t"                                                                                 \
+    "smlad r2, r11, r5, r2\n\t"                                                                                        \
+    "smlad r2, r12, r6, r2\n\t"                                                                                        \
+    "ldm r1!, {r10, r11, r12}\n\t"                                                                                     \
+    "smlad r3, r10, r4, " bias1 "\n\t"                                                                                 \
+    "smlad r2, r10, r8, r2\n\t"                                                                                        \
+    "smlad r3, r11, r5, r3\n\t"                                                                                        \
+    "smlad r2, r11, r9, r2\n\t"                                                                                        \
+    "smlad r3, r12, r6, r3\n\t"                                                                                        \
+    "ldm r1!, {r10, r11, r12}\n\t"                                                                                     \
+    "smlad lr, r10, r4, " bias2 "\n\t"                                                                                 \
+    "smlad r3, r10, r8, r3\n\t"                                                                                        \
+    "smlad lr, r11, r5, lr\n\t"                                                                                        \
+    "smlad r3, r11, r9, r3\n\t"                                                                                        \
+    "smlad lr, r12, r6, lr\n\t"                                                                                        \
+    "ldm r1!, {r10, r11, r12}\n\t"                                                                                     \
+    "smlad r7, r10, r4, r7\n\t"                                                                                        \
+    "smlad lr, r10, r8, lr\n\t"                                                                                        \
+    "smlad r7, r11, r5, r7\n\t"                                                                                        \
+    "smlad lr, r11, r9, lr\n\t"                                                                                        \
+    "smlad r7, r12, r6, r7\n\t"                                                                                        \
+    "ldm r1!, {r10, r11}\n\t"                                                                                          \
+    "smlad r7, r10, r8, r7\n\t"                                                                                        \
     "smlad r7, r11, r9, r7\n\t"
 
 /* A channel; next: bytes from what a row of the kernel has read to where the next one does, at most 4095. */
 #define HM_DSP_IMAGE_NEXT(next) "add r1, r1, #" #next "\n\t"
-#define HM_DSP_IMAGE(name, next)                                                                                        \
-    HM_DSP_CHANNEL(name, 60, "ldr r7, [r0, %[bias]]\n\t" HM_DSP_IMAGE_ROW("r7", "r7", "r7") HM_DSP_IMAGE_NEXT(next)     \
-                       HM_DSP_IMAGE_ROW("r2", "r3", "lr") HM_DSP_IMAGE_NEXT(next) HM_DSP_IMAGE_ROW("r2", "r3", "lr")    \
+#define HM_DSP_IMAGE(name, next)                                                                                       \
+    HM_DSP_CHANNEL(name, 60, "ldr r7, [r0, %[bias]]\n\t" HM_DSP_IMAGE_ROW("r7", "r7", "r7") HM_DSP_IMAGE_NEXT(next)    \
+                       HM_DSP_IMAGE_ROW("r2", "r3", "lr") HM_DSP_IMAGE_NEXT(next) HM_DSP_IMAGE_ROW("r2", "r3", "lr")   \
                            HM_DSP_STORE4)
 
 /* The 27 weights of a channel: five words for each row of the kernel, the last half of which is 0. */
@@ -1432,16 +1411,16 @@ HM_STATIC_ASSERT(sizeof(void *) != 4 || (offsetof(hm_dsp_pair, scale1) == 24 && 
                  "HM_DSP_PAIRS expects another hm_dsp_pair");
 
 /* Four channels of two pixels: what one pixel brings to two outputs is loaded once, and so is a weight for two pixels. */
-#define HM_DSP_STEP(sum1, sum3)                                                                                         \
-    "ldm r0!, {r4, r5, r6, r8}\n\t"                                                                                     \
-    "ldm r1!, {r9, r10, r11, r12}\n\t"                                                                                  \
-    "smlad r3, r10, r4, " sum1 "\n\t"                                                                                   \
-    "smlad r2, r9, r4, r2\n\t"                                                                                          \
-    "smlad r7, r10, r5, " sum3 "\n\t"                                                                                   \
-    "smlad lr, r9, r5, lr\n\t"                                                                                          \
-    "smlad r3, r12, r6, r3\n\t"                                                                                         \
-    "smlad r2, r11, r6, r2\n\t"                                                                                         \
-    "smlad r7, r12, r8, r7\n\t"                                                                                         \
+#define HM_DSP_STEP(sum1, sum3)                                                                                        \
+    "ldm r0!, {r4, r5, r6, r8}\n\t"                                                                                    \
+    "ldm r1!, {r9, r10, r11, r12}\n\t"                                                                                 \
+    "smlad r3, r10, r4, " sum1 "\n\t"                                                                                  \
+    "smlad r2, r9, r4, r2\n\t"                                                                                         \
+    "smlad r7, r10, r5, " sum3 "\n\t"                                                                                  \
+    "smlad lr, r9, r5, lr\n\t"                                                                                         \
+    "smlad r3, r12, r6, r3\n\t"                                                                                        \
+    "smlad r2, r11, r6, r2\n\t"                                                                                        \
+    "smlad r7, r12, r8, r7\n\t"                                                                                        \
     "smlad lr, r11, r8, lr\n\t"
 #define HM_DSP_FIRST HM_DSP_STEP("r2", "lr")
 #define HM_DSP_NEXT4 HM_DSP_STEP("r3", "r7")
@@ -1449,43 +1428,43 @@ HM_STATIC_ASSERT(sizeof(void *) != 4 || (offsetof(hm_dsp_pair, scale1) == 24 && 
 
 /* The blocks of two channels whose weights take `size` bytes, at most 980; steps: all products; byte: HM_DSP_BYTE, or
  * HM_DSP_SIGNED at a linear end. */
-#define HM_DSP_PAIRS(name, size, steps, byte)                                                                           \
-    __attribute__((noinline, unused)) static void name(const uint32_t *w, const uint32_t *x)                            \
-    {                                                                                                                   \
-        register const uint32_t *r0 __asm__("r0") = w;                                                                  \
-        register const uint32_t *r1 __asm__("r1") = x;                                                                  \
-        __asm__ volatile("str r7, [r0, %[kept]]\n\t"                                                                    \
-                         "1: ldrd r2, lr, [r0, %[bias]]\n\t" steps                                                      \
-                         "ldm r0!, {r4, r5, r6, r8, r9, r10}\n\t"                                                       \
-                         "ldm r10!, {r11, r12}\n\t"                                                                     \
-                         "str r10, [r0, #-4]\n\t" byte("r2") "strb r2, [r11, r8]\n\t" byte("r3")                        \
-                         "strb r3, [r12, r8]\n\t"                                                                       \
-                         "ldm r0, {r4, r5, r6}\n\t" byte("lr") "strb lr, [r11, r9]\n\t" byte("r7")                      \
-                         "strb r7, [r12, r9]\n\t"                                                                       \
-                         "ldr r4, [r0, #20]\n\t"                                                                        \
-                         "sub r0, r0, %[back]\n\t"                                                                      \
-                         "cmp r1, r4\n\t"                                                                               \
-                         "bne 1b\n\t"                                                                                   \
-                         "ldr r7, [r0, %[kept]]"                                                                        \
-                         : "+r"(r0), "+r"(r1)                                                                           \
-                         : [kept] "i"((size) + 48), [bias] "i"((size) + 36), [back] "i"((size) + 24)                    \
-                         : "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory");        \
+#define HM_DSP_PAIRS(name, size, steps, byte)                                                                          \
+    __attribute__((noinline, unused)) static void name(const uint32_t *w, const uint32_t *x)                           \
+    {                                                                                                                  \
+        register const uint32_t *r0 __asm__("r0") = w;                                                                 \
+        register const uint32_t *r1 __asm__("r1") = x;                                                                 \
+        __asm__ volatile("str r7, [r0, %[kept]]\n\t"                                                                   \
+                         "1: ldrd r2, lr, [r0, %[bias]]\n\t" steps                                                     \
+                         "ldm r0!, {r4, r5, r6, r8, r9, r10}\n\t"                                                      \
+                         "ldm r10!, {r11, r12}\n\t"                                                                    \
+                         "str r10, [r0, #-4]\n\t" byte("r2") "strb r2, [r11, r8]\n\t" byte("r3")                       \
+                         "strb r3, [r12, r8]\n\t"                                                                      \
+                         "ldm r0, {r4, r5, r6}\n\t" byte("lr") "strb lr, [r11, r9]\n\t" byte("r7")                     \
+                         "strb r7, [r12, r9]\n\t"                                                                      \
+                         "ldr r4, [r0, #20]\n\t"                                                                       \
+                         "sub r0, r0, %[back]\n\t"                                                                     \
+                         "cmp r1, r4\n\t"                                                                              \
+                         "bne 1b\n\t"                                                                                  \
+                         "ldr r7, [r0, %[kept]]"                                                                       \
+                         : "+r"(r0), "+r"(r1)                                                                          \
+                         : [kept] "i"((size) + 48), [bias] "i"((size) + 36), [back] "i"((size) + 24)                   \
+                         : "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory");       \
     }
 
 /* For n steps the pairs of four bytes each of a and b. */
-#define HM_DSP_INTERLEAVE(name, instruction)                                                                            \
-    static inline uint32_t *name(uint32_t *to, const void *a, const void *b, int n)                                     \
-    {                                                                                                                   \
-        __asm__ volatile("1: ldr r8, [%[a]], #4\n\t"                                                                    \
-                         "ldr r9, [%[b]], #4\n\t" instruction " r3, r8\n\t" instruction " r4, r9\n\t" instruction       \
-                         " r5, r8, ror #8\n\t" instruction " r6, r9, ror #8\n\t"                                        \
-                         "stm %[to]!, {r3, r4, r5, r6}\n\t"                                                             \
-                         "subs %[n], #1\n\t"                                                                            \
-                         "bne 1b"                                                                                       \
-                         : [to] "+&r"(to), [a] "+&r"(a), [b] "+&r"(b), [n] "+&r"(n)                                     \
-                         :                                                                                              \
-                         : "r3", "r4", "r5", "r6", "r8", "r9", "cc", "memory");                                         \
-        return to;                                                                                                      \
+#define HM_DSP_INTERLEAVE(name, instruction)                                                                           \
+    static inline uint32_t *name(uint32_t *to, const void *a, const void *b, int n)                                    \
+    {                                                                                                                  \
+        __asm__ volatile("1: ldr r8, [%[a]], #4\n\t"                                                                   \
+                         "ldr r9, [%[b]], #4\n\t" instruction " r3, r8\n\t" instruction " r4, r9\n\t" instruction      \
+                         " r5, r8, ror #8\n\t" instruction " r6, r9, ror #8\n\t"                                       \
+                         "stm %[to]!, {r3, r4, r5, r6}\n\t"                                                            \
+                         "subs %[n], #1\n\t"                                                                           \
+                         "bne 1b"                                                                                      \
+                         : [to] "+&r"(to), [a] "+&r"(a), [b] "+&r"(b), [n] "+&r"(n)                                    \
+                         :                                                                                             \
+                         : "r3", "r4", "r5", "r6", "r8", "r9", "cc", "memory");                                        \
+        return to;                                                                                                     \
     }
 HM_DSP_INTERLEAVE(hm_dsp_pixels, "uxtb16")
 HM_DSP_INTERLEAVE(hm_dsp_weights, "sxtb16")
