@@ -22,7 +22,7 @@ from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.instructions import Call
 from hyper_mcu.codegen.kernels.kernel import describe
 from hyper_mcu.codegen.layout import row_counts
-from hyper_mcu.codegen.netspec import NetSpec
+from hyper_mcu.codegen.netspec import Add, NetSpec, Stage
 from hyper_mcu.codegen.person import KnownAnswer, Person, Provenance
 from hyper_mcu.codegen.plan import plan
 from hyper_mcu.codegen.quantize import quantize, scales_of
@@ -38,10 +38,12 @@ SEED = 7  # of the first image
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a verification. stage: its number; None for what is done before, between and behind the stages."""
+    """A part of a verification. stage: its number, and kind what `kind` says of it; None for what is done before,
+    between and behind the stages."""
 
     name: str
     stage: int | None
+    kind: str | None
     macs: int
     instructions: int
     cycles: int
@@ -154,11 +156,11 @@ def parts(spec: NetSpec, call: Call, rows: range) -> tuple[Part, ...]:
     first = next((i for i in range(len(stored)) if stored[i : i + len(order)] == order), None)
     if first is None:
         raise UserError("bench", "the engine's strips", "the schedule's order", "another one")
-    names: list[tuple[str, int | None, int]] = [
-        ("checking the person", None, 0),
-        ("keeping the image's rows", None, 0),
-        *((describe(s), s.index, s.macs) for s in spec.stages),
-        ("score, and wiping the session", None, spec.head_size),
+    names: list[tuple[str, int | None, str | None, int]] = [
+        ("checking the person", None, None, 0),
+        ("keeping the image's rows", None, None, 0),
+        *((describe(s), s.index, kind(s), s.macs) for s in spec.stages),
+        ("score, and wiping the session", None, None, spec.head_size),
     ]
     told = call.stores[first : first + len(order)]
     marks = [(0, 0), *((store.instructions, store.cycles) for store in told), (call.instructions, call.cycles)]
@@ -168,6 +170,16 @@ def parts(spec: NetSpec, call: Call, rows: range) -> tuple[Part, ...]:
         spent[place][0] += after[0] - before[0]
         spent[place][1] += after[1] - before[1]
     return tuple(Part(*name, *cost) for name, cost in zip(names, spent, strict=True))
+
+
+def kind(s: Stage) -> str:
+    """What a stage costs by, whatever the size of its map: kernel, stride, and channels, of a group if there are some;
+    a 1x1 convolution over all channels costs much the same by however many."""
+    if isinstance(c := s.layer, Add):
+        return "sum"
+    stride = f", stride {c.stride}" if c.stride > 1 else ""
+    channels = f", {c.cin_group} to {c.cout_group}" if c.k > 1 or c.groups > 1 else ""
+    return f"{c.k}x{c.k}{stride}{channels}{' in groups' if c.groups > 1 else ''}"
 
 
 def counter_order(spec: NetSpec) -> list[int]:

@@ -152,8 +152,12 @@ TARGETS = {
 }
 
 
+SHORT = {"rv32": "rv32imc"}  # other names of targets
+
+
 def target_named(name: str) -> Target:
-    """The row of TARGETS; raises UserError for a name that is not there."""
+    """The row of TARGETS, by its name or a short one; raises UserError for a name that is not there."""
+    name = SHORT.get(name, name)
     if name not in TARGETS:
         raise UserError("target", "unknown", "one of " + ", ".join(TARGETS), name or "nothing")
     return TARGETS[name]

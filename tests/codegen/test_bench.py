@@ -79,9 +79,9 @@ def test_no_layer_tells_image_or_person_by_its_instructions(target):
 
 
 def test_what_varies_is_named_with_least_and_most():
-    part = bench.Part("score", None, 0, 10, 0)
-    stage = bench.Part("3x3", 4, 9, 100, 0)
-    more = bench.Part("3x3", 4, 9, 103, 0)
+    part = bench.Part("score", None, None, 0, 10, 0)
+    stage = bench.Part("3x3", 4, "3x3", 9, 100, 0)
+    more = bench.Part("3x3", 4, "3x3", 9, 103, 0)
     one, other = (bench.Costs("m4", "", "", ((part, x),), 0, 0, None, 0, 0, 0) for x in (stage, more))
     assert varying([one, other]) == {"stage 4": (100, 103)}
     assert varying([one, one]) == {}

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 
 import pytest
 from fake_model import missing
 
 from hyper_mcu.cli import bench
-from hyper_mcu.codegen import install
 from hyper_mcu.codegen.bench import seeded
 from hyper_mcu.codegen.emit_c import emit
 from hyper_mcu.codegen.person_bin import pack
@@ -43,6 +41,14 @@ def test_json_has_every_figure_of_every_layer(nano):
     m4 = said["targets"]["m4"]
     assert (said["schema_version"], said["macs"], said["netspec"]) == (1, NANO.macs, "nano@1")
     assert m4["instructions_per_mac"] == round(m4["instructions"] / NANO.macs, 4)
+    groups = [x for x in m4["layers"] if x["stage"] in (1, 3, 5)]
+    of_groups = sum(x["instructions"] for x in groups) / sum(x["macs"] for x in groups)
+    assert m4["groups_3x3_instructions_per_mac"] == round(of_groups, 4)
+    assert [x["kind"] for x in groups] == [
+        "3x3, stride 2, 2 to 4 in groups",
+        "3x3, 4 to 4 in groups",
+        "3x3, stride 2, 4 to 4 in groups",
+    ]
     assert m4["ram_bytes"] == m4["session_bytes"] + m4["stack_bytes"]
     for figure in ("instructions", "modelled_cycles", "stack_bytes", "person_bytes", "text_bytes", "rodata_bytes"):
         assert m4[figure] > 0
@@ -71,16 +77,14 @@ def test_text_shows_layers_totals_peers_and_where_those_are_from(command, capsys
     assert "\n3: 3x3, 8x8x16 to 8x8x16 in 4 groups of 4 to 4 " in out
     assert "\nin all  " in out
     assert "CMSIS-NN 4.93" in out
-    assert "on ANOTHER\nnetwork" in out
-    assert "m4: 2 people × 2 images: " in out
+    assert "on ANOTHER network" in out
+    assert "\n3x3 in groups, alone  " in out
+    assert "m4: 2 people, 2 images each: the same instructions\n" in out
     assert "\nhost  " in out
 
 
-def test_peers_own_figure_stands_beside_the_very_same_layer():
-    assert bench.peers_layer("m4", "1x1, 28x28x32 to 28x28x32") == 2.69
-    assert bench.peers_layer("m4", "1x1, 28x28x32 to 28x28x33") is None
-    assert bench.peers_layer("host", "1x1, 28x28x32 to 28x28x32") is None
-    assert all(len(layers) == len(bench.PEERS_LAYERS) for _, _, layers in bench.PEERS.values())
+def test_people_and_images_are_counted_in_words():
+    assert [bench.counted(n, "person", "people") for n in (1, 2)] == ["1 person", "2 people"]
 
 
 def test_missing_tools_are_named_and_none_at_all_is_an_error(monkeypatch, command, capsys):
@@ -118,16 +122,16 @@ def test_kernels_are_chosen_by_name(nano):
     assert portable["instructions"] > 2 * chosen["instructions"]
 
 
-def test_plot_is_drawn_or_its_package_named(command, capsys, tmp_path, monkeypatch):
+def test_kernels_of_instructions_that_a_core_lacks_have_not_run(nano):
     need("m4")
-    pytest.importorskip("matplotlib", reason="needs hyper-mcu[plot]: matplotlib")
-    out = tmp_path / "layers.png"
-    assert command("bench", "--preset", "nano", "--targets", "m4,host", "--plot", out) == 0
-    assert out.read_bytes().startswith(b"\x89PNG")
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    assert command("bench", "--preset", "nano", "--targets", "m4", "--plot", tmp_path / "none.png") == 2
-    assert f"--plot: needs matplotlib; expected {install.extra('plot')}, got no such package" in capsys.readouterr().err
-    assert not (tmp_path / "none.png").exists()
+    told = nano("--targets", "m3,m4", "--kernels", "dsp")["targets"]
+    assert told["m3"] == {"not_run": "the dsp kernels do not compile for it"}
+    assert told["m4"]["instructions"] > 0
+
+
+def test_short_name_of_a_target_is_the_same_target(nano):
+    need("rv32imc")
+    assert list(nano("--targets", "rv32,rv32imc")["targets"]) == ["rv32imc"]
 
 
 def result(**m4):
