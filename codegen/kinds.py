@@ -5,6 +5,7 @@ from __future__ import annotations
 from hyper_mcu.codegen.errors import UserError
 
 GENERATOR = "a generator of hyper-mcu train"
+GENERATOR_FORM = "an ONNX file written by hyper-mcu train"  # where one is expected
 NETWORKS = ("a TFLite model", "an ONNX graph")
 EXPORTS = ("a TFLite model of hyper-mcu export", "an ONNX graph of hyper-mcu export")
 PICTURES = {b"\xff\xd8\xff": "a JPEG picture", b"\x89PNG": "a PNG picture"}
@@ -12,7 +13,8 @@ ONNX, PRODUCER = b"\x08", b"\x12\x09hyper-mcu"  # the fields ir_version, a varin
 
 
 def kind(data: bytes) -> str:
-    """What these bytes are, by what they begin with, if it is nothing of hyper-mcu enroll's; "" for any other text."""
+    """What a file of these bytes is, in words; "" for any other text, which may be a model.h. A person.bin, told by its
+    magic, is not looked for."""
     if not data:
         return "an empty file"
     if data[4:8] == b"TFL3":
@@ -36,10 +38,10 @@ def no_person(where: object, expected: str, found: str) -> UserError:
 
 
 def no_generator(where: object, data: bytes, fault: Exception) -> UserError:
-    """The error for a file of these bytes, read as a generator.onnx until `fault`."""
+    """The error for a file of these bytes that could not be read as a generator.onnx because of `fault`."""
     found = kind(data)
     got = f"one that is damaged, {type(fault).__name__}" if found == GENERATOR else found or "text"
-    return UserError(where, "not a generator" + _scope(found), "an ONNX file written by hyper-mcu train", got)
+    return UserError(where, "not a generator" + _scope(found), GENERATOR_FORM, got)
 
 
 def _scope(found: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hyper_mcu import inference
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.codegen.kinds import no_generator
+from hyper_mcu.codegen.kinds import GENERATOR_FORM, no_generator
 from hyper_mcu.codegen.netspec import NetSpec, from_json
 
 if TYPE_CHECKING:
@@ -67,6 +67,15 @@ class Generator:
         return theta
 
 
+def read(path: Path) -> bytes:
+    """The bytes of a generator file; raises UserError where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as e:
+        got = "a folder" if path.is_dir() else (e.strerror or str(e)).lower() if path.exists() else "no such file"
+        raise UserError(path, "no generator", GENERATOR_FORM, got) from e
+
+
 @functools.cache
 def load(path: Path = SHIPPED) -> Generator:
     """Reads a generator; raises UserError where the file is missing, is none, or belongs to another backbone."""
@@ -74,10 +83,7 @@ def load(path: Path = SHIPPED) -> Generator:
 
     from hyper_mcu.faces.backbone import backbone
 
-    if not path.is_file():
-        got = "a folder" if path.is_dir() else "no such file"
-        raise UserError(path, "no generator", "an ONNX file written by hyper-mcu train", got)
-    data = path.read_bytes()
+    data = read(path)
     if b"\n\x08location" in data:  # the key of external data, which onnxruntime would read from the current folder
         raise UserError(path, "generator with external data", "one file", "another beside it")
     try:

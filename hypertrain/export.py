@@ -21,7 +21,7 @@ from hyper_mcu.codegen import files
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.kinds import no_generator
 from hyper_mcu.codegen.netspec import RUN_TIME_NORMS, NetSpec, Tensor, from_json
-from hyper_mcu.generator import FORMAT
+from hyper_mcu.generator import FORMAT, read
 from hyper_mcu.hypertrain.hgen import HGen, Shape
 from hyper_mcu.hypertrain.net import EPS, GAIN
 from hyper_mcu.hypertrain.qat import Quantiser
@@ -246,11 +246,7 @@ def save(hgen: HGen, path: Path, metadata: dict[str, object]) -> None:
 
 def restore(path: Path) -> tuple[HGen, dict[str, str]]:
     """The torch module and the metadata of a generator file; raises UserError where it is none."""
-    try:
-        data = path.read_bytes()
-    except OSError as e:
-        got = (e.strerror or str(e)).lower()
-        raise UserError(path, "no generator", "an ONNX file written by hyper-mcu train", got) from e
+    data = read(path)
     try:
         model = onnx.load_from_string(data)
         meta = {p.key: p.value for p in model.metadata_props}

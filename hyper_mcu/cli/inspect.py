@@ -63,6 +63,49 @@ def as_table(rows: list[dict[str, Any]]) -> str:
     return text.get().rstrip("\n")
 
 
+def person(p: Person, model: Path, data: bytes) -> dict[str, Any]:
+    """What a person's file holds, as plain values; data: the bytes of the file `model`."""
+    from hyper_mcu.codegen.layout import person_bytes, session_bytes
+    from hyper_mcu.codegen.person_bin import pack
+
+    spec = p.qnet.spec
+    return {
+        "model": str(model), "name": p.name, "netspec": spec.id, "netspec_sha256": spec.sha256, "params": spec.params,
+        "macs": spec.macs, "threshold": p.threshold, "score": p.score, "fmr": p.fmr, "fnmr": p.fnmr,
+        "rates_on": p.rates_on, "file_bytes": len(data), "person_bytes": person_bytes(p),
+        "blob_bytes": len(pack(p, for_device=True)), "session_bytes": session_bytes(spec),
+        "sha256": sha256(data).hexdigest(), "qnet_sha256": p.qnet.sha256(),
+        "head_bound": p.qnet.head.reach(spec.head_peak), "provenance": asdict(p.provenance), "layers": layers(p),
+    }  # fmt: skip
+
+
+def person_text(p: Person, told: dict[str, Any]) -> str:
+    """The same for people; told: what `person` says of p."""
+    head, made = p.qnet.spec.head, p.provenance
+    over = f"{p.qnet.spec.head_size} {'channel sums' if head.pool else 'elements'}"
+    return (
+        f"{p.name}: {told['netspec']}, {told['params']:,} parameters, {told['macs']:,} MACs\n"
+        f"{as_table(told['layers'])}\n"
+        "s: stride, g: groups; scale: of one step of the output\n"
+        f"|sum|: |bias| + 256·Σ|w| of these very weights, no image reaches further; a net may reach {2**30 - 1:,}\n"
+        f"head {head.kind} over {over}: |sum| ≤ {told['head_bound']:,}, at most {2**31 - 1:,}; "
+        f"match iff logit ≥ {p.threshold:,}\n"
+        f"threshold {p.score:.4f}: FMR {p.fmr:.1%}, FNMR {p.fnmr:.1%} on {p.rates_on}\n"
+        f"flash {told['person_bytes']:,} B for the person in a program, {told['blob_bytes']:,} B as a blob; "
+        f"RAM {told['session_bytes']:,} B for a session\n"
+        f"the file itself: {told['file_bytes']:,} B, with what the host alone reads\n"
+        f"made by {made.tool}, backbone {made.backbone} {made.backbone_sha256[:16]}, "
+        f"generator {made.generator_sha256[:16]}"
+    )
+
+
+def is_generator(path: Path) -> bool:
+    """Whether to read the file as a generator: every .onnx but a person's export, which `person_in` refuses by name."""
+    from hyper_mcu.codegen.kinds import EXPORTS, kind
+
+    return path.suffix == ".onnx" and not (path.is_file() and kind(path.read_bytes()) in EXPORTS)
+
+
 def generator(path: Path) -> dict[str, Any]:
     """What a generator file says of itself, as plain values; raises UserError where it is none."""
     from hyper_mcu.generator import load
@@ -102,45 +145,18 @@ def command(model: Path, as_json: bool) -> None:
     its threshold, and with --json the settings of its training.
     """
     from hyper_mcu import cli
-    from hyper_mcu.codegen.kinds import EXPORTS, kind
-
-    if model.suffix == ".onnx" and not (model.is_file() and kind(model.read_bytes()) in EXPORTS):
-        told = generator(model)
-        if as_json:
-            cli.emit_json(told)
-        else:
-            click.echo(generator_text(told))
-        return
     from hyper_mcu.codegen.files import read
-    from hyper_mcu.codegen.layout import person_bytes, session_bytes
-    from hyper_mcu.codegen.person_bin import pack
     from hyper_mcu.codegen.person_file import FORMS, person_in
 
-    data = read(model, FORMS)
-    p = person_in(data, model)
-    rows, flash, blob, ram = layers(p), person_bytes(p), len(pack(p, for_device=True)), session_bytes(p.qnet.spec)
-    head, reach = p.qnet.spec.head, p.qnet.head.reach(p.qnet.spec.head_peak)
+    if is_generator(model):
+        told = generator(model)
+        text = generator_text(told)
+    else:
+        data = read(model, FORMS)
+        p = person_in(data, model)
+        told = person(p, model, data)
+        text = person_text(p, told)
     if as_json:
-        cli.emit_json(
-            {
-                "model": str(model), "name": p.name, "netspec": p.qnet.spec.id, "netspec_sha256": p.qnet.spec.sha256,
-                "params": p.qnet.spec.params, "macs": p.qnet.spec.macs, "threshold": p.threshold, "score": p.score,
-                "fmr": p.fmr, "fnmr": p.fnmr, "rates_on": p.rates_on, "file_bytes": len(data),
-                "person_bytes": flash, "blob_bytes": blob, "session_bytes": ram, "sha256": sha256(data).hexdigest(),
-                "qnet_sha256": p.qnet.sha256(), "head_bound": reach, "provenance": asdict(p.provenance), "layers": rows,
-            }
-        )  # fmt: skip
-        return
-    reads = f"{p.qnet.spec.head_size} {'channel sums' if head.pool else 'elements'}"
-    click.echo(f"{p.name}: {p.qnet.spec.id}, {p.qnet.spec.params:,} parameters, {p.qnet.spec.macs:,} MACs")
-    click.echo(as_table(rows))
-    click.echo(
-        "s: stride, g: groups; scale: of one step of the output\n"
-        f"|sum|: |bias| + 256·Σ|w| of these very weights, no image reaches further; a net may reach {2**30 - 1:,}\n"
-        f"head {head.kind} over {reads}: |sum| ≤ {reach:,}, at most {2**31 - 1:,}; match iff logit ≥ {p.threshold:,}\n"
-        f"threshold {p.score:.4f}: FMR {p.fmr:.1%}, FNMR {p.fnmr:.1%} on {p.rates_on}\n"
-        f"flash {flash:,} B for the person in a program, {blob:,} B as a blob; RAM {ram:,} B for a session\n"
-        f"the file itself: {len(data):,} B, with what the host alone reads\n"
-        f"made by {p.provenance.tool}, backbone {p.provenance.backbone} {p.provenance.backbone_sha256[:16]}, "
-        f"generator {p.provenance.generator_sha256[:16]}"
-    )
+        cli.emit_json(told)
+    else:
+        click.echo(text)
