@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import fake_model
 import pytest
 from people import TINY, net, person
 from quantised import quantised
@@ -23,6 +24,7 @@ TYPES: dict[str, Callable[[Any], bool]] = {
     "number": lambda v: isinstance(v, int | float) and not isinstance(v, bool),
     "number or null": lambda v: v is None or TYPES["number"](v),
     "string": lambda v: isinstance(v, str),
+    "string or null": lambda v: v is None or isinstance(v, str),
     "boolean": lambda v: isinstance(v, bool),
     **{
         f"list of {what}s": lambda v, what=what: isinstance(v, list) and all(map(TYPES[what], v))
@@ -32,6 +34,7 @@ TYPES: dict[str, Callable[[Any], bool]] = {
         f"object of {what}s": lambda v, what=what: isinstance(v, dict) and all(map(TYPES[what], v.values()))
         for what in ("number", "object", "string")
     },
+    "object of lists of numbers": lambda v: isinstance(v, dict) and all(map(TYPES["list of numbers"], v.values())),
     "object": lambda v: isinstance(v, dict),
 }
 
@@ -120,6 +123,31 @@ def test_exports_json_is_the_documented_one(
     assert {Path(f["path"]): f["bytes"] for f in value["files"]} == {
         path: path.stat().st_size for path in (out.iterdir() if form == "tflm" else [out])
     }
+
+
+@pytest.mark.parametrize("target", ["host", "m4", "m55"])
+def test_benchs_json_is_the_documented_one(told: Callable[..., dict[str, Any]], target: str) -> None:
+    if why := fake_model.missing(target, ("auto", target)):
+        pytest.skip(why)
+    whole, figures, layer = documented("bench")
+    value = told("bench", "--preset", "nano", "--targets", target)
+    assert value["schema_version"] == 1
+    assert disagreements(value, whole) == set()
+    assert disagreements(value["targets"][target], figures) == set()
+    assert [row for row in value["targets"][target]["layers"] if disagreements(row, layer)] == []
+
+
+def test_what_varies_and_what_has_not_run_in_benchs_json_is_the_documented(
+    told: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, figures, _ = documented("bench")
+    monkeypatch.setattr("hyper_mcu.codegen.bench.varying", lambda costs: {"stage 0": (1, 2)})
+    value = told("bench", "--preset", "nano", "--targets", "host")
+    assert disagreements(value["targets"]["host"], figures) == set()
+    assert value["targets"]["host"]["varies"] == {"stage 0": [1, 2]}
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    value = told("bench", "--preset", "nano", "--targets", "lx106")
+    assert {key: TYPES["string"](v) for key, v in value["targets"]["lx106"].items()} == {"not_run": True}
 
 
 def test_doctors_json_is_the_documented_one(told: Callable[..., dict[str, Any]]) -> None:
