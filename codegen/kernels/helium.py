@@ -24,7 +24,7 @@ def scratch(kernel: Kernel) -> int:
 def facts(kernel: Kernel) -> dict[str, Any]:
     """What the templates need to know beside the kernel."""
     channels, steps = _in_registers(kernel)
-    return {"channels": channels, "steps": steps, "right": kernel.right, "pitch": pitch(kernel)}
+    return {"channels": channels, "steps": steps, "pitch": pitch(kernel)}
 
 
 def pitch(kernel: Kernel) -> int:
