@@ -3,28 +3,15 @@ shapes."""
 
 from __future__ import annotations
 
-from itertools import count
-from pathlib import Path
-
 import pytest
 from c_programs import SANITIZED, sanitizes
-from fake_model import missing
 from hypothesis import given
-from people import net, person
+from kernel_checks import check_on, chosen, paper, served
 from random_nets import PROGRAMS, a_few, check, nets_and_images
 
-from hyper_mcu.codegen import oracle
-from hyper_mcu.codegen.emit_c import emit
-from hyper_mcu.codegen.kernels.kernel import kernels
-from hyper_mcu.codegen.kernels.variants import VARIANTS, template
 from hyper_mcu.codegen.netspec import Add, Conv, Head, NetSpec, Shuffle
-from hyper_mcu.codegen.plan import plan
 from hyper_mcu.codegen.presets import PRESETS, preset
-from hyper_mcu.codegen.run import run_model
-from hyper_mcu.codegen.targets import target_named
-from hyper_mcu.codegen.toolchain import find_toolchain
 
-TILED = next(v for v in VARIANTS if v.name == "tiled")
 CHOSEN = {
     "fours": (  # groups of four channels at both strides, widths that leave pixels over, a linear end
         Conv(3, 2, "same", 3, 16),
@@ -66,41 +53,11 @@ CHOSEN = {
 }
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """A new folder for each example."""
-    numbers = count()
-
-    def make() -> Path:
-        new = tmp_path / str(next(numbers))
-        new.mkdir()
-        return new
-
-    return make
-
-
-def chosen(name, size):
-    """A net of CHOSEN over an image of that size, and an image."""
-    qnet = net(NetSpec(name, CHOSEN[name], Head("dot", pool=True), *size, CHOSEN[name][0].cin))
-    return qnet, oracle.known_image(qnet.spec, 3)
-
-
-def check_on(target, qnet, image, variant="tiled"):
-    if why := missing(("gcc", target), ("auto", target)):
-        pytest.skip(why)
-    p, expected = person(qnet), oracle.run(qnet, image)
-    tools = find_toolchain(target_named(target), "gcc")
-    (run,), _ = run_model(Path("model.h"), image.tobytes(), target, text=emit(p), tools=tools, kernels=variant)
-    for i, (c, o) in enumerate(zip(run.layers, expected.layers, strict=True)):
-        assert c == o.tobytes(), f"stage {i} of {qnet.spec.to_json()}"
-    assert run.logit == expected.logit
-
-
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_convolution_of_the_presets_is_served(name):
-    found = kernels(preset(name), plan(preset(name)).schedule.strips)
-    left = [k.kind for k in found if not template(TILED, k)[0].startswith("tiled/")]
-    assert set(left) <= {"add"}
+    spec = preset(name)
+    convolutions = [isinstance(stage.layer, Conv) for stage in spec.stages]
+    assert [variant == "tiled" for variant in served("tiled", spec)] == convolutions
 
 
 def test_what_has_no_tiles_is_the_portable_kernels():
@@ -111,43 +68,41 @@ def test_what_has_no_tiles_is_the_portable_kernels():
         Conv(1, 1, "same", 6, 12, 3),
     )
     spec = NetSpec("few channels", layers, Head("dot"), height=5, width=5)
-    served = kernels(spec, plan(spec).schedule.strips)
-    assert {template(TILED, k)[0].split("/")[0] for k in served} == {"portable"}
+    assert set(served("tiled", spec)) == {"portable"}
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 @pytest.mark.parametrize("size", [(19, 23), (10, 9)])
-def test_chosen_shapes_do_nothing_undefined(folder, compiler, size):
+def test_chosen_shapes_do_nothing_undefined(tmp_path, compiler, size):
     if not sanitizes(compiler):
         pytest.skip(f"no {compiler} with sanitizers on PATH")
-    nets = [chosen(name, size) for name in CHOSEN]
-    check(folder(), nets, *SANITIZED, "-DHM_KERNELS=HM_TILED", compiler=(compiler,))
+    nets = [chosen(name, layers, size) for name, layers in CHOSEN.items()]
+    check(tmp_path, nets, *SANITIZED, "-DHM_KERNELS=HM_TILED", compiler=(compiler,))
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 @a_few(4)
 @given(nets=PROGRAMS)
-def test_random_nets_do_nothing_undefined(folder, compiler, nets):
+def test_random_nets_do_nothing_undefined(tmp_path, compiler, nets):
     if not sanitizes(compiler):
         pytest.skip(f"no {compiler} with sanitizers on PATH")
-    check(folder(), nets, *SANITIZED, "-DHM_KERNELS=HM_TILED", compiler=(compiler,))
+    check(tmp_path, nets, *SANITIZED, "-DHM_KERNELS=HM_TILED", compiler=(compiler,))
 
 
 @pytest.mark.parametrize("target", ["m0", "m3", "rv32imc", "lx106"])
 @pytest.mark.parametrize("size", [(19, 23), (10, 9)])
 @pytest.mark.parametrize("name", CHOSEN)
 def test_chosen_shapes_equal_the_oracle(target, name, size):
-    check_on(target, *chosen(name, size))
+    check_on(target, chosen(name, CHOSEN[name], size), "tiled")
 
 
 @pytest.mark.parametrize("target", ["m3", "rv32imc"])
 @a_few(6)
-@given(drawn=nets_and_images())
-def test_random_nets_equal_the_oracle(target, drawn):
-    check_on(target, *drawn)
+@given(shown=nets_and_images())
+def test_random_nets_equal_the_oracle(target, shown):
+    check_on(target, shown, "tiled")
 
 
 @pytest.mark.parametrize("target", ["m0", "m3", "rv32imc", "lx106"])
 def test_preset_equals_the_oracle_by_the_compilers_own_choice(target):
-    qnet = net(preset("paper"))
-    check_on(target, qnet, oracle.known_image(qnet.spec, 3), variant="")
+    check_on(target, paper(), "")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import count
-from pathlib import Path
-
 import pytest
 from c_programs import HOST, HOST_COMPILERS, SANITIZED, sanitizes, zig
 from hypothesis import given, settings
@@ -17,47 +14,34 @@ from hyper_mcu.codegen.emit_c import emit
 from hyper_mcu.codegen.parse_header import parse_text
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """A new folder for each example."""
-    numbers = count()
-
-    def make() -> Path:
-        new = tmp_path / str(next(numbers))
-        new.mkdir()
-        return new
-
-    return make
-
-
 @pytest.mark.skipif(not HOST, reason="no gcc, clang or cc on PATH")
 @a_few(6)
 @given(nets=PROGRAMS)
-def test_c_equals_the_oracle_on_every_stage(folder, nets):
-    check(folder(), nets, "-O2")
+def test_c_equals_the_oracle_on_every_stage(tmp_path, nets):
+    check(tmp_path, nets, "-O2")
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 @a_few(4)
 @given(nets=PROGRAMS)
-def test_c_does_nothing_undefined(folder, compiler, nets):
+def test_c_does_nothing_undefined(tmp_path, compiler, nets):
     if not sanitizes(compiler):
         pytest.skip(f"no {compiler} with sanitizers on PATH")
-    check(folder(), nets, *SANITIZED, compiler=(compiler,))
+    check(tmp_path, nets, *SANITIZED, compiler=(compiler,))
 
 
 @pytest.mark.skipif("clang" not in HOST_COMPILERS, reason="no clang on PATH")
 @a_few(2)
 @given(nets=PROGRAMS)
-def test_another_compiler_at_another_level_agrees(folder, nets):
-    check(folder(), nets, "-O3", compiler=("clang",))
+def test_another_compiler_at_another_level_agrees(tmp_path, nets):
+    check(tmp_path, nets, "-O3", compiler=("clang",))
 
 
 @pytest.mark.skipif(zig() is None, reason="the ziglang package is not installed")
 @a_few(1)
 @given(nets=PROGRAMS)
-def test_zig_agrees(folder, nets):
-    check(folder(), nets, "-Os", compiler=zig())
+def test_zig_agrees(tmp_path, nets):
+    check(tmp_path, nets, "-Os", compiler=zig())
 
 
 @settings(max_examples=40, deadline=None)

@@ -1,0 +1,54 @@
+"""What the tests of all variants of the kernels share: nets of chosen layers, and an emulated core held against the
+oracle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fake_model import missing
+from people import net, person
+from random_nets import Net
+
+from hyper_mcu.codegen import oracle
+from hyper_mcu.codegen.emit_c import emit
+from hyper_mcu.codegen.kernels.kernel import kernels
+from hyper_mcu.codegen.kernels.variants import VARIANTS, template
+from hyper_mcu.codegen.netspec import Add, Conv, Head, NetSpec, Shuffle
+from hyper_mcu.codegen.plan import plan
+from hyper_mcu.codegen.presets import preset
+from hyper_mcu.codegen.run import run_model
+from hyper_mcu.codegen.targets import target_named
+from hyper_mcu.codegen.toolchain import find_toolchain
+
+
+def chosen(name: str, layers: tuple[Conv | Shuffle | Add, ...], size: tuple[int, int]) -> Net:
+    """A net of these layers over an image (height, width) of `size`, and such an image."""
+    qnet = net(NetSpec(name, layers, Head("dot", pool=True), *size, layers[0].cin))
+    return qnet, oracle.known_image(qnet.spec, 3)
+
+
+def paper() -> Net:
+    """The preset that ships, and an image."""
+    qnet = net(preset("paper"))
+    return qnet, oracle.known_image(qnet.spec, 3)
+
+
+def served(variant: str, spec: NetSpec) -> list[str]:
+    """Whose kernel each stage gets in a build with that variant: its own or `portable`."""
+    (wanted,) = [v for v in VARIANTS if v.name == variant]
+    return [template(wanted, k)[0].partition("/")[0] for k in kernels(spec, plan(spec).schedule.strips)]
+
+
+def check_on(target: str, shown: Net, variant: str) -> None:
+    """Every byte of every stage and the logit on an emulated core, by gcc; variant: "" is the compiler's choice. Skips
+    where compiler or emulator are missing."""
+    if why := missing(("gcc", target), ("auto", target)):
+        pytest.skip(why)
+    qnet, image = shown
+    expected, tools = oracle.run(qnet, image), find_toolchain(target_named(target), "gcc")
+    text = emit(person(qnet))
+    (run,), _ = run_model(Path("model.h"), image.tobytes(), target, text=text, tools=tools, kernels=variant)
+    for i, (c, o) in enumerate(zip(run.layers, expected.layers, strict=True)):
+        assert c == o.tobytes(), f"stage {i} of {qnet.spec.to_json()}"
+    assert run.logit == expected.logit
