@@ -1,8 +1,8 @@
 """Does one person cost no more than what was promised?
 
-`hyper-mcu bench` for a person with random weights on every target, by gcc at -O2, and by zig where that is the only
-compiler of a newcomer. With --check, a broken budget is exit code 1; with --save FILE, the figures go there as JSON
-with machine, versions and commit; `hyper-mcu compare` reads them.
+`hyper-mcu bench` for a person with random weights on every target, by gcc at -O2; by the portable kernels, and by zig,
+on some more. With --check, a broken budget is exit code 1; with --save FILE, the figures go there as JSON with machine,
+versions and commit; `hyper-mcu compare` reads them.
 
     python benchmarks/costs.py --check --save benchmarks/results/costs.json
 """
@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,44 +24,70 @@ from hyper_mcu.codegen.bench import seeded
 from hyper_mcu.codegen.presets import preset
 
 TARGETS = ("host", "m3", "m4", "m7", "m33", "m55", "rv32imc")
-ZIG = ("m4", "rv32imc")
-BUDGETS = {  # of the builds by gcc
+BESIDE = {  # more builds, told as "m4 zig": toolchain, kernels, targets
+    "portable": ("gcc", "portable", ("m4", "rv32imc")),
+    "zig": ("zig", "", ("m4", "rv32imc")),
+}
+EVERY = {"person_bytes": 27_648, "ram_bytes": 20_480, "stack_bound_bytes": 1_024}
+PACKED, PLAIN = {**EVERY, "text_bytes": 10_240}, {**EVERY, "text_bytes": 6_144}  # kernels of packed arithmetic, others
+PROMISED = {  # what a release holds
+    "m3": {**PLAIN, "instructions_per_mac": 3.8},
     "m4": {
-        "person_bytes": 27_648,
-        "text_bytes": 5_632,
-        "rodata_bytes": 1_792,
+        **PACKED,
+        "instructions_per_mac": 1.4,
+        "groups_3x3_instructions_per_mac": 1.1,
+        "modelled_cycles_per_mac": 2.0,
+    },
+    "m7": {**PACKED, "instructions_per_mac": 1.4},
+    "m33": {**PACKED, "instructions_per_mac": 1.4},
+    "m55": {**PACKED, "instructions_per_mac": 0.5},
+    "rv32imc": {**PLAIN, "instructions_per_mac": 4.2},
+    "m4 portable": PLAIN,
+}
+KEPT = {  # about two hundredths above what was measured: what costs more than that is seen
+    "m3": {"text_bytes": 4_000, "ram_bytes": 14_336, "stack_bound_bytes": 512, "instructions": 14_090_000},
+    "m4": {
+        "text_bytes": 9_060,
+        "rodata_bytes": 2_040,
         "ram_bytes": 14_336,
         "stack_bound_bytes": 512,
-        "instructions": 23_100_000,
+        "instructions": 6_000_000,
     },
-    "m55": {"text_bytes": 7_168, "ram_bytes": 14_336, "stack_bound_bytes": 1_024, "instructions": 2_670_000},
-    "m3": {"text_bytes": 4_000, "ram_bytes": 14_336, "stack_bound_bytes": 512, "instructions": 14_000_000},
-    "rv32imc": {"text_bytes": 5_632, "ram_bytes": 14_336, "stack_bound_bytes": 512, "instructions": 17_700_000},
+    "m55": {"text_bytes": 7_700, "ram_bytes": 14_336, "stack_bound_bytes": 664, "instructions": 2_470_000},
+    "rv32imc": {"text_bytes": 5_590, "ram_bytes": 14_336, "stack_bound_bytes": 512, "instructions": 17_870_000},
+    "m4 portable": {"instructions": 20_600_000},
+    "rv32imc portable": {"instructions": 29_300_000},
 }
 
 
 def measured() -> dict[str, Any]:
-    """The result of bench, zig's builds beside gcc's."""
+    """The result of bench, further builds beside those of the compiler's choice by gcc."""
     people = [seeded(preset("paper"))]
+    builds = {"": ("gcc", "", TARGETS), **BESIDE}
     told: dict[str, Any] = {}
-    for kind, targets in (("gcc", TARGETS), ("zig", ZIG)):
-        os.environ["HYPER_MCU_TOOLCHAIN"] = kind
-        one = result(people, targets, 2, "", lambda text: None)
-        names = {name: name if kind == "gcc" else f"{name} {kind}" for name in targets}
-        told = {**one, "targets": {**told.get("targets", {}), **{names[n]: t for n, t in one["targets"].items()}}}
+    for beside, (toolchain, kernels, targets) in builds.items():
+        os.environ["HYPER_MCU_TOOLCHAIN"] = toolchain
+        one = result(people, targets, 2, kernels, lambda text: None)
+        figures = {f"{name} {beside}".strip(): t for name, t in one["targets"].items()}
+        told = {**one, **told, "targets": {**told.get("targets", {}), **figures}}
     return told
+
+
+def limits() -> Iterator[tuple[str, str, float]]:
+    """Target, figure and budget, one by one."""
+    for budgets in (PROMISED, KEPT):
+        for target, figures in budgets.items():
+            yield from ((target, name, most) for name, most in figures.items())
 
 
 def broken(told: dict[str, Any]) -> list[str]:
     """Broken budgets, one line each; one that was not measured is broken."""
     lines = []
-    for target, budgets in BUDGETS.items():
-        figures = ran(told).get(target, {})
-        for name, most in budgets.items():
-            figure = figures.get(name)
-            if figure is None or figure > most:
-                said = "not measured" if figure is None else f"{figure:,}"
-                lines.append(f"{target}: {name}: {said}; the budget is {most:,}")
+    for target, name, most in limits():
+        figure = ran(told).get(target, {}).get(name)
+        if figure is None or figure > most:
+            said = "not measured" if figure is None else f"{figure:,}"
+            lines.append(f"{target}: {name}: {said}; the budget is {most:,}")
     return lines
 
 
@@ -75,7 +102,7 @@ def main() -> int:
     for line in over:
         print(line, file=sys.stderr)
     if options.save:
-        figures = {"schema_version": 1, **about(), "budgets": BUDGETS, **told}
+        figures = {"schema_version": 1, **about(), "budgets": {"promised": PROMISED, "kept": KEPT}, **told}
         options.save.write_text(json.dumps(figures, indent=2) + "\n")
     return 1 if options.check and over else 0
 
