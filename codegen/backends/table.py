@@ -12,11 +12,13 @@ from hyper_mcu.codegen.person import Person
 from hyper_mcu.codegen.targets import TARGETS
 
 
-def _late(module: str, function: str, *arguments: Any) -> Callable[[Person, Sequence[Image]], Answers]:
-    """A backend's `ask`, its module imported when it is called."""
+def _late(module: str, function: str, *arguments: Any, **options: Any) -> Callable[[Person, Sequence[Image]], Answers]:
+    """A backend's `ask`: `function` with these arguments behind person and images, imported when it is called."""
 
     def ask(person: Person, images: Sequence[Image]) -> Answers:
-        answers: Answers = getattr(import_module(f"{__package__}.{module}"), function)(person, images, *arguments)
+        answers: Answers = getattr(import_module(f"{__package__}.{module}"), function)(
+            person, images, *arguments, **options
+        )
         return answers
 
     return ask
@@ -39,20 +41,31 @@ BACKENDS = (
         for level in ("-O0", "-O2", "-O3")
     ),
     Backend("zig-O2-c11", "host", True, _late("compiled", "host", "zig", "-O2", "c11")),
-    Backend("gcc-sanitized", "host", True, _late("compiled", "host", "gcc", "-O1", "c11", True)),
-    Backend("clang-sanitized", "host", True, _late("compiled", "host", "clang", "-O1", "c11", True)),
-    Backend("gcc-tiled", "host", True, _late("compiled", "host", "gcc", "-O2", "c11", False, "tiled")),
-    Backend("clang-tiled", "host", True, _late("compiled", "host", "clang", "-O2", "c11", False, "tiled")),
-    Backend("gcc-sanitized-tiled", "host", True, _late("compiled", "host", "gcc", "-O1", "c11", True, "tiled")),
-    Backend("clang-sanitized-tiled", "host", True, _late("compiled", "host", "clang", "-O1", "c11", True, "tiled")),
+    *(
+        Backend(f"{kind}-sanitized", "host", True, _late("compiled", "host", kind, "-O1", "c11", sanitise=True))
+        for kind in ("gcc", "clang")
+    ),
+    *(
+        Backend(f"{kind}-tiled", "host", True, _late("compiled", "host", kind, "-O2", "c11", kernels="tiled"))
+        for kind in ("gcc", "clang")
+    ),
+    *(
+        Backend(
+            f"{kind}-sanitized-tiled",
+            "host",
+            True,
+            _late("compiled", "host", kind, "-O1", "c11", sanitise=True, kernels="tiled"),
+        )
+        for kind in ("gcc", "clang")
+    ),
     *(Backend(name, "emulated", True, _late("compiled", "core", name)) for name in TARGETS if name != "host"),
     Backend("m4-zig", "emulated", True, _late("compiled", "core", "m4", "zig")),
     Backend("m4-qemu", "emulated", True, _late("compiled", "core", "m4", "gcc", "qemu")),
-    Backend("m4-portable", "emulated", True, _late("compiled", "core", "m4", "gcc", "auto", "portable")),
-    Backend("m55-dsp", "emulated", True, _late("compiled", "core", "m55", "gcc", "qemu", "dsp")),
-    Backend("m3-portable", "emulated", True, _late("compiled", "core", "m3", "gcc", "auto", "portable")),
-    Backend("rv32imc-portable", "emulated", True, _late("compiled", "core", "rv32imc", "gcc", "auto", "portable")),
-    Backend("m55-portable", "emulated", True, _late("compiled", "core", "m55", "gcc", "qemu", "portable")),
+    Backend("m55-dsp", "emulated", True, _late("compiled", "core", "m55", "gcc", kernels="dsp")),
+    *(
+        Backend(f"{name}-portable", "emulated", True, _late("compiled", "core", name, "gcc", kernels="portable"))
+        for name in ("m3", "m4", "m55", "rv32imc")
+    ),
 )
 REFERENCE = BACKENDS[0]
 GROUPS = {"in-process": "in process", "host": "host", "emulated": "emulated"}  # by name: whose place that is
