@@ -41,7 +41,8 @@ def facts(p: Person) -> dict[str, Any]:
 
 
 def verdict_facts(p: Person) -> dict[str, Any]:
-    """What whoever runs an exported net needs for a verdict, and whose it is; the head's weight is not in it."""
+    """Whose net an export holds and what turns its output into a verdict, but for the head's weight: the keys of
+    SPEC.md, "f as ONNX"."""
     spec = p.qnet.spec
     own = {"K": cosdot_bits(spec.head_size)} if spec.head.kind == "cosdot" else {"bias": p.qnet.head.bias}
     return {

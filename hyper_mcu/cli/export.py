@@ -74,8 +74,8 @@ def check_yours(path: Path, content: str | bytes) -> None:
 @click.argument("form", metavar="tflm|tflite|onnx|c|bin", type=click.Choice(["tflm", *SUFFIXES]))
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A file; for tflm a folder.")
-@click.option("--prefix", default="hm", show_default=True, help="Of the C names, of c alone.")
-@click.option("--force", is_flag=True, help="Replace a main.cc that was edited, of tflm alone.")
+@click.option("--prefix", default="hm", show_default=True, help="Of the C names; of c alone.")
+@click.option("--force", is_flag=True, help="Of tflm: replace code of yours, such as an edited main.cc.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def command(form: str, model: Path, out: Path, prefix: str, force: bool, as_json: bool) -> None:
     """Write the network in MODEL, a model.h or person.bin of enroll, for another runtime or for a firmware.
