@@ -23,6 +23,7 @@ from pathlib import Path
 from hyper_mcu.codegen.elf import read_elf
 from hyper_mcu.codegen.emulate import FAULT, RunOutput, run_elf
 from hyper_mcu.codegen.errors import MissingToolError, UserError
+from hyper_mcu.codegen.kernels.variants import definition
 from hyper_mcu.codegen.progress import Progress, silent
 from hyper_mcu.codegen.records import HM_OK, Run, parse_runs, read_hello
 from hyper_mcu.codegen.targets import Target, target_named
@@ -199,9 +200,7 @@ def build(
         raise UserError(header, "cannot be read", "a model.h", (e.strerror or str(e)).lower()) from e
     names = (*CORE_SOURCES, f"core_{target.isa.name}.c") if target.isa else HOST_SOURCES
     sources = [HARNESS / name for name in names]
-    defines = (
-        ["HARNESS_TAPS"] * taps + ["HARNESS_BLOB"] * bool(blob) + [f"HM_KERNELS=HM_{kernels.upper()}"] * bool(kernels)
-    )
+    defines = ["HARNESS_TAPS"] * taps + ["HARNESS_BLOB"] * bool(blob) + definition(kernels)
     key = hashlib.sha256(content + blob)
     for path in sorted(p for p in HARNESS.iterdir() if p.is_file()):
         key.update(path.name.encode() + path.read_bytes())

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from hyper_mcu.codegen.kernels.variants import definition
 from hyper_mcu.codegen.run import HARNESS
 from hyper_mcu.codegen.targets import Target
 from hyper_mcu.codegen.toolchain import Toolchain, compile_flags
@@ -26,7 +27,7 @@ def stack_bound(header: str, target: Target, tools: Toolchain, kernels: str = ""
     if tools.kind != "gcc" or target.is_host:
         return None
     flags = [*compile_flags(tools, target, "-O2", False, "c11"), "-fcallgraph-info=su"]
-    flags += [f"-DHM_KERNELS=HM_{kernels.upper()}"] if kernels else []
+    flags += [f"-D{text}" for text in definition(kernels)]
     with TemporaryDirectory(prefix="hyper-mcu-") as name:
         folder = Path(name)
         (folder / "model.h").write_text(header, encoding="ascii")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.kernels import dsp, helium, portable, tiled
 from hyper_mcu.codegen.kernels.kernel import Kernel
 
@@ -39,6 +40,19 @@ VARIANTS = (
     Variant("helium", helium.CORE, helium.serves, helium.scratch, helium.facts),
     Variant("tiled", tiled.CORE, tiled.serves, tiled.scratch, tiled.facts),
 )
+
+
+def definition(name: str) -> list[str]:
+    """What a compiler is told to define for the variant of that name; nothing for "", its own choice."""
+    return [f"HM_KERNELS={variant_named(name).macro}"] if name else []
+
+
+def variant_named(name: str) -> Variant:
+    """The row of VARIANTS; raises UserError for a name that is not there."""
+    for v in VARIANTS:
+        if v.name == name:
+            return v
+    raise UserError("kernels", "unknown", "one of " + ", ".join(v.name for v in VARIANTS), name or "nothing")
 
 
 def template(variant: Variant, kernel: Kernel) -> tuple[str, dict[str, Any]]:

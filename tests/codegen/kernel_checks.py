@@ -13,7 +13,7 @@ from random_nets import Net
 from hyper_mcu.codegen import oracle
 from hyper_mcu.codegen.emit_c import emit
 from hyper_mcu.codegen.kernels.kernel import kernels
-from hyper_mcu.codegen.kernels.variants import VARIANTS, template
+from hyper_mcu.codegen.kernels.variants import template, variant_named
 from hyper_mcu.codegen.netspec import Add, Conv, Head, NetSpec, Shuffle
 from hyper_mcu.codegen.plan import plan
 from hyper_mcu.codegen.presets import preset
@@ -36,8 +36,7 @@ def paper() -> Net:
 
 def served(variant: str, spec: NetSpec) -> list[str]:
     """Whose kernel each stage gets in a build with that variant: its own or `portable`."""
-    (wanted,) = [v for v in VARIANTS if v.name == variant]
-    return [template(wanted, k)[0].partition("/")[0] for k in kernels(spec, plan(spec).schedule.strips)]
+    return [template(variant_named(variant), k)[0].partition("/")[0] for k in kernels(spec, plan(spec).schedule.strips)]
 
 
 def check_on(target: str, shown: Net, variant: str) -> None:

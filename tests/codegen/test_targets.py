@@ -15,7 +15,7 @@ from strategies import images, qnets
 
 from hyper_mcu.codegen import oracle
 from hyper_mcu.codegen.emit_c import emit
-from hyper_mcu.codegen.errors import MissingToolError
+from hyper_mcu.codegen.errors import MissingToolError, UserError
 from hyper_mcu.codegen.qnet import QNet
 from hyper_mcu.codegen.run import build, run_program
 from hyper_mcu.codegen.targets import TARGETS
@@ -92,3 +92,8 @@ def test_variants_are_programs_of_their_own() -> None:
         for std in ("c11", "c++14")
     }
     assert len(made) == 4
+
+
+def test_kernels_of_an_unknown_name_are_refused() -> None:
+    with pytest.raises(UserError, match=r"kernels: unknown; expected one of portable, .*, got neon"):
+        build(HEADER, TARGETS["host"], taps=True, text="", kernels="neon")
