@@ -23,8 +23,8 @@ SANITIZED = ["-O1", "-fsanitize=undefined", "-fsanitize-undefined-trap-on-error"
 VECTORS = Path(__file__).parents[1] / "vectors"
 HEADERS = sorted(p.name for p in CORE.glob("*.h"))
 
-HELIUM = ("arm-none-eabi-gcc", "-mcpu=cortex-m55", "-mthumb", "-mfloat-abi=hard", "-ffreestanding")
-COMPILERS = {"hm_helium.h": HELIUM}  # of headers that this machine's compiler cannot know
+M55 = ("arm-none-eabi-gcc", "-mcpu=cortex-m55", "-mthumb", "-mfloat-abi=hard", "-ffreestanding")
+COMPILERS = {"hm_helium.h": M55, "hm_dsp.h": M55}  # of headers that this machine's compiler cannot know
 
 pytestmark = pytest.mark.skipif(not HOST, reason="no gcc, clang or cc on PATH")
 
