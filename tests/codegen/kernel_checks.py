@@ -21,6 +21,8 @@ from hyper_mcu.codegen.run import run_model
 from hyper_mcu.codegen.targets import target_named
 from hyper_mcu.codegen.toolchain import find_toolchain
 
+LEVELS = [("gcc", "-O0"), ("gcc", "-Os"), ("gcc", "-O3"), ("zig", "-O0"), ("zig", "-O2")]  # beside check_on's own
+
 
 def chosen(name: str, layers: tuple[Conv | Shuffle | Add, ...], size: tuple[int, int]) -> Net:
     """A net of these layers over an image (height, width) of `size`, and such an image."""
@@ -39,15 +41,17 @@ def served(variant: str, spec: NetSpec) -> list[str]:
     return [template(variant_named(variant), k)[0].partition("/")[0] for k in kernels(spec, plan(spec).schedule.strips)]
 
 
-def check_on(target: str, shown: Net, variant: str) -> None:
-    """Every byte of every stage and the logit on an emulated core, by gcc; variant: "" is the compiler's choice. Skips
-    where compiler or emulator are missing."""
-    if why := missing(("gcc", target), ("auto", target)):
+def check_on(target: str, shown: Net, variant: str, kind: str = "gcc", optimise: str = "-O2") -> None:
+    """Every byte of every stage and the logit on an emulated core; variant: "" is the compiler's choice; kind: of the
+    compiler. Skips where compiler or emulator are missing."""
+    if why := missing((kind, target), ("auto", target)):
         pytest.skip(why)
     qnet, image = shown
-    expected, tools = oracle.run(qnet, image), find_toolchain(target_named(target), "gcc")
-    text = emit(person(qnet))
-    (run,), _ = run_model(Path("model.h"), image.tobytes(), target, text=text, tools=tools, kernels=variant)
+    expected, tools = oracle.run(qnet, image), find_toolchain(target_named(target), kind)
+    (run,), _ = run_model(
+        Path("model.h"), image.tobytes(), target,
+        text=emit(person(qnet)), tools=tools, kernels=variant, optimise=optimise,
+    )  # fmt: skip
     for i, (c, o) in enumerate(zip(run.layers, expected.layers, strict=True)):
         assert c == o.tobytes(), f"stage {i} of {qnet.spec.to_json()}"
     assert run.logit == expected.logit

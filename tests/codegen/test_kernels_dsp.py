@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given
-from kernel_checks import check_on, chosen, paper, served
+from kernel_checks import LEVELS, check_on, chosen, paper, served
 from random_nets import a_few, nets_and_images
 
 from hyper_mcu.codegen.netspec import Add, Conv, Head, NetSpec, Shuffle
@@ -56,6 +56,11 @@ CHOSEN = {
 @pytest.mark.parametrize("name", CHOSEN)
 def test_shapes_that_dsp_serves_equal_the_oracle(name, size):
     check_on("m4", chosen(name, CHOSEN[name], size), "dsp")
+
+
+@pytest.mark.parametrize(("kind", "optimise"), LEVELS)
+def test_every_compiler_has_registers_enough_at_every_level(kind, optimise):
+    check_on("m4", paper(), "dsp", kind, optimise)
 
 
 @a_few(8)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from c_programs import SANITIZED, sanitizes
 from hypothesis import given
-from kernel_checks import check_on, chosen, paper, served
+from kernel_checks import LEVELS, check_on, chosen, paper, served
 from random_nets import PROGRAMS, a_few, check, nets_and_images
 
 from hyper_mcu.codegen.netspec import Add, Conv, Head, NetSpec, Shuffle
@@ -94,6 +94,12 @@ def test_random_nets_do_nothing_undefined(tmp_path, compiler, nets):
 @pytest.mark.parametrize("name", CHOSEN)
 def test_chosen_shapes_equal_the_oracle(target, name, size):
     check_on(target, chosen(name, CHOSEN[name], size), "tiled")
+
+
+@pytest.mark.parametrize(("kind", "optimise"), LEVELS)
+@pytest.mark.parametrize("target", ["m3", "rv32imc"])
+def test_every_compiler_has_registers_enough_at_every_level(target, kind, optimise):
+    check_on(target, chosen("fours", CHOSEN["fours"], (19, 23)), "tiled", kind, optimise)
 
 
 @pytest.mark.parametrize("target", ["m3", "rv32imc"])
