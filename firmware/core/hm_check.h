@@ -7,8 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* CRC-32 as in zlib and Ethernet, by a table of bytes, four at a time where they lie at a multiple of 4. Begin with crc = 0; the result of one part begins the next.
- * Each verification checks a whole person so: the table costs 1 KB of flash and saves half of the time of a smaller one. */
+/* CRC-32 as in zlib and Ethernet, by a table of bytes, four in a turn from a multiple of 4 on. Begin with crc = 0; the
+ * result of one part begins the next. Each verification checks a whole person so: the table costs 1 KB of flash and saves
+ * half of the time of a smaller one. */
 static inline uint32_t hm_crc32(uint32_t crc, const void *data, size_t n)
 {
     static const uint32_t table[256] = {

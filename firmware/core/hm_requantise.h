@@ -14,8 +14,9 @@ static inline uint32_t hm_mask(int condition)
     return 0U - (uint32_t)condition;
 }
 
-/* Behind a ReLU: q + 128, so 0 ... 255. Below zero neither rounding can reach 1. Twice the product has high in its upper
- * word, but for a half in the lower one; 255 - rounded, as 2^31 at most, is negative by its top bit. */
+/* Behind a ReLU: q + 128, so 0 ... 255. Below zero neither rounding can reach 1. The upper word of the doubled product is
+ * acc * multiplier / 2^31, rounded down; the top bit of the lower word rounds it. rounded is at most 2^31, so the top bit
+ * of 255 - rounded is set just where rounded is above 255. */
 static inline uint8_t hm_requantise_relu(int32_t acc, int32_t multiplier, uint8_t shift)
 {
     const uint64_t doubled = (uint64_t)((uint32_t)acc & ~hm_mask(acc < 0)) * ((uint32_t)multiplier << 1);

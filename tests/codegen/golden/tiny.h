@@ -1,4 +1,4 @@
-/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: 3f3910b034b1c03ba80d8dcb357c45639ccc67a1b7e2e04dfa7043785a47a7c9 */
+/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: 6b374ef5ba93b06251fef525bec0cac82ef39f62dae2696d27d62f8307eca5d5 */
 /*
  * alice: a face-verification network for one person. Made by hyper-mcu 0.1.0; do not edit.
  *
@@ -348,8 +348,9 @@ static inline uint32_t hm_mask(int condition)
     return 0U - (uint32_t)condition;
 }
 
-/* Behind a ReLU: q + 128, so 0 ... 255. Below zero neither rounding can reach 1. Twice the product has high in its upper
- * word, but for a half in the lower one; 255 - rounded, as 2^31 at most, is negative by its top bit. */
+/* Behind a ReLU: q + 128, so 0 ... 255. Below zero neither rounding can reach 1. The upper word of the doubled product is
+ * acc * multiplier / 2^31, rounded down; the top bit of the lower word rounds it. rounded is at most 2^31, so the top bit
+ * of 255 - rounded is set just where rounded is above 255. */
 static inline uint8_t hm_requantise_relu(int32_t acc, int32_t multiplier, uint8_t shift)
 {
     const uint64_t doubled = (uint64_t)((uint32_t)acc & ~hm_mask(acc < 0)) * ((uint32_t)multiplier << 1);
@@ -548,8 +549,9 @@ static inline int32_t hm_cosdot(int32_t num, uint64_t norm, int bits)
 #include <stddef.h>
 #include <stdint.h>
 
-/* CRC-32 as in zlib and Ethernet, by a table of bytes, four at a time where they lie at a multiple of 4. Begin with crc = 0; the result of one part begins the next.
- * Each verification checks a whole person so: the table costs 1 KB of flash and saves half of the time of a smaller one. */
+/* CRC-32 as in zlib and Ethernet, by a table of bytes, four in a turn from a multiple of 4 on. Begin with crc = 0; the
+ * result of one part begins the next. Each verification checks a whole person so: the table costs 1 KB of flash and saves
+ * half of the time of a smaller one. */
 static inline uint32_t hm_crc32(uint32_t crc, const void *data, size_t n)
 {
     static const uint32_t table[256] = {
