@@ -57,15 +57,15 @@ def variant_named(name: str) -> Variant:
 
 def template(variant: Variant, kernel: Kernel) -> tuple[str, dict[str, Any]]:
     """The template of a kernel, in templates/, and the facts for it."""
-    serving = serves(variant, kernel)
-    return f"{serving.name}/{kernel.kind}.h.j2", serving.facts(kernel)
+    v = serving(variant, kernel)
+    return f"{v.name}/{kernel.kind}.h.j2", v.facts(kernel)
 
 
-def serves(variant: Variant, kernel: Kernel) -> Variant:
+def serving(variant: Variant, kernel: Kernel) -> Variant:
     """The variant itself, or the portable one where it has no template for a kernel."""
     return variant if variant.serves(kernel) else PORTABLE
 
 
 def scratch(kernel: Kernel) -> int:
     """Bytes of scratch for a kernel, whatever the variant: the session has the same layout everywhere."""
-    return max(serves(v, kernel).scratch(kernel) for v in VARIANTS)
+    return max(serving(v, kernel).scratch(kernel) for v in VARIANTS)
