@@ -27,6 +27,12 @@ CHOSEN = {
         Conv(1, 1, "same", 64, 80, 4),
         Conv(1, 1, "same", 80, 6, 2),
     ),
+    "many channels": (  # six vectors a pixel, the most that stay in registers, with ReLU and without; then seven
+        Conv(1, 1, "same", 4, 97),
+        Conv(1, 1, "same", 97, 96),
+        Conv(1, 2, "same", 96, 90),
+        Conv(1, 1, "same", 90, 7, relu=False),
+    ),
     "eight channels": (  # groups of four in the image, too
         Conv(3, 1, "same", 8, 8, 2),
         Conv(1, 1, "same", 8, 4),
