@@ -30,7 +30,7 @@ def test_a_sample_of_the_soak(capsys: pytest.CaptureFixture[str]) -> None:
     (line,) = capsys.readouterr().out.splitlines()
     ran = re.fullmatch(r"thousand 7: identical: (.+); \d+ s", line)
     assert ran
-    fewer = {b.name for b in backends_named(soak.BACKENDS.split(",")) if b.place == "emulated"}  # of each eight nets one
+    fewer = {b.name for b in backends_named(soak.BACKENDS.split(",")) if b.place == "emulated"}  # one net of eight
     for row in ran[1].split(", "):
         name, _, n = row.rpartition(" ")
         assert row.endswith(" not run") or n == ("2" if name in fewer else "16")
