@@ -269,11 +269,13 @@ static inline void hm_dsp_planes(const hm_dsp *s, const uint8_t *const *rows, in
         if (*rows == NULL) {
             continue;
         }
-        const uint8_t *from = *rows + first;
-        uint32_t *to = p;
-        uint32_t *to2 = p + pitch;
-        int fours = whole;
+        /* registers by name, as GCC finds none without optimisation and with a floating-point unit */
+        register const uint8_t *from __asm__("r0") = *rows + first;
+        register uint32_t *to __asm__("r1") = p;
+        register uint32_t *to2 __asm__("r2") = p + pitch;
+        register int fours __asm__("r12") = whole;
         for (int back = again;; back = 0) {
+            register const int step __asm__("lr") = in_c;
             __asm__ volatile("1: ldr r8, [%[from]]\n\t"
                              "ldr r9, [%[from], %[in_c]]\n\t"
                              "add %[from], %[from], %[in_c], lsl #1\n\t"
@@ -293,7 +295,7 @@ static inline void hm_dsp_planes(const hm_dsp *s, const uint8_t *const *rows, in
                              "subs %[fours], #1\n\t"
                              "bne 1b"
                              : [from] "+&r"(from), [to] "+&r"(to), [to2] "+&r"(to2), [fours] "+&r"(fours)
-                             : [in_c] "r"(in_c)
+                             : [in_c] "r"(step)
                              : "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "cc", "memory");
             if (back == 0) {
                 break;
@@ -574,8 +576,12 @@ HM_STATIC_ASSERT(sizeof(void *) != 4 || (offsetof(hm_dsp_pair, scale1) == 24 && 
 
 /* For n steps the pairs of four bytes each of a and b. */
 #define HM_DSP_INTERLEAVE(name, instruction)                                                                           \
-    static inline uint32_t *name(uint32_t *to, const void *a, const void *b, int n)                                    \
+    static inline uint32_t *name(uint32_t *into, const void *even, const void *odd, int steps)                         \
     {                                                                                                                  \
+        register uint32_t *to __asm__("r0") = into; /* by name, as in hm_dsp_planes */                                 \
+        register const void *a __asm__("r1") = even;                                                                   \
+        register const void *b __asm__("r2") = odd;                                                                    \
+        register int n __asm__("r12") = steps;                                                                         \
         __asm__ volatile("1: ldr r8, [%[a]], #4\n\t"                                                                   \
                          "ldr r9, [%[b]], #4\n\t" instruction " r3, r8\n\t" instruction " r4, r9\n\t" instruction      \
                          " r5, r8, ror #8\n\t" instruction " r6, r9, ror #8\n\t"                                       \
