@@ -226,14 +226,14 @@ def command(
     from hyper_mcu import bench_plot, cli
     from hyper_mcu.codegen.bench import seeded
     from hyper_mcu.codegen.errors import UserError
-    from hyper_mcu.codegen.kernels.variants import VARIANTS
+    from hyper_mcu.codegen.kernels.variants import variant_named
     from hyper_mcu.codegen.person_file import person_file
     from hyper_mcu.codegen.presets import preset
     from hyper_mcu.codegen.targets import target_named
 
     names = list(dict.fromkeys(target_named(name.strip()).name for name in targets.split(",")))
-    if kernels is not None and kernels not in (known := [v.name for v in VARIANTS]):
-        raise UserError("--kernels", "unknown", "one of " + ", ".join(known), kernels or "nothing")
+    if kernels is not None:
+        variant_named(kernels)
     if model and people > 1:
         raise UserError("--people", "MODEL is one person", "no --people beside it", people)
     if plot_to:
@@ -254,4 +254,4 @@ def command(
         click.echo(summary(told) + "\n" if ran(told) else "", nl=bool(ran(told)))
         click.echo("\n".join(remarks(told)))
     if not ran(told):
-        raise UserError("bench", "no target ran", "one", "none")
+        raise UserError("bench", "no target ran", "a compiler and an emulator for one: hyper-mcu doctor", "none")

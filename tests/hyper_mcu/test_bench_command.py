@@ -94,14 +94,14 @@ def test_missing_tools_are_named_and_none_at_all_is_an_error(monkeypatch, comman
     told = json.loads(said.out)["targets"]
     assert "qemu-system-arm on PATH (Debian: qemu-system-arm)" in told["m55"]["not_run"]
     assert "qemu-system-misc" in told["lx106"]["not_run"]
-    assert said.err == "bench: no target ran; expected one, got none\n"
+    assert said.err == "bench: no target ran; expected a compiler and an emulator for one: hyper-mcu doctor, got none\n"
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (("--targets", "m5"), "target: unknown; expected one of host, m0, "),
-        (("--kernels", "avx"), "--kernels: unknown; expected one of portable, "),
+        (("--kernels", "avx"), "kernels: unknown; expected one of portable, "),
         (("--preset", "huge"), "netspec: no preset huge; expected paper@1"),
         (("model.h", "--people", "2"), "--people: MODEL is one person; expected no --people beside it, got 2"),
     ],
