@@ -4,8 +4,8 @@
 
 #define HM_PORTABLE 0 /* C11, for every target */
 #define HM_HELIUM 1   /* the vectors of Armv8.1-M, where the compiler has their header */
-#define HM_DSP 2      /* the DSP instructions of Armv7E-M and Armv8-M, by the assembler of GCC and clang */
-#define HM_TILED 3    /* tiles of sums in registers, for cores without packed arithmetic */
+#define HM_DSP 2      /* the DSP instructions of Armv7E-M and Armv8-M, by GCC and clang: words at any address, all registers */
+#define HM_TILED 3    /* tiles of sums in registers, for cores without packed arithmetic, by GCC and clang */
 
 #ifndef HM_KERNELS
 #if defined(__ARM_FEATURE_MVE) && defined(__has_include)
@@ -16,8 +16,8 @@
 #endif
 
 #ifndef HM_KERNELS
-#if defined(__ARM_FEATURE_DSP) && defined(__ARM_ARCH_PROFILE) && defined(__GNUC__)
-#if __ARM_ARCH_PROFILE == 'M'
+#if defined(__ARM_FEATURE_DSP) && defined(__ARM_FEATURE_UNALIGNED) && defined(__ARM_ARCH_PROFILE) && defined(__GNUC__)
+#if __ARM_ARCH_PROFILE == 'M' && !defined(__ARM_RWPI) /* which keeps r9 for itself */
 #define HM_KERNELS HM_DSP
 #endif
 #endif
@@ -25,7 +25,9 @@
 
 #ifndef HM_KERNELS
 #if (defined(__riscv_xlen) && __riscv_xlen == 32) || defined(__XTENSA__) || (defined(__ARM_ARCH_PROFILE) && __ARM_ARCH_PROFILE == 'M')
+#ifdef __GNUC__
 #define HM_KERNELS HM_TILED
+#endif
 #endif
 #endif
 

@@ -18,6 +18,10 @@
 #define HM_TILED_PIXELS 2 /* 8 sums, 2 inputs, a weight, 3 pointers: a Cortex-M's 14 */
 #endif
 
+#if defined(__ARM_FEATURE_SAT) && defined(__thumb2__) /* clang has the first of a Cortex-M23, too, which has no USAT */
+#define HM_TILED_USAT
+#endif
+
 /* A convolution as these functions see it: see Kernel. */
 typedef struct hm_tiled {
     uint16_t in_w;
@@ -60,11 +64,7 @@ typedef struct hm_tiled_pixel {
 /* Writes four bytes to a multiple of 4. */
 static inline void hm_tiled_set_word(void *to, uint32_t word)
 {
-#ifdef __GNUC__
     HM_MEMCPY(__builtin_assume_aligned(to, 4), &word, sizeof word);
-#else
-    HM_MEMCPY(to, &word, sizeof word);
-#endif
 }
 
 /* Lists the pixels of n rows, the last one more than once so that they fill tiles; returns how many. */
@@ -175,7 +175,7 @@ static inline void hm_tiled_weights(const hm_tiled *s, const hm_conv *conv, int 
 static inline uint32_t hm_tiled_twice(int32_t sum)
 {
     uint32_t twice;
-#if defined(__ARM_FEATURE_SAT)
+#ifdef HM_TILED_USAT
     __asm__("usat %0, #31, %1, lsl #1" : "=r"(twice) : "r"(sum));
 #elif defined(HM_TILED_RV32) /* volatile, or GCC would do this for all sums first, and run out of registers */
     __asm__ volatile("sgtz %0, %1\n\tslli %0, %0, 1\n\tmul %0, %0, %1" : "=&r"(twice) : "r"(sum) : "memory");
@@ -190,7 +190,7 @@ static inline uint8_t hm_tiled_relu(int32_t sum, hm_tiled_channel c)
 {
     const uint32_t high = (uint32_t)((uint64_t)hm_tiled_twice(sum) * c.multiplier >> 32);
     const uint32_t rounded = (high + c.round) >> c.shift;
-#if defined(__ARM_FEATURE_SAT)
+#ifdef HM_TILED_USAT
     uint32_t byte;
     __asm__("usat %0, #8, %1" : "=r"(byte) : "r"(rounded));
     return (uint8_t)byte;
@@ -224,9 +224,7 @@ static inline void hm_tiled_add(hm_tiled_four *sum, const hm_tiled_four *in, int
 #else
     sum->a += in->a * weight;
     sum->b += in->b * weight;
-#ifdef __GNUC__
     __asm__ volatile("" : "+r"(sum->a), "+r"(sum->b) : : "memory");
-#endif
 #endif
 }
 

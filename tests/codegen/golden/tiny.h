@@ -1,4 +1,4 @@
-/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: 6b374ef5ba93b06251fef525bec0cac82ef39f62dae2696d27d62f8307eca5d5 */
+/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: aeb05c03dee2dc48ccb09dea1a51e8d95679ffa9e67e7ba3f893764e94fe96e3 */
 /*
  * alice: a face-verification network for one person. Made by hyper-mcu 0.1.0; do not edit.
  *
@@ -106,8 +106,8 @@ typedef struct hm_verdict {
 
 #define HM_PORTABLE 0 /* C11, for every target */
 #define HM_HELIUM 1   /* the vectors of Armv8.1-M, where the compiler has their header */
-#define HM_DSP 2      /* the DSP instructions of Armv7E-M and Armv8-M, by the assembler of GCC and clang */
-#define HM_TILED 3    /* tiles of sums in registers, for cores without packed arithmetic */
+#define HM_DSP 2      /* the DSP instructions of Armv7E-M and Armv8-M, by GCC and clang: words at any address, all registers */
+#define HM_TILED 3    /* tiles of sums in registers, for cores without packed arithmetic, by GCC and clang */
 
 #ifndef HM_KERNELS
 #if defined(__ARM_FEATURE_MVE) && defined(__has_include)
@@ -118,8 +118,8 @@ typedef struct hm_verdict {
 #endif
 
 #ifndef HM_KERNELS
-#if defined(__ARM_FEATURE_DSP) && defined(__ARM_ARCH_PROFILE) && defined(__GNUC__)
-#if __ARM_ARCH_PROFILE == 'M'
+#if defined(__ARM_FEATURE_DSP) && defined(__ARM_FEATURE_UNALIGNED) && defined(__ARM_ARCH_PROFILE) && defined(__GNUC__)
+#if __ARM_ARCH_PROFILE == 'M' && !defined(__ARM_RWPI) /* which keeps r9 for itself */
 #define HM_KERNELS HM_DSP
 #endif
 #endif
@@ -127,7 +127,9 @@ typedef struct hm_verdict {
 
 #ifndef HM_KERNELS
 #if (defined(__riscv_xlen) && __riscv_xlen == 32) || defined(__XTENSA__) || (defined(__ARM_ARCH_PROFILE) && __ARM_ARCH_PROFILE == 'M')
+#ifdef __GNUC__
 #define HM_KERNELS HM_TILED
+#endif
 #endif
 #endif
 
@@ -892,6 +894,9 @@ static void hm_stage3_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *co
 #ifndef HM_DSP_H
 #define HM_DSP_H
 
+#include <stddef.h>
+#include <stdint.h>
+
 /* A convolution as these functions see it: see Kernel; pitch: words of a row of input in scratch; block: outputs at a time,
  * blocks: of a row. */
 typedef struct hm_dsp {
@@ -949,7 +954,11 @@ static inline int hm_dsp_next(const hm_dsp *s, int place)
     "asr " a ", " a ", r6\n\t"                                                                                         \
     "ssat " a ", #8, " a "\n\t"
 
-/* ---- 3x3: some neighbouring outputs of one channel, a block, at a time ---- */
+#endif
+
+/* 3x3 convolutions by the DSP instructions: some neighbouring outputs of one channel, a block, at a time. */
+#ifndef HM_DSP_3X3_H
+#define HM_DSP_3X3_H
 
 /* Where the input of the next block lies, NULL behind the last, and where this one's pixels go. */
 typedef struct hm_dsp_block {
@@ -969,8 +978,8 @@ typedef struct hm_dsp_channel {
 } hm_dsp_channel;
 
 HM_STATIC_ASSERT(sizeof(void *) != 4 || (offsetof(hm_dsp_channel, bias) == 24 && offsetof(hm_dsp_channel, kept) == 28 &&
-                                         offsetof(hm_dsp_channel, block) == 32),
-                 "the code for a channel expects another hm_dsp_channel");
+                                         offsetof(hm_dsp_channel, block) == 32 && sizeof(hm_dsp_channel) == 36),
+                 "the code for a channel and kernels/dsp.py expect another hm_dsp_channel");
 
 /* The blocks of n rows from their input on: `row` words for a row of outputs, `step` for one of them. Where a row is no
  * whole number of blocks wide, its last one computes some outputs again. */
@@ -1150,11 +1159,13 @@ static inline void hm_dsp_planes(const hm_dsp *s, const uint8_t *const *rows, in
         if (*rows == NULL) {
             continue;
         }
-        const uint8_t *from = *rows + first;
-        uint32_t *to = p;
-        uint32_t *to2 = p + pitch;
-        int fours = whole;
+        /* registers by name, as GCC finds none without optimisation and with a floating-point unit */
+        register const uint8_t *from __asm__("r0") = *rows + first;
+        register uint32_t *to __asm__("r1") = p;
+        register uint32_t *to2 __asm__("r2") = p + pitch;
+        register int fours __asm__("r12") = whole;
         for (int back = again;; back = 0) {
+            register const int step __asm__("lr") = in_c;
             __asm__ volatile("1: ldr r8, [%[from]]\n\t"
                              "ldr r9, [%[from], %[in_c]]\n\t"
                              "add %[from], %[from], %[in_c], lsl #1\n\t"
@@ -1174,7 +1185,7 @@ static inline void hm_dsp_planes(const hm_dsp *s, const uint8_t *const *rows, in
                              "subs %[fours], #1\n\t"
                              "bne 1b"
                              : [from] "+&r"(from), [to] "+&r"(to), [to2] "+&r"(to2), [fours] "+&r"(fours)
-                             : [in_c] "r"(in_c)
+                             : [in_c] "r"(step)
                              : "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "cc", "memory");
             if (back == 0) {
                 break;
@@ -1188,7 +1199,7 @@ static inline void hm_dsp_planes(const hm_dsp *s, const uint8_t *const *rows, in
 }
 
 /* What lies behind the weights of a channel over four, and where the integers of the next one lie. next: bytes from what
- * has been read of a plane to the next one; twice, as it is stored. */
+ * has been read of a plane to the next one; next2: a copy, as two registers of it are stored with the weights. */
 typedef struct hm_dsp_walk {
     hm_dsp_channel channel;
     const int8_t *weight;
@@ -1199,7 +1210,8 @@ typedef struct hm_dsp_walk {
     uint32_t next2;
 } hm_dsp_walk;
 
-HM_STATIC_ASSERT(sizeof(void *) != 4 || offsetof(hm_dsp_walk, weight) == 36, "hm_dsp_step expects another hm_dsp_walk");
+HM_STATIC_ASSERT(sizeof(void *) != 4 || (offsetof(hm_dsp_walk, weight) == 36 && sizeof(hm_dsp_walk) == 60),
+                 "hm_dsp_step and kernels/dsp.py expect another hm_dsp_walk");
 
 /* Twelve weights, a row of the kernel, from r1 on: channels 0 and 2 in r4 to r6, 1 and 3 in r9 to r11. */
 #define HM_DSP_WIDEN                                                                                                   \
@@ -1394,7 +1406,11 @@ __attribute__((always_inline)) static inline void hm_dsp_image(const hm_dsp *s, 
     }
 }
 
-/* ---- 1x1: two outputs of two pixels at a time ---- */
+#endif
+
+/* 1x1 convolutions by the DSP instructions: two outputs of two pixels at a time. */
+#ifndef HM_DSP_1X1_H
+#define HM_DSP_1X1_H
 
 /* What lies behind the weights of two channels. */
 typedef struct hm_dsp_pair {
@@ -1409,8 +1425,9 @@ typedef struct hm_dsp_pair {
     uint32_t kept;       /* r7 meanwhile */
 } hm_dsp_pair;
 
-HM_STATIC_ASSERT(sizeof(void *) != 4 || (offsetof(hm_dsp_pair, scale1) == 24 && offsetof(hm_dsp_pair, kept) == 48),
-                 "HM_DSP_PAIRS expects another hm_dsp_pair");
+HM_STATIC_ASSERT(sizeof(void *) != 4 || (offsetof(hm_dsp_pair, scale1) == 24 && offsetof(hm_dsp_pair, kept) == 48 &&
+                                         sizeof(hm_dsp_pair) == 52),
+                 "HM_DSP_PAIRS and kernels/dsp.py expect another hm_dsp_pair");
 
 /* Four channels of two pixels: what one pixel brings to two outputs is loaded once, and so is a weight for two pixels. */
 #define HM_DSP_STEP(sum1, sum3)                                                                                        \
@@ -1455,8 +1472,12 @@ HM_STATIC_ASSERT(sizeof(void *) != 4 || (offsetof(hm_dsp_pair, scale1) == 24 && 
 
 /* For n steps the pairs of four bytes each of a and b. */
 #define HM_DSP_INTERLEAVE(name, instruction)                                                                           \
-    static inline uint32_t *name(uint32_t *to, const void *a, const void *b, int n)                                    \
+    static inline uint32_t *name(uint32_t *into, const void *even, const void *odd, int steps)                         \
     {                                                                                                                  \
+        register uint32_t *to __asm__("r0") = into; /* by name, as in hm_dsp_planes */                                 \
+        register const void *a __asm__("r1") = even;                                                                   \
+        register const void *b __asm__("r2") = odd;                                                                    \
+        register int n __asm__("r12") = steps;                                                                         \
         __asm__ volatile("1: ldr r8, [%[a]], #4\n\t"                                                                   \
                          "ldr r9, [%[b]], #4\n\t" instruction " r3, r8\n\t" instruction " r4, r9\n\t" instruction      \
                          " r5, r8, ror #8\n\t" instruction " r6, r9, ror #8\n\t"                                       \
@@ -2036,6 +2057,10 @@ static void hm_stage3_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *co
 #define HM_TILED_PIXELS 2 /* 8 sums, 2 inputs, a weight, 3 pointers: a Cortex-M's 14 */
 #endif
 
+#if defined(__ARM_FEATURE_SAT) && defined(__thumb2__) /* clang has the first of a Cortex-M23, too, which has no USAT */
+#define HM_TILED_USAT
+#endif
+
 /* A convolution as these functions see it: see Kernel. */
 typedef struct hm_tiled {
     uint16_t in_w;
@@ -2078,11 +2103,7 @@ typedef struct hm_tiled_pixel {
 /* Writes four bytes to a multiple of 4. */
 static inline void hm_tiled_set_word(void *to, uint32_t word)
 {
-#ifdef __GNUC__
     HM_MEMCPY(__builtin_assume_aligned(to, 4), &word, sizeof word);
-#else
-    HM_MEMCPY(to, &word, sizeof word);
-#endif
 }
 
 /* Lists the pixels of n rows, the last one more than once so that they fill tiles; returns how many. */
@@ -2193,7 +2214,7 @@ static inline void hm_tiled_weights(const hm_tiled *s, const hm_conv *conv, int 
 static inline uint32_t hm_tiled_twice(int32_t sum)
 {
     uint32_t twice;
-#if defined(__ARM_FEATURE_SAT)
+#ifdef HM_TILED_USAT
     __asm__("usat %0, #31, %1, lsl #1" : "=r"(twice) : "r"(sum));
 #elif defined(HM_TILED_RV32) /* volatile, or GCC would do this for all sums first, and run out of registers */
     __asm__ volatile("sgtz %0, %1\n\tslli %0, %0, 1\n\tmul %0, %0, %1" : "=&r"(twice) : "r"(sum) : "memory");
@@ -2208,7 +2229,7 @@ static inline uint8_t hm_tiled_relu(int32_t sum, hm_tiled_channel c)
 {
     const uint32_t high = (uint32_t)((uint64_t)hm_tiled_twice(sum) * c.multiplier >> 32);
     const uint32_t rounded = (high + c.round) >> c.shift;
-#if defined(__ARM_FEATURE_SAT)
+#ifdef HM_TILED_USAT
     uint32_t byte;
     __asm__("usat %0, #8, %1" : "=r"(byte) : "r"(rounded));
     return (uint8_t)byte;
@@ -2242,9 +2263,7 @@ static inline void hm_tiled_add(hm_tiled_four *sum, const hm_tiled_four *in, int
 #else
     sum->a += in->a * weight;
     sum->b += in->b * weight;
-#ifdef __GNUC__
     __asm__ volatile("" : "+r"(sum->a), "+r"(sum->b) : : "memory");
-#endif
 #endif
 }
 
