@@ -24,7 +24,9 @@ VECTORS = Path(__file__).parents[1] / "vectors"
 HEADERS = sorted(p.name for p in CORE.glob("*.h"))
 
 M55 = ("arm-none-eabi-gcc", "-mcpu=cortex-m55", "-mthumb", "-mfloat-abi=hard", "-ffreestanding")
-COMPILERS = {"hm_helium.h": M55, "hm_dsp.h": M55}  # of headers that this machine's compiler cannot know
+COMPILERS = {  # of headers that this machine's compiler cannot know
+    name: M55 for name in ("hm_helium.h", "hm_dsp.h", "hm_dsp_3x3.h", "hm_dsp_1x1.h")
+}
 
 pytestmark = pytest.mark.skipif(not HOST, reason="no gcc, clang or cc on PATH")
 
