@@ -2,7 +2,8 @@
  *
  * high = floor((acc * multiplier + 2^30) / 2^31), then high / 2^shift to nearest, halves away from zero.
  * Takes any acc; needs a multiplier in [2^30, 2^31) and a shift in 0 ... 30, which a person's integers promise.
- * Masks instead of branches: the time tells nothing of the numbers. */
+ * Masks instead of branches: the time tells nothing of the numbers where a product takes the same time for all of them. (A
+ * Cortex-M3 does not: 3 to 5 cycles for one of 64 bits.) */
 #ifndef HM_REQUANTISE_H
 #define HM_REQUANTISE_H
 
