@@ -203,10 +203,12 @@ static inline void hm_dsp_planes(const hm_dsp *s, const uint8_t *const *rows, in
         if (*rows == NULL) {
             continue;
         }
+        const uint8_t *const row = *rows + first;
+        uint32_t *const p2 = p + pitch;
         /* registers by name, as GCC finds none without optimisation and with a floating-point unit */
-        register const uint8_t *from __asm__("r0") = *rows + first;
+        register const uint8_t *from __asm__("r0") = row;
         register uint32_t *to __asm__("r1") = p;
-        register uint32_t *to2 __asm__("r2") = p + pitch;
+        register uint32_t *to2 __asm__("r2") = p2;
         register int fours __asm__("r12") = whole;
         for (int back = again;; back = 0) {
             register const int step __asm__("lr") = in_c;

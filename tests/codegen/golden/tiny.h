@@ -1,4 +1,4 @@
-/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: 7ae298c7643d64dfcdc83bc7e8d023adae9b59063a244033af149396074e62a0 */
+/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: 02b870af7a9e9bc9165c2548c0a90ed12e1bea7637c75b4c1eceeac8e4bf1561 */
 /*
  * alice: a face-verification network for one person. Made by hyper-mcu 0.1.0; do not edit.
  *
@@ -1160,10 +1160,12 @@ static inline void hm_dsp_planes(const hm_dsp *s, const uint8_t *const *rows, in
         if (*rows == NULL) {
             continue;
         }
+        const uint8_t *const row = *rows + first;
+        uint32_t *const p2 = p + pitch;
         /* registers by name, as GCC finds none without optimisation and with a floating-point unit */
-        register const uint8_t *from __asm__("r0") = *rows + first;
+        register const uint8_t *from __asm__("r0") = row;
         register uint32_t *to __asm__("r1") = p;
-        register uint32_t *to2 __asm__("r2") = p + pitch;
+        register uint32_t *to2 __asm__("r2") = p2;
         register int fours __asm__("r12") = whole;
         for (int back = again;; back = 0) {
             register const int step __asm__("lr") = in_c;
