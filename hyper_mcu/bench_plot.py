@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hyper_mcu.codegen import files, install
 from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.kernels.variants import VARIANTS
 from hyper_mcu.peers import GOALS, PEERS, Figure, peers
 
 if TYPE_CHECKING:
@@ -68,8 +69,9 @@ def picture(told: dict[str, Any]) -> Picture:
     for axes, (name, t) in zip(panels, counted.items(), strict=True):
         _panel(axes, name, bars(name, t))
     drawn.supylabel("instructions per multiply-accumulate", fontsize=9)
+    chosen = f", {told['kernels']} kernels" if told["kernels"] in {v.name for v in VARIANTS} else ""
     keys = [
-        Patch(color=OURS, label=f"hyper-mcu, {told['netspec']}"),
+        Patch(color=OURS, label=f"hyper-mcu, {told['netspec']}{chosen}"),
         Patch(color=SAME, label="peer, the same layer"),
         Patch(color=LIKE, label="peer, a layer of its kind; in all: another network"),
         Line2D([], [], color=GOAL, marker=">", ms=5, ls="", label="goal"),

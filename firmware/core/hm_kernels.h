@@ -2,10 +2,10 @@
 #ifndef HM_KERNELS_H
 #define HM_KERNELS_H
 
-#define HM_PORTABLE 0 /* C11, for every target */
-#define HM_HELIUM 1   /* the vectors of Armv8.1-M, where the compiler has their header */
-#define HM_DSP 2      /* the DSP instructions of Armv7E-M and Armv8-M, by GCC and clang: words at any address, all registers */
-#define HM_TILED 3    /* tiles of sums in registers, for cores without packed arithmetic, by GCC and clang */
+#define HM_PORTABLE 1 /* C11, for every target */
+#define HM_HELIUM 2   /* the vectors of Armv8.1-M, where the compiler has their header */
+#define HM_DSP 3      /* the DSP instructions of Armv7E-M and Armv8-M, by GCC and clang: words at any address, all registers */
+#define HM_TILED 4    /* tiles of sums in registers, for cores without packed arithmetic, by GCC and clang */
 
 #ifndef HM_KERNELS
 #if defined(__ARM_FEATURE_MVE) && defined(__has_include)
@@ -33,6 +33,14 @@
 
 #ifndef HM_KERNELS
 #define HM_KERNELS HM_PORTABLE
+#endif
+
+#if HM_KERNELS + 0 < 1 || HM_KERNELS + 0 > 4
+#error "HM_KERNELS is none of HM_PORTABLE, HM_HELIUM, HM_DSP and HM_TILED."
+#elif HM_KERNELS + 0 == HM_HELIUM && !defined(__ARM_FEATURE_MVE)
+#error "HM_HELIUM is for cores with Helium, and -mcpu says that this one has none."
+#elif HM_KERNELS + 0 == HM_DSP && !defined(__ARM_FEATURE_DSP)
+#error "HM_DSP is for cores with the DSP instructions, and -mcpu says that this one has none."
 #endif
 
 #endif

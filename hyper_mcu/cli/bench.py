@@ -186,7 +186,7 @@ def remarks(told: dict[str, Any]) -> list[str]:
             spans = [f"{part} {low:,}…{high:,}" for part, (low, high) in t["varies"].items()]
             said = "the same instructions" if not spans else f"NOT always the same instructions: {', '.join(spans)}"
             lines.append(f"{name}: {asked}: {said}")
-    return [*lines, NOTES]
+    return [*lines, NOTES] if ran(told) else lines
 
 
 @click.command("bench")
@@ -254,4 +254,4 @@ def command(
         click.echo(summary(told) + "\n" if ran(told) else "", nl=bool(ran(told)))
         click.echo("\n".join(remarks(told)))
     if not ran(told):
-        raise UserError("bench", "no target ran", "a compiler and an emulator for one: hyper-mcu doctor", "none")
+        raise UserError("bench", "no target ran", "one with compiler, emulator and these kernels", "none")

@@ -107,6 +107,9 @@ def command(form: str, model: Path, out: Path, prefix: str, force: bool, as_json
                 check_yours(path, content)
     for path, content in files.items():
         write(path, content)
+    if form == "tflm":
+        for path in sorted(set(out.glob("*.tflite")) - set(files)):
+            click.echo(f"{path}: another person's network is still there", err=True)
     for warning in told.get("warnings", ()):
         click.echo(f"{out}: {warning}", err=True)
     if as_json:

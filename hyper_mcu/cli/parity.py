@@ -35,19 +35,29 @@ def check_known(model: Path, p: Person) -> None:
 
 
 def crops(folder: Path, spec: NetSpec, count: int) -> list[NDArray[np.uint8]]:
-    """The first `count` pictures below a folder, by name: of the net's size, or with the same margin on all sides.
+    """The first `count` pictures below a folder, by name: of the net's size, or with the same margin on all sides; an
+    .rgb is the bytes of a crop, as `verify --crop` writes them.
 
     Raises UserError where there is none, and for a picture that is broken or of another size.
     """
+    import numpy as np
+
     from hyper_mcu.codegen.errors import UserError
+    from hyper_mcu.codegen.files import read
     from hyper_mcu.faces.photo import read_photo
 
-    suffixes = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+    suffixes = (".rgb", ".jpg", ".jpeg", ".png", ".webp", ".bmp")
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes)[:count]
     if not paths:
         raise UserError(folder, "no pictures", "crops as " + ", ".join(suffixes), "none")
     images = []
     for path in paths:
+        if path.suffix.lower() == ".rgb":
+            data = read(path, "crop")
+            if len(data) != spec.input_bytes:
+                raise UserError(path, "not a crop", f"{spec.input_bytes} bytes", f"{len(data)}")
+            images.append(np.frombuffer(data, np.uint8).reshape(spec.height, spec.width, spec.channels))
+            continue
         image = read_photo(path)
         h, w = image.shape[:2]
         y, x = (h - spec.height) // 2, (w - spec.width) // 2

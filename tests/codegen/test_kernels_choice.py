@@ -58,6 +58,25 @@ def test_a_core_has_the_kernels_that_it_can_run(compiler, options, kernels):
     )
 
 
+@pytest.mark.parametrize(
+    ("core", "kernels", "said"),
+    [
+        ("m4", "HM_DSPP", "HM_KERNELS is none of"),
+        ("m4", "", "HM_KERNELS is none of"),
+        ("m4", "5", "HM_KERNELS is none of"),
+        ("m3", "HM_DSP", "HM_DSP is for cores with the DSP instructions"),
+        ("m4", "HM_HELIUM", "HM_HELIUM is for cores with Helium"),
+    ],
+)
+def test_kernels_that_are_none_or_not_for_the_core_are_an_error_by_name(engine, core, kernels, said):
+    if why := missing(ARM[0]):
+        pytest.skip(why)
+    command = [*ARM, f"-mcpu=cortex-{core}", f"-DHM_KERNELS={kernels}", "-xc", *engine, "-"]
+    done = subprocess.run(command, input=ENGINE, capture_output=True, text=True, check=False)
+    assert done.returncode
+    assert f'#error "{said}' in done.stderr
+
+
 @pytest.mark.parametrize("level", ["-O0", "-Og", "-O2"])
 @pytest.mark.parametrize(
     "options",

@@ -34,7 +34,8 @@ def told(*targets):
         layer(2, "3x3, stride 2, 14x14x64 to 7x7x64 in 16 groups of 4 to 4", "3x3, stride 2, 4 to 4 in groups", 2.0),
     ]
     counted = {name: {"layers": layers, "instructions_per_mac": 1.75} for name in targets}
-    return {"netspec": "net@1", "targets": {**counted, "host": {"layers": []}, "lx106": {"not_run": "no emulator"}}}
+    others = {"host": {"layers": []}, "lx106": {"not_run": "no emulator"}}
+    return {"netspec": "net@1", "kernels": "portable", "targets": {**counted, **others}}
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +63,9 @@ def test_groups_of_bars_are_the_layers_and_then_the_whole():
 
 
 def test_panels_show_the_targets_that_were_counted_with_peers_and_goal():
-    m4, m0 = bench_plot.picture(told("m4", "m0")).axes
+    drawn = bench_plot.picture(told("m4", "m0"))
+    m4, m0 = drawn.axes
+    assert [text.get_text() for text in drawn.legends[0].texts][0] == "hyper-mcu, net@1, portable kernels"
     heights = [[bar.get_height() for bar in bars] for bars in m4.containers]
     assert heights == [[1.25, 1.5, 2.0, 1.75], [4.77], [2.07], [4.93]]
     assert [list(line.get_ydata()) for line in m4.lines] == [[1.15]]

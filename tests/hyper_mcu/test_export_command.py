@@ -108,6 +108,7 @@ def test_tflm_replaces_what_it_generates_and_keeps_what_is_beside(
     assert "operators CONV_2D; arena " in capsys.readouterr().out
     (out / "hm_types.h").write_text("of an older version")
     assert command("export", "tflm", model, "--out", out) == 0
+    assert capsys.readouterr().err.startswith(f"{out / 'other.tflite'}: another person's network is still there\n")
     after = {p.name: p.read_bytes() for p in out.iterdir()}
     changed = {name for name in before if after[name] != before[name]}
     assert changed == {"model_data.h", "verify.cc", "verify.h"}

@@ -92,12 +92,22 @@ def test_pictures_are_taken_by_name_with_or_without_a_margin(model, tmp_path, co
     assert json.loads(capsys.readouterr().out)["backends"][0]["sha256"] == inner.layers_sha256
 
 
+def test_bytes_of_a_crop_are_taken_and_those_of_another_size_refused(model, tmp_path, command, capsys):
+    exact = oracle.known_image(TINY, 5)
+    (tmp_path / "a.rgb").write_bytes(exact.tobytes())
+    assert command("parity", model, "--images", tmp_path, "--backends", "onnx", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["backends"][0]["sha256"] == oracle.run(ALICE.qnet, exact).layers_sha256
+    (tmp_path / "b.rgb").write_bytes(exact.tobytes()[1:])
+    assert command("parity", model, "--images", tmp_path) == 2
+    assert "b.rgb: not a crop; expected 144 bytes, got 143\n" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("size", "said"),
     [
         ((9, 6), "not a crop; expected 6×8 pixels, or an even margin around them, got 6×9"),
         ((7, 5), "not a crop; expected 6×8 pixels, or an even margin around them, got 5×7"),
-        (None, "no pictures; expected crops as .jpg, .jpeg, .png, .webp, .bmp, got none"),
+        (None, "no pictures; expected crops as .rgb, .jpg, .jpeg, .png, .webp, .bmp, got none"),
     ],
 )
 def test_folder_without_crops_is_refused(model, tmp_path, command, capsys, size, said):

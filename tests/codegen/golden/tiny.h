@@ -1,4 +1,4 @@
-/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: 02b870af7a9e9bc9165c2548c0a90ed12e1bea7637c75b4c1eceeac8e4bf1561 */
+/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: 179551e184f6e6424a2597e9e3b13aa2f3893557c7cf0f4d5690bd5245ff5a93 */
 /*
  * alice: a face-verification network for one person. Made by hyper-mcu 0.1.0; do not edit.
  *
@@ -104,10 +104,10 @@ typedef struct hm_verdict {
 #ifndef HM_KERNELS_H
 #define HM_KERNELS_H
 
-#define HM_PORTABLE 0 /* C11, for every target */
-#define HM_HELIUM 1   /* the vectors of Armv8.1-M, where the compiler has their header */
-#define HM_DSP 2      /* the DSP instructions of Armv7E-M and Armv8-M, by GCC and clang: words at any address, all registers */
-#define HM_TILED 3    /* tiles of sums in registers, for cores without packed arithmetic, by GCC and clang */
+#define HM_PORTABLE 1 /* C11, for every target */
+#define HM_HELIUM 2   /* the vectors of Armv8.1-M, where the compiler has their header */
+#define HM_DSP 3      /* the DSP instructions of Armv7E-M and Armv8-M, by GCC and clang: words at any address, all registers */
+#define HM_TILED 4    /* tiles of sums in registers, for cores without packed arithmetic, by GCC and clang */
 
 #ifndef HM_KERNELS
 #if defined(__ARM_FEATURE_MVE) && defined(__has_include)
@@ -135,6 +135,14 @@ typedef struct hm_verdict {
 
 #ifndef HM_KERNELS
 #define HM_KERNELS HM_PORTABLE
+#endif
+
+#if HM_KERNELS + 0 < 1 || HM_KERNELS + 0 > 4
+#error "HM_KERNELS is none of HM_PORTABLE, HM_HELIUM, HM_DSP and HM_TILED."
+#elif HM_KERNELS + 0 == HM_HELIUM && !defined(__ARM_FEATURE_MVE)
+#error "HM_HELIUM is for cores with Helium, and -mcpu says that this one has none."
+#elif HM_KERNELS + 0 == HM_DSP && !defined(__ARM_FEATURE_DSP)
+#error "HM_DSP is for cores with the DSP instructions, and -mcpu says that this one has none."
 #endif
 
 #endif
