@@ -65,7 +65,7 @@ def test_groups_of_bars_are_the_layers_and_then_the_whole():
 def test_panels_show_the_targets_that_were_counted_with_peers_and_goal():
     drawn = bench_plot.picture(told("m4", "m0"))
     m4, m0 = drawn.axes
-    assert [text.get_text() for text in drawn.legends[0].texts][0] == "hyper-mcu, net@1, portable kernels"
+    assert drawn.legends[0].texts[0].get_text() == "hyper-mcu, net@1, portable kernels"
     heights = [[bar.get_height() for bar in bars] for bars in m4.containers]
     assert heights == [[1.25, 1.5, 2.0, 1.75], [4.77], [2.07], [4.93]]
     assert [list(line.get_ydata()) for line in m4.lines] == [[1.15]]
