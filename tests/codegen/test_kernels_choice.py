@@ -27,12 +27,11 @@ def engine(tmp_path):
 
 
 def compiled(compiler: Sequence[str], *options: str, source: str) -> str:
-    """What the compiler says on stdout of C from stdin; its complaints fail the test."""
+    """What the compiler says of C from stdin: on stderr, or else on stdout; an error where it fails in silence."""
     if why := missing(compiler[0]):
         pytest.skip(why)
     done = subprocess.run([*compiler, *options, "-"], input=source, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
+    return done.stderr or done.stdout or "failed" * bool(done.returncode)
 
 
 @pytest.mark.parametrize(
@@ -69,12 +68,8 @@ def test_a_core_has_the_kernels_that_it_can_run(compiler, options, kernels):
     ],
 )
 def test_kernels_that_are_none_or_not_for_the_core_are_an_error_by_name(engine, core, kernels, said):
-    if why := missing(ARM[0]):
-        pytest.skip(why)
-    command = [*ARM, f"-mcpu=cortex-{core}", f"-DHM_KERNELS={kernels}", "-xc", *engine, "-"]
-    done = subprocess.run(command, input=ENGINE, capture_output=True, text=True, check=False)
-    assert done.returncode
-    assert f'#error "{said}' in done.stderr
+    options = (f"-mcpu=cortex-{core}", f"-DHM_KERNELS={kernels}", "-xc")
+    assert f'#error "{said}' in compiled(ARM, *options, *engine, source=ENGINE)
 
 
 @pytest.mark.parametrize("level", ["-O0", "-Og", "-O2"])
@@ -88,11 +83,11 @@ def test_kernels_that_are_none_or_not_for_the_core_are_an_error_by_name(engine, 
     ],
 )
 def test_dsp_kernels_compile_beside_a_floating_point_unit(engine, options, level):
-    compiled(ARM, *M4F, *options.split(), level, *engine, source=ENGINE)
+    assert compiled(ARM, *M4F, *options.split(), level, *engine, source=ENGINE) == ""
 
 
 def test_tiles_compile_by_clang_for_a_cortex_m23(engine):
     if not (compiler := zig()):
         pytest.skip("ziglang not installed")
     target = "-target thumb-freestanding-eabi -mcpu=cortex_m23 -std=c11 -xc -O2"
-    compiled(compiler, *target.split(), *engine, source=ENGINE)
+    assert compiled(compiler, *target.split(), *engine, source=ENGINE) == ""
