@@ -55,6 +55,11 @@ def variant_named(name: str) -> Variant:
     raise UserError("kernels", "unknown", "one of " + ", ".join(v.name for v in VARIANTS), name or "nothing")
 
 
+def wrong_core(name: str, said: str) -> bool:
+    """Whether a compiler's message is that the variant of that name is for other cores: hm_kernels.h says so."""
+    return f'"{variant_named(name).macro} is for cores with ' in said
+
+
 def template(variant: Variant, kernel: Kernel) -> tuple[str, dict[str, Any]]:
     """The template of a kernel, in templates/, and the facts for it."""
     v = serving(variant, kernel)

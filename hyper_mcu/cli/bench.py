@@ -76,8 +76,8 @@ def result(people: Sequence[Person], targets: Sequence[str], images: int, kernel
     tools are not installed, or that has not the instructions of the kernels, only says `not_run`, and why."""
     from hyper_mcu.codegen.bench import generated, measure, varying
     from hyper_mcu.codegen.errors import MissingToolError, UserError
+    from hyper_mcu.codegen.kernels.variants import wrong_core
     from hyper_mcu.codegen.targets import target_named
-    from hyper_mcu.codegen.toolchain import CompileError
 
     spec = people[0].qnet.spec
     told: dict[str, Any] = {}
@@ -89,7 +89,7 @@ def result(people: Sequence[Person], targets: Sequence[str], images: int, kernel
             told[target.name] = {"not_run": str(e)}
             continue
         except UserError as e:
-            if not (kernels and isinstance(e.__cause__, CompileError)):
+            if not (kernels and wrong_core(kernels, e.got)):
                 raise
             told[target.name] = {"not_run": f"the {kernels} kernels do not compile for it"}
             continue

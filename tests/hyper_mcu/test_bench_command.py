@@ -129,6 +129,22 @@ def test_kernels_of_instructions_that_a_core_lacks_have_not_run(nano):
     assert told["m4"]["instructions"] > 0
 
 
+@pytest.mark.parametrize("kind", ["gcc", "zig"])
+def test_a_core_that_lacks_the_instructions_is_told_from_c_that_is_broken(command, capsys, monkeypatch, kind):
+    if why := missing((kind, "m3"), ("auto", "m3")):
+        pytest.skip(why)
+    monkeypatch.setenv("HYPER_MCU_TOOLCHAIN", kind)
+    words = ("bench", "--preset", "nano", "--targets", "m3")
+    assert command(*words, "--kernels", "dsp") == 2
+    assert "m3: not run: the dsp kernels do not compile for it\n" in capsys.readouterr().out
+    monkeypatch.setattr("hyper_mcu.codegen.bench.emit", lambda p: f"#error planted\n{emit(p)}")
+    assert command(*words, "--kernels", "tiled") == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("seed1.h: does not compile for m3 with ")
+    assert "planted" in said.err
+
+
 def test_short_name_of_a_target_is_the_same_target(nano):
     need("rv32imc")
     assert list(nano("--targets", "rv32,rv32imc")["targets"]) == ["rv32imc"]
