@@ -25,15 +25,17 @@ def share(_: click.Context, __: click.Parameter, text: str) -> float:
 def read(path: Path) -> dict[str, Any]:
     """A result of bench; raises UserError for a file that is none."""
     from hyper_mcu.codegen.errors import UserError
+    from hyper_mcu.codegen.files import read as whole
 
+    what, expected = "no result of bench", f"JSON of hyper-mcu bench --json, schema_version {SCHEMA}"
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as e:
-        raise UserError(path, "cannot be read", "JSON of hyper-mcu bench --json", str(e)) from e
+        value = json.loads(whole(path, expected))
+    except (ValueError, RecursionError) as e:
+        place = f" in line {e.lineno}, column {e.colno}" if isinstance(e, json.JSONDecodeError) else ""
+        raise UserError(path, what, expected, f"something else{place}") from e
     found = value if isinstance(value, dict) else {}
     if found.get("schema_version") != SCHEMA or not isinstance(found.get("targets"), dict):
-        expected = f"JSON of hyper-mcu bench --json, schema_version {SCHEMA}"
-        raise UserError(path, "no result of bench", expected, found.get("schema_version", "another JSON"))
+        raise UserError(path, what, expected, found.get("schema_version", "another JSON"))
     return found
 
 

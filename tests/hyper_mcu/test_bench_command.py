@@ -15,6 +15,7 @@ from hyper_mcu.codegen.person_bin import pack
 from hyper_mcu.codegen.presets import preset
 
 NANO = preset("nano")
+NO_RESULT = "b.json: no result of bench; expected JSON of hyper-mcu bench --json, schema_version 1"
 PARTS = ["checking the person", "keeping the image's rows", *range(7), "score, and wiping the session"]
 
 
@@ -167,7 +168,7 @@ def compare(tmp_path, command, capsys):
 
     def run(a, b, *words):
         for name, value in (("a.json", a), ("b.json", b)):
-            (tmp_path / name).write_text(value if isinstance(value, str) else json.dumps(value))
+            (tmp_path / name).write_bytes(value if isinstance(value, bytes) else json.dumps(value).encode())
         code = command("compare", tmp_path / "a.json", tmp_path / "b.json", *words)
         said = capsys.readouterr()
         return code, (said.out or said.err).replace(f"{tmp_path}/", "")
@@ -209,12 +210,11 @@ def test_figure_that_is_no_longer_counted_is_a_regression(compare):
             "b.json: cannot be compared with a.json: netspec_sha256; expected 0",
         ),
         ({**result(), "targets": {}}, "b.json: cannot be compared with a.json; expected m4, got none\n"),
-        ({**result(), "schema_version": 2}, "b.json: no result of bench; expected JSON of hyper-mcu bench --json, "),
-        (
-            [1],
-            "b.json: no result of bench; expected JSON of hyper-mcu bench --json, schema_version 1, got another JSON",
-        ),
-        ("{", "b.json: cannot be read; expected JSON of hyper-mcu bench --json, got "),
+        ({**result(), "schema_version": 2}, f"{NO_RESULT}, got 2\n"),
+        ([1], f"{NO_RESULT}, got another JSON\n"),
+        (b"{\n", f"{NO_RESULT}, got something else in line 2, column 1\n"),
+        (b'"\xff"', f"{NO_RESULT}, got something else\n"),
+        (b"[" * 100_000, f"{NO_RESULT}, got something else\n"),
     ],
 )
 def test_files_that_cannot_be_compared_are_an_error(compare, other, said):

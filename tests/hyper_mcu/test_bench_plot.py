@@ -97,6 +97,18 @@ def test_bench_draws_what_it_counts(command, tmp_path):
     assert out.read_bytes().startswith(b"\x89PNG\r\n")
 
 
+@pytest.mark.parametrize("words", [(), ("--json",)])
+def test_bench_says_nothing_where_its_picture_fails_late(command, capsys, tmp_path, words):
+    if why := missing("host"):
+        pytest.skip(why)
+    out = tmp_path / "layers.png"
+    assert command("bench", "--preset", "nano", "--targets", "host", "--plot", out, *words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("--plot: nothing was counted; ")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("name", "there", "said"),
     [
