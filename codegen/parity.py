@@ -155,7 +155,11 @@ def differs(outcomes: Sequence[Outcome]) -> bool:
     return any(o.backend.exact and o.status == "different" for o in outcomes)
 
 
+def exact(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Those of the exact backends beside the oracle that ran."""
+    return [o for o in outcomes if o.backend.exact and o.backend is not REFERENCE and o.status != "not_run"]
+
+
 def identical(outcomes: Sequence[Outcome]) -> bool:
     """Whether no exact backend differs and one beside the oracle ran."""
-    ran = any(o.backend.exact and o.backend is not REFERENCE and o.status != "not_run" for o in outcomes)
-    return ran and not differs(outcomes)
+    return bool(exact(outcomes)) and not differs(outcomes)

@@ -13,7 +13,7 @@ import shlex
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TextIO, TypeVar
 
 import click
@@ -23,6 +23,7 @@ from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.progress import Event
 
 T = TypeVar("T")
+WHOLE = 1_000  # columns, more than any table has
 
 COMMANDS = {
     "enroll": "A photo in, a personal network out: model.h, or person.bin.",
@@ -97,6 +98,20 @@ def as_json(value: dict[str, Any]) -> str:
 def emit_json(value: dict[str, Any]) -> None:
     """One JSON object on stdout."""
     click.echo(as_json(value))
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Rows in a frame, as wide as the terminal allows; whole where stdout is none."""
+    from rich.console import Console
+    from rich.table import Table
+
+    framed = Table(*header)
+    for row in rows:
+        framed.add_row(*row)
+    console = Console(width=None if sys.stdout.isatty() else WHOLE)
+    with console.capture() as text:
+        console.print(framed)
+    return text.get().rstrip("\n")
 
 
 @contextlib.contextmanager

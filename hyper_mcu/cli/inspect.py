@@ -12,6 +12,8 @@ import click
 if TYPE_CHECKING:
     from hyper_mcu.codegen.person import Person
 
+HEADER = ("stage", "layer", "output", "MACs", "weights", "|sum| ≤", "scale")
+
 
 def layers(p: Person) -> list[dict[str, Any]]:
     """One row a stage: what it is, its output, MACs, weights, and how full its accumulators and bytes can get."""
@@ -39,28 +41,18 @@ def layers(p: Person) -> list[dict[str, Any]]:
     return rows
 
 
-def as_table(rows: list[dict[str, Any]]) -> str:
-    """The rows as a table, as wide as the terminal allows."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("stage", "layer", "output", "MACs", "weights", "|sum| ≤", "scale")
-    for r in rows:
-        h, w, c = r["output"]
-        cells = (
-            r["stage"],
-            r["layer"] + (f" shuffle {r['shuffle']}" if r["shuffle"] > 1 else ""),
-            f"{h}×{w}×{c}",
-            f"{r['macs']:,}",
-            f"{r['weights']:,}",
-            f"{r['accumulator_bound']:,}" if "accumulator_bound" in r else "",
-            f"{r['out_scale']:.5f}" if "out_scale" in r else "",
-        )
-        table.add_row(*(str(v) for v in cells))
-    console = Console()
-    with console.capture() as text:
-        console.print(table)
-    return text.get().rstrip("\n")
+def cells(row: dict[str, Any]) -> tuple[str, ...]:
+    """A row as its line of the table."""
+    h, w, c = row["output"]
+    return (
+        str(row["stage"]),
+        row["layer"] + (f" shuffle {row['shuffle']}" if row["shuffle"] > 1 else ""),
+        f"{h}×{w}×{c}",
+        f"{row['macs']:,}",
+        f"{row['weights']:,}",
+        f"{row['accumulator_bound']:,}" if "accumulator_bound" in row else "",
+        f"{row['out_scale']:.5f}" if "out_scale" in row else "",
+    )
 
 
 def person(p: Person, model: Path, data: bytes) -> dict[str, Any]:
@@ -81,11 +73,13 @@ def person(p: Person, model: Path, data: bytes) -> dict[str, Any]:
 
 def person_text(p: Person, told: dict[str, Any]) -> str:
     """The same for people; told: what `person` says of p."""
+    from hyper_mcu.cli import table
+
     head, made = p.qnet.spec.head, p.provenance
     over = f"{p.qnet.spec.head_size} {'channel sums' if head.pool else 'elements'}"
     return (
         f"{p.name}: {told['netspec']}, {told['params']:,} parameters, {told['macs']:,} MACs\n"
-        f"{as_table(told['layers'])}\n"
+        f"{table(HEADER, map(cells, told['layers']))}\n"
         "s: stride, g: groups; scale: of one step of the output\n"
         f"|sum|: |bias| + 256·Σ|w| of these very weights, no image reaches further; a net may reach {2**30 - 1:,}\n"
         f"head {head.kind} over {over}: |sum| ≤ {told['head_bound']:,}, at most {2**31 - 1:,}; "

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from hyper_mcu.codegen.parity import Outcome
     from hyper_mcu.codegen.person import Person
 
+HEADER = ("backend", "images", "result", "layers_sha256", "compile s", "run s")
+
 
 def seeded(p: Person, count: int) -> list[NDArray[np.uint8]]:
     """Generated images; the first is the one of the known answer."""
@@ -97,19 +99,10 @@ def word(o: Outcome) -> str:
     return o.status.replace("_", " ")
 
 
-def as_table(outcomes: list[Outcome]) -> str:
-    """The outcomes as a table, as wide as the terminal allows."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("backend", "images", "result", "layers_sha256", "compile s", "run s")
-    for o in outcomes:
-        times = ("", "") if o.status == "not_run" else (f"{o.compile_seconds:.1f}", f"{o.run_seconds:.1f}")
-        table.add_row(o.backend.name, str(o.images), word(o), o.sha256[:12], *times)
-    console = Console()
-    with console.capture() as text:
-        console.print(table)
-    return text.get().rstrip("\n")
+def cells(o: Outcome) -> tuple[str, ...]:
+    """An outcome as its line of the table."""
+    times = ("", "") if o.status == "not_run" else (f"{o.compile_seconds:.1f}", f"{o.run_seconds:.1f}")
+    return (o.backend.name, str(o.images), word(o), o.sha256[:12], *times)
 
 
 def remark(o: Outcome) -> str:
@@ -160,7 +153,7 @@ def command(
     from hyper_mcu import cli
     from hyper_mcu.codegen.backends.table import BACKENDS, backends_named
     from hyper_mcu.codegen.errors import UserError
-    from hyper_mcu.codegen.parity import differs, identical, parity, plans
+    from hyper_mcu.codegen.parity import differs, exact, identical, parity, plans
     from hyper_mcu.codegen.person_file import person_file
 
     chosen = BACKENDS if backends is None else backends_named([name.strip() for name in backends.split(",")])
@@ -183,12 +176,14 @@ def command(
             }
         )  # fmt: skip
     else:
-        click.echo(as_table(outcomes))
+        click.echo(cli.table(HEADER, map(cells, outcomes)))
         click.echo("\n".join(remarks(outcomes)))
-        ran = sum(o.backend.exact and o.status != "not_run" for o in outcomes)
+        ran = exact(outcomes)
+        same = sum(o.status == "identical" for o in ran)
         verdict = "identical" if identical(outcomes) else "DIFFERENT" if differs(outcomes) else "nothing to compare"
         source = "generated images" if images is None else f"crops of {images}"
-        click.echo(f"{verdict}: {p.name} on {len(shown)} {source}, {ran} exact backends")
+        held = f"{same} of {len(ran)} exact backends identical to the oracle"
+        click.echo(f"{verdict}: {p.name} on {len(shown)} {source}, {held}")
     if differs(outcomes):
         raise SystemExit(1)
     if not identical(outcomes):

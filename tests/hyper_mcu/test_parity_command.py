@@ -69,10 +69,26 @@ def test_known_answer_that_is_not_the_oracles_is_refused(tmp_path, command, caps
 def test_table_names_backends_and_what_they_are_by(model, command, capsys):
     assert command("parity", model, "--backends", "oracle,onnx,ort-qlinear", "--count", 3) == 0
     out = capsys.readouterr().out
-    assert "identical: alice on 3 generated images, 2 exact backends" in out
+    assert "identical: alice on 3 generated images, 1 of 1 exact backends identical to the oracle\n" in out
     assert "\nby NumPy " in out
     assert "onnxruntime " in out
     assert "ort-qlinear: rounds otherwise: " in out
+
+
+def test_table_is_whole_where_stdout_is_no_terminal(model, command, capsys, also, monkeypatch):
+    long = "a-backend-of-a-long-name-" + "x" * 80
+    also(Backend(long, "in process", True, lambda p, shown: Answers(tuple(oracle.run(p.qnet, x) for x in shown), "")))
+    words = ("parity", model, "--backends", f"onnx,{long}", "--count", 1)
+    assert command(*words) == 0
+    out = capsys.readouterr().out
+    (row,) = [line for line in out.splitlines() if long in line]
+    assert f" identical │ {ALICE.known.layers_sha256[:12]} " in row
+    assert out.endswith("identical: alice on 1 generated images, 2 of 2 exact backends identical to the oracle\n")
+    assert max(map(len, out.splitlines())) < 200, "no wider than what is in it"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert command(*words) == 0
+    assert long not in capsys.readouterr().out
 
 
 def test_pictures_are_taken_by_name_with_or_without_a_margin(model, tmp_path, command, capsys):
@@ -129,7 +145,7 @@ def test_difference_is_named_and_exits_with_one(model, command, capsys, also):
     size = 2 * (sum(layer.size for layer in oracle.run(ALICE.qnet, oracle.known_image(TINY, 7)).layers) + 1)
     first = f"first in image 0, logit: want {logit}, got {logit + 1}"
     assert f"planted: DIFFERENT: 1 of {size} elements and 0 of 2 verdicts are others; {first}\n" in out
-    assert out.endswith("DIFFERENT: alice on 2 generated images, 2 exact backends\n")
+    assert out.endswith("DIFFERENT: alice on 2 generated images, 1 of 2 exact backends identical to the oracle\n")
 
 
 def test_missing_tool_is_not_run_and_never_passes(model, command, capsys, also):
