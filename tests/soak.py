@@ -6,7 +6,7 @@ The C is that of the portable kernels in even thousands, of the tiled ones in od
 cores get one: there is a build for each.
 
 Thousand N is drawn from seed N, and --first N goes on there. A line for each thousand; exit code 1 at the first
-difference, which is told with its net.
+difference, which is told with its net, and 2 where a backend fails otherwise.
 """
 
 from __future__ import annotations
@@ -85,6 +85,9 @@ def main(words: Sequence[str] | None = None) -> int:
         except AssertionError as e:
             print(f"thousand {number}: DIFFERENT: {e}", flush=True)
             return 1
+        except UserError as e:
+            print(f"thousand {number}: {e}", file=sys.stderr)
+            return 2
         told = ", ".join(f"{name} {n if n else 'not run'}" for name, n in ran.items())
         print(f"thousand {number}: identical: {told}; {time.perf_counter() - began:.0f} s", flush=True)
     return 0

@@ -1,4 +1,4 @@
-"""A sample of the soak, and that a difference ends it."""
+"""A sample of the soak, and that a difference ends it, or a failure."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import soak
 from hyper_mcu.codegen import oracle
 from hyper_mcu.codegen.backends import Answers, Backend, Image
 from hyper_mcu.codegen.backends.table import backends_named
+from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.person import Person
 
 
@@ -48,6 +49,19 @@ def test_a_difference_ends_the_soak_and_tells_its_net(
     same, other = capsys.readouterr().out.splitlines()
     assert same.startswith("thousand 0: identical: played 8; ")
     assert other.startswith('thousand 0: DIFFERENT: played differs on {"channels":3,')
+
+
+def test_a_backend_that_fails_ends_the_soak_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def ask(p: Person, images: Sequence[Image]) -> Answers:
+        raise UserError("m99", "the program crashed", "exit code 0", "exit code 82")
+
+    monkeypatch.setattr(soak, "HOST", "")
+    monkeypatch.setattr(soak, "HOST_COMPILERS", [])
+    monkeypatch.setattr(soak, "backends_named", lambda names: (Backend("m99", "emulated", True, ask),))
+    assert soak.main(["--nets", "8", "--first", "3"]) == 2
+    assert capfd.readouterr() == ("", "thousand 3: m99: the program crashed; expected exit code 0, got exit code 82\n")
 
 
 def test_an_unknown_backend_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
