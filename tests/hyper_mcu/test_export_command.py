@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from enrolled import PORTRAIT, TEAM, Command, Refused
 
 from hyper_mcu.codegen import oracle
 from hyper_mcu.codegen.backends import tflite as backends
@@ -20,10 +20,6 @@ from hyper_mcu.codegen.person import Person
 from hyper_mcu.codegen.person_bin import pack
 from hyper_mcu.codegen.person_file import person_file
 from hyper_mcu.faces import face_crops
-from hyper_mcu.faces.weights import demo_photo
-
-PORTRAIT, TEAM = demo_photo("yaoming.jpg"), demo_photo("players.jpg")
-Command = Callable[..., int]
 
 for module in ("tflite", "flatbuffers", "tflite_micro", "ai_edge_litert"):
     if not importlib.util.find_spec(module):
@@ -48,15 +44,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def person(model: Path) -> Person:
     """The person in it."""
     return person_file(model)
-
-
-def refused(command: Command, capsys: pytest.CaptureFixture[str], *words: object) -> str:
-    """The one line that a refused command says."""
-    capsys.readouterr()
-    assert command("export", *words) == 2
-    said = capsys.readouterr()
-    assert (said.out, said.err.count("\n")) == ("", 1)
-    return said.err.rstrip("\n")
 
 
 @pytest.mark.parametrize("name", ["tflm", "litert_reference"])
@@ -117,15 +104,15 @@ def test_tflm_replaces_what_it_generates_and_keeps_what_is_beside(
 
 @pytest.mark.parametrize(("name", "text"), [("main.cc", "int main() {}\n"), ("verify.cc", "// of another project\n")])
 def test_tflm_replaces_a_users_own_code_by_force_alone(
-    model: Path, tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str], name: str, text: str
+    model: Path, tmp_path: Path, command: Command, name: str, text: str, refused: Refused
 ) -> None:
     (tmp_path / name).write_text(text)
     expected = "would replace code of your own; expected --force, or that code under another name, got neither"
-    assert refused(command, capsys, "tflm", model, "--out", tmp_path) == f"{tmp_path}/{name}: {expected}"
+    assert refused("export", "tflm", model, "--out", tmp_path) == f"{tmp_path}/{name}: {expected}"
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [(name, text)]
     assert command("export", "tflm", model, "--out", tmp_path, "--force") == 0
     assert "hm_tflm_verify(" in (tmp_path / name).read_text()
-    assert refused(command, capsys, "onnx", model, "--out", tmp_path / "a.onnx", "--force") == (
+    assert refused("export", "onnx", model, "--out", tmp_path / "a.onnx", "--force") == (
         "--force: export onnx replaces a file at --out in any case; expected export tflm, got onnx"
     )
 
@@ -139,26 +126,26 @@ def test_files_are_those_of_the_emitters(model: Path, person: Person, tmp_path: 
 
 
 def test_c_may_have_another_prefix_and_nothing_else(
-    model: Path, tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
+    model: Path, tmp_path: Path, command: Command, refused: Refused
 ) -> None:
     assert command("export", "c", model, "--out", tmp_path / "a.h", "--prefix", "second") == 0
     assert "second_verify(" in (tmp_path / "a.h").read_text()
-    assert refused(command, capsys, "onnx", model, "--out", tmp_path / "a.onnx", "--prefix", "second") == (
+    assert refused("export", "onnx", model, "--out", tmp_path / "a.onnx", "--prefix", "second") == (
         "--prefix: export onnx has no C names to choose; expected export c, got second"
     )
 
 
 def test_bad_places_and_files_are_one_line_and_nothing_is_written(
-    model: Path, tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
+    model: Path, tmp_path: Path, refused: Refused
 ) -> None:
     file = tmp_path / "file"
     file.write_text("x")
     said = [
-        refused(command, capsys, "tflite", model, "--out", tmp_path / "a.bin"),
-        refused(command, capsys, "tflm", model, "--out", file),
-        refused(command, capsys, "tflm", model, "--out", tmp_path / "no" / "folder"),
-        refused(command, capsys, "c", model, "--out", model),
-        refused(command, capsys, "tflite", tmp_path / "none.h", "--out", tmp_path / "a.tflite"),
+        refused("export", "tflite", model, "--out", tmp_path / "a.bin"),
+        refused("export", "tflm", model, "--out", file),
+        refused("export", "tflm", model, "--out", tmp_path / "no" / "folder"),
+        refused("export", "c", model, "--out", model),
+        refused("export", "tflite", tmp_path / "none.h", "--out", tmp_path / "a.tflite"),
     ]
     assert said == [
         f"{tmp_path}/a.bin: output; expected a name ending in .tflite, got 'a.bin'",

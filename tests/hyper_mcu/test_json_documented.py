@@ -11,15 +11,14 @@ from typing import Any
 
 import fake_model
 import pytest
+from enrolled import PORTRAIT, TEAM, Command
 from people import TINY, net, person
 from quantised import quantised
 
 from hyper_mcu.codegen.person_bin import pack
-from hyper_mcu.faces.weights import demo_photo
 from hyper_mcu.generator import SHIPPED
 
 SPEC = Path(__file__).parents[2] / "SPEC.md"
-PORTRAIT, TEAM = demo_photo("yaoming.jpg"), demo_photo("players.jpg")
 TYPES: dict[str, Callable[[Any], bool]] = {
     "number": lambda v: isinstance(v, int | float) and not isinstance(v, bool),
     "number or null": lambda v: v is None or TYPES["number"](v),
@@ -59,7 +58,7 @@ def disagreements(value: dict[str, Any], table: dict[str, str]) -> set[str]:
 
 
 @pytest.fixture
-def told(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
+def told(command: Command, capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
     """The JSON of `hyper-mcu WORDS --json`."""
 
     def run(*words: object) -> dict[str, Any]:

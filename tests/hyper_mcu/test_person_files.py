@@ -10,21 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from enrolled import PORTRAIT, STRANGER, Command, Refused
 from people import TINY, net, person
 
-from hyper_mcu import cli
 from hyper_mcu.codegen.emit_c import emit
 from hyper_mcu.codegen.person_bin import pack
 from hyper_mcu.codegen.person_file import person_file
-from hyper_mcu.faces.weights import demo_photo
 from hyper_mcu.generator import SHIPPED
-
-PORTRAIT = demo_photo("yaoming.jpg")
-STRANGER = Path(cli.__file__).parents[1] / "demo" / "astronaut.jpg"
 
 
 @pytest.fixture
-def told(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+def told(command: Command, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
     """Exit code and JSON of `hyper-mcu WORDS --json`."""
 
     def run(*words: object) -> tuple[int, Any]:
@@ -36,29 +32,13 @@ def told(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> Cal
 
 
 @pytest.fixture
-def said(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """The one line on stderr of a refused `hyper-mcu WORDS`."""
-
-    def run(*words: object) -> str:
-        capsys.readouterr()
-        assert command(*words) == 2
-        out, err = capsys.readouterr()
-        assert (out, err.count("\n")) == ("", 1)
-        return err.rstrip("\n")
-
-    return run
-
-
-@pytest.fixture
-def blob(command: Callable[..., int], tmp_path: Path) -> Path:
+def blob(command: Command, tmp_path: Path) -> Path:
     """A person.bin of the portrait."""
     assert command("enroll", PORTRAIT, "--out", tmp_path / "person.bin") == 0
     return tmp_path / "person.bin"
 
 
-def test_both_files_hold_one_person_and_are_their_owners_alone(
-    blob: Path, command: Callable[..., int], tmp_path: Path
-) -> None:
+def test_both_files_hold_one_person_and_are_their_owners_alone(blob: Path, command: Command, tmp_path: Path) -> None:
     assert command("enroll", PORTRAIT, "--out", tmp_path / "model.h") == 0
     assert emit(person_file(blob)) == (tmp_path / "model.h").read_text()
     assert blob.stat().st_mode & 0o777 == 0o600
@@ -66,7 +46,7 @@ def test_both_files_hold_one_person_and_are_their_owners_alone(
 
 
 def test_both_files_give_one_verdict_and_one_table(
-    blob: Path, command: Callable[..., int], told: Callable[..., Any], tmp_path: Path
+    blob: Path, command: Command, told: Callable[..., Any], tmp_path: Path
 ) -> None:
     assert command("enroll", PORTRAIT, "--out", tmp_path / "model.h") == 0
     for photo, code in ((PORTRAIT, 0), (STRANGER, 1)):
@@ -80,7 +60,7 @@ def test_both_files_give_one_verdict_and_one_table(
 
 
 def test_inspect_tells_the_file_from_what_a_device_holds(
-    command: Callable[..., int], told: Callable[..., Any], capsys: pytest.CaptureFixture[str], tmp_path: Path
+    command: Command, told: Callable[..., Any], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     alice, model = person(net(TINY)), tmp_path / "person.bin"
     model.write_bytes(pack(alice))
@@ -107,7 +87,7 @@ def test_inspect_hashes_the_bytes_that_it_read(told: Callable[..., Any]) -> None
 
 
 def test_inspect_prints_the_bound_of_these_very_weights(
-    blob: Path, command: Callable[..., int], told: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+    blob: Path, command: Command, told: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     qnet = person_file(blob).qnet
     bounds = [
@@ -125,7 +105,7 @@ def test_inspect_prints_the_bound_of_these_very_weights(
 
 
 def test_several_people_go_into_a_folder_as_either_file(
-    blob: Path, command: Callable[..., int], told: Callable[..., Any], tmp_path: Path
+    blob: Path, command: Command, told: Callable[..., Any], tmp_path: Path
 ) -> None:
     for form in ("bin", "h"):
         out = tmp_path / form
@@ -140,7 +120,7 @@ def test_several_people_go_into_a_folder_as_either_file(
 
 @pytest.mark.parametrize("source", ["model.h", "person.bin"])
 def test_export_bin_is_what_a_device_takes_and_not_read_back(
-    command: Callable[..., int], said: Callable[..., str], tmp_path: Path, source: str
+    command: Command, refused: Refused, tmp_path: Path, source: str
 ) -> None:
     """Whose size is the word at bytes 8 to 11, as README tells firmware."""
     alice, model, out = person(net(TINY)), tmp_path / source, tmp_path / "out" / "alice.bin"
@@ -153,33 +133,33 @@ def test_export_bin_is_what_a_device_takes_and_not_read_back(
     assert int.from_bytes(data[8:12], "little") == len(data) < len(pack(alice))
     assert out.stat().st_mode & 0o777 == 0o600
     assert [p.name for p in out.parent.iterdir()] == ["alice.bin"]
-    assert said("inspect", out) == (
+    assert refused("inspect", out) == (
         f"{out}: made for a device alone; expected the model.h or person.bin that it was made from, got no facts in it"
     )
-    other = said("export", "bin", model, "--out", tmp_path / "a.h")
+    other = refused("export", "bin", model, "--out", tmp_path / "a.h")
     assert other == f"{tmp_path}/a.h: output; expected a name ending in .bin, got 'a.h'"
-    again = said("export", "bin", out, "--out", out)
+    again = refused("export", "bin", out, "--out", out)
     assert again == f"--out: would overwrite what is read; expected another file, got {out}"
 
 
-def test_bad_calls_are_one_line(blob: Path, said: Callable[..., str], tmp_path: Path) -> None:
-    two = said("enroll", PORTRAIT, "--out", tmp_path / "b.bin", "--prefix", "two")
+def test_bad_calls_are_one_line(blob: Path, refused: Refused, tmp_path: Path) -> None:
+    two = refused("enroll", PORTRAIT, "--out", tmp_path / "b.bin", "--prefix", "two")
     assert two == f"--prefix: person.bin holds no C; expected a .h to be written, got {tmp_path}/b.bin"
-    two = said("enroll", PORTRAIT, "--out", tmp_path, "--format", "bin", "--prefix", "two")
+    two = refused("enroll", PORTRAIT, "--out", tmp_path, "--format", "bin", "--prefix", "two")
     assert two == f"--prefix: person.bin holds no C; expected a .h to be written, got {tmp_path}/yaoming.bin"
-    other = said("enroll", PORTRAIT, "--out", tmp_path / "b.bin", "--format", "h")
+    other = refused("enroll", PORTRAIT, "--out", tmp_path / "b.bin", "--format", "h")
     assert other == "--format: another one than --out has; expected bin, got h"
-    again = said("enroll", PORTRAIT, PORTRAIT, "--out", tmp_path, "--format", "bin")
+    again = refused("enroll", PORTRAIT, PORTRAIT, "--out", tmp_path, "--format", "bin")
     assert again.startswith(f"{tmp_path}/yaoming.bin: two people of one name; ")
     assert not (tmp_path / "b.bin").exists()
     for name in ("b.bin", "b.h"):
-        long = said("enroll", PORTRAIT, "--out", tmp_path / name, "--name", "n" * 48)
+        long = refused("enroll", PORTRAIT, "--out", tmp_path / name, "--name", "n" * 48)
         assert long == "--name: name; expected at most 47 characters, got 48"
     cut = tmp_path / "cut.bin"
     cut.write_bytes(blob.read_bytes()[:-1])
     for words in (("verify", PORTRAIT, "--model", cut), ("inspect", cut), ("parity", cut)):
         size = blob.stat().st_size
-        assert said(*words) == f"{cut}: cut short or grown; expected {size} bytes, got {size - 1}"
+        assert refused(*words) == f"{cut}: cut short or grown; expected {size} bytes, got {size - 1}"
 
 
 @pytest.mark.parametrize(
@@ -196,7 +176,7 @@ def test_bad_calls_are_one_line(blob: Path, said: Callable[..., str], tmp_path: 
 )
 @pytest.mark.parametrize("words", [("inspect",), ("parity",), ("export", "c"), ("verify", PORTRAIT, "--model")])
 def test_what_is_no_person_is_named(
-    said: Callable[..., str], tmp_path: Path, content: bytes | None, got: str, words: tuple[object, ...]
+    refused: Refused, tmp_path: Path, content: bytes | None, got: str, words: tuple[object, ...]
 ) -> None:
     model = tmp_path / "some.bin"
     if content is None:
@@ -206,7 +186,7 @@ def test_what_is_no_person_is_named(
     out = ("--out", tmp_path / "out.h") if words[0] == "export" else ()
     what = "cannot be read" if content is None else "no person"
     expected = f"{model}: {what}; expected a model.h or person.bin of hyper-mcu enroll, got {got}"
-    assert said(*words, model, *out) == expected
+    assert refused(*words, model, *out) == expected
     assert not (tmp_path / "out.h").exists()
 
 
@@ -219,13 +199,13 @@ def test_what_is_no_person_is_named(
 )
 @pytest.mark.parametrize("words", [("inspect",), ("parity",), ("export", "onnx"), ("verify", PORTRAIT, "--model")])
 def test_networks_of_other_tools_are_not_imported(
-    said: Callable[..., str], tmp_path: Path, name: str, start: bytes, what: str, words: tuple[object, ...]
+    refused: Refused, tmp_path: Path, name: str, start: bytes, what: str, words: tuple[object, ...]
 ) -> None:
     """Of an ONNX file inspect says that it is no generator: those it reads."""
     foreign = tmp_path / name
     foreign.write_bytes(start + bytes(100))
     out = ("--out", tmp_path / "out.onnx") if words[0] == "export" else ()
-    told = said(*words, foreign, *out)
+    told = refused(*words, foreign, *out)
     if (words[0], foreign.suffix) == ("inspect", ".onnx"):
         assert told == (
             f"{foreign}: not a generator; importing networks of other tools is out of scope; "
