@@ -7,12 +7,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
 
+import pytest
+
 from hyper_mcu.codegen.emulate import EMULATORS, find_emulator
 from hyper_mcu.codegen.errors import MissingToolError
 from hyper_mcu.codegen.targets import TARGETS
 from hyper_mcu.codegen.toolchain import find_toolchain
 
 HEADER = Path(__file__).parents[1] / "firmware" / "fake_model.h"
+CORES = [(target.name, emulator) for target in TARGETS.values() for emulator in target.emulators]
 WEIGHTS = (1, -2, 3, -4, 5, -6, 7, 8)
 PROBES = [bytes((5 * i * i + 29 * seed * i + seed) % 256 for i in range(96)) for seed in (0, 3, 5)]
 
@@ -59,3 +62,9 @@ def missing(*wanted: str | tuple[str, str]) -> str:
         except MissingToolError as e:
             return str(e)
     return ""
+
+
+def need(*wanted: str | tuple[str, str]) -> None:
+    """Skips the test by the name of what is not installed."""
+    if why := missing(*wanted):
+        pytest.skip(why)
