@@ -14,13 +14,17 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TextIO, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
 from hyper_mcu import __version__
-from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.errors import UserError, one_line
 from hyper_mcu.codegen.progress import Event
+
+if TYPE_CHECKING:
+    from hyper_mcu.faces import Crop
 
 T = TypeVar("T")
 WHOLE = 1_000  # columns, more than any table has
@@ -98,6 +102,12 @@ def as_json(value: dict[str, Any]) -> str:
 def emit_json(value: dict[str, Any]) -> None:
     """One JSON object on stdout."""
     click.echo(as_json(value))
+
+
+def note(photo: Path, crop: Crop) -> None:
+    """Says on stderr what a person should know of the crop of a photo, if there is something."""
+    if crop.note:
+        click.echo(one_line(f"{photo}: {crop.note}"), err=True)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

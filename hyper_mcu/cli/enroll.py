@@ -75,7 +75,7 @@ def command(
     Nothing but the network leaves this machine; treat its file as biometric data all the same.
     """
     from hyper_mcu import enroll as enrol
-    from hyper_mcu.cli import emit_json, track
+    from hyper_mcu.cli import emit_json, note, track
     from hyper_mcu.codegen.emit_c import PREFIX
     from hyper_mcu.codegen.errors import UserError
     from hyper_mcu.codegen.files import check_other, write
@@ -122,6 +122,8 @@ def command(
             click.echo(line(*m))
         steps = ", ".join(f"{k} {v:.3f}" for k, v in clock.seconds.items())
         click.echo(f"{sum(clock.seconds.values()):.2f} s: {steps}", err=True)
+    for photo, crop, *_ in made:
+        note(photo, crop)
     for error in refused:
         click.echo(str(error), err=True)
     if refused:

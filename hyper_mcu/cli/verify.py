@@ -132,6 +132,7 @@ def command(
     with cli.status() as progress:
         progress("looking for faces")
         answer = ask(crops_in(photo), model, p, targets, progress)
+    cli.note(photo, answer.crop)
     if crop is not None:
         write(crop, encoded(answer.crop.pixels, crop.suffix))
     if json_wanted:

@@ -18,6 +18,7 @@ RAW = (".rgb", ".bin")
 SUFFIXES = (*RAW, ".png")
 BYTES = SIDE * SIDE * 3
 MARGIN = 8  # pixels around a crop of 128×128, as data sets have them
+SIZES = tuple((side, side) for side in (SIDE, SIDE + 2 * MARGIN))  # of pictures that are crops, height and width
 
 
 def check_suffix(path: Path) -> None:
@@ -40,11 +41,10 @@ def decoded(path: Path) -> NDArray[np.uint8]:
         return np.frombuffer(data, np.uint8).reshape(SIDE, SIDE, 3)
     image = read_photo(path)
     height, width = image.shape[:2]
-    if (height, width) == (SIDE + 2 * MARGIN, SIDE + 2 * MARGIN):
-        return image[MARGIN:-MARGIN, MARGIN:-MARGIN]
-    if (height, width) != (SIDE, SIDE):
+    if (height, width) not in SIZES:
         raise UserError(path, "not a crop", "112×112 pixels, or 128×128 with a margin", f"{width}×{height}")
-    return image
+    margin = (height - SIDE) // 2
+    return image[margin : margin + SIDE, margin : margin + SIDE]
 
 
 def encoded(pixels: NDArray[np.uint8], suffix: str) -> bytes:

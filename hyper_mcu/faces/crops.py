@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.faces.align import ARCFACE_TEMPLATE, SIDE, apply, inside, warp_of
-from hyper_mcu.faces.crop_file import RAW, decoded
+from hyper_mcu.faces.crop_file import RAW, SIZES, decoded
 from hyper_mcu.faces.detect import SIDES, Face, detect, turn
 from hyper_mcu.faces.photo import read_photo
 from hyper_mcu.faces.quality import ENROL_EYES, PROBE_EYES, check_light, check_sharp, check_size, check_whole, size
@@ -19,15 +19,21 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+AGAIN = "of an aligned crop's size, but a face was looked for and aligned again; --aligned takes a crop as it is"
+
 
 @dataclass(frozen=True)
 class Crop:
-    """An aligned face: pixels uint8 (112, 112, 3) RGB; the face it shows and its number, 1…of, in the photo."""
+    """An aligned face: pixels uint8 (112, 112, 3) RGB; the face it shows and its number, 1…of, in the photo.
+
+    again: the photo had the size of an aligned crop, and its face was aligned as in any photo.
+    """
 
     pixels: NDArray[np.uint8]
     face: Face
     number: int
     of: int
+    again: bool = False
 
     @property
     def box(self) -> tuple[int, int, int, int]:
@@ -40,6 +46,11 @@ class Crop:
         """Which of several faces it is, as a person reads it behind the photo's name; nothing for the only one."""
         x0, y0, x1, y1 = self.box
         return f", face {self.number} of {self.of}, at {x0},{y0}–{x1},{y1}" if self.of > 1 else ""
+
+    @property
+    def note(self) -> str:
+        """What a person should know of it, in a line; "" where there is nothing."""
+        return AGAIN if self.again else ""
 
 
 def crops_by(which: str | None, purpose: Purpose, *, aligned: bool) -> Callable[[Path], tuple[Crop, ...]]:
@@ -103,7 +114,7 @@ def face_crops(path: Path, which: str | None, purpose: Purpose) -> tuple[Crop, .
             seen = inside(warp, height, width)
             check_light(pixels, seen, where)
             check_sharp(pixels, seen, where)
-        crops.append(Crop(pixels, face, number, len(usable)))
+        crops.append(Crop(pixels, face, number, len(usable), again=(height, width) in SIZES))
     return tuple(crops)
 
 

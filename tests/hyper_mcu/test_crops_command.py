@@ -87,6 +87,24 @@ def test_a_crop_that_was_written_can_be_asked_about_and_enrolled(
         assert (tmp_path / "again.h").read_bytes() == model.read_bytes()
 
 
+@pytest.mark.parametrize(("side", "noted"), [(112, True), (128, True), (127, False)])
+def test_picture_of_a_crops_size_is_aligned_again_only_with_a_note(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: Command, side: int, noted: bool
+) -> None:
+    picture = tmp_path / "yaoming.png"
+    assert command("verify", PORTRAIT, "--model", model, "--crop", picture) == 0
+    crop = np.asarray(Image.open(picture))
+    before, after = (side - 112) // 2, (side - 112 + 1) // 2
+    Image.fromarray(np.pad(crop, ((before, after), (before, after), (0, 0)), "edge")).save(picture)
+    note = f"{picture}: of an aligned crop's size, but a face was looked for and aligned again; "
+    note += "--aligned takes a crop as it is\n"
+    for words in (("verify", picture, "--model", model), ("enroll", picture, "--out", tmp_path / "a.h")):
+        for aligned in (False, True)[: 1 + noted]:
+            capsys.readouterr()
+            assert command(*words, "--json", *["--aligned"] * aligned) == 0
+            assert capsys.readouterr().err == note * (noted and not aligned)
+
+
 def test_bad_crops_are_one_line(model: Path, tmp_path: Path, refused: Refused) -> None:
     def say(path: Path, *words: object) -> str:
         return refused("verify", path, "--model", model, *words)
