@@ -47,6 +47,7 @@ CORE_CODE = (
     "hm_requantise.h",
     "hm_conv.h",
     "hm_dot.h",
+    "hm_sum.h",
     "hm_rows.h",
     "hm_cosdot.h",
     "hm_check.h",

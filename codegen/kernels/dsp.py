@@ -1,4 +1,7 @@
-"""The DSP instructions of Armv7E-M and Armv8-M: two products an instruction, four or seven outputs at a time."""
+"""The DSP instructions of Armv7E-M and Armv8-M: two products an instruction, four or seven outputs at a time.
+
+Of an Add four sums an instruction.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,17 @@ ADD, LDRD = 4_095, 1_020  # what the constants of these instructions reach
 
 
 def serves(kernel: Kernel) -> bool:
-    """What f is made of: 3x3 over groups of four channels, 3x3 with stride 2 over an image of three, and 1x1 from a
-    multiple of four channels to an even number, a group each."""
+    """What f is made of: 3x3 over groups of four channels, 3x3 with stride 2 over an image of three, 1x1 from a
+    multiple of four channels to an even number, a group each, and every Add."""
+    if kernel.kind == "add":
+        return True
     return (_group(kernel) or _image(kernel) or _pointwise(kernel)) and max(facts(kernel)["shape"]) <= MOST
 
 
 def scratch(kernel: Kernel) -> int:
     """Bytes: weights and what belongs to them, where the outputs go, the input under a strip or a part of it."""
+    if kernel.kind == "add":
+        return 0
     if kernel.kind == "pointwise":
         n = rows(kernel) * kernel.out_w
         return _weights(kernel) + PAIR + (n + 1) // 2 * (BLOCK + 4 * kernel.in_g)
@@ -34,8 +41,11 @@ def scratch(kernel: Kernel) -> int:
 
 def facts(kernel: Kernel) -> dict[str, Any]:
     """What the templates need to know beside the kernel: `shape`, the members of hm_dsp in order; of an image `next`,
-    of a pointwise kernel `steps` that are written out, in so many `parts`, the `bytes` of weights, `rows` at a time."""
+    of a pointwise kernel `steps` that are written out, in so many `parts`, the `bytes` of weights, `rows` at a time; of
+    an Add nothing."""
     k = kernel
+    if k.kind == "add":
+        return {}
     sizes = (k.stride, k.left, k.in_w, k.in_c, k.in_g, k.out_w, k.out_c, k.out_g, k.shuffle)
     if k.kind != "pointwise":
         return {"shape": (*sizes, pitch(k), block(k), blocks(k), k.padding), "next": _next(k)}

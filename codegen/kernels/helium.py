@@ -9,20 +9,27 @@ from hyper_mcu.codegen.kernels.kernel import Kernel
 CORE = ("hm_helium.h",)  # of firmware/core
 LANES = 16
 MOST = 0xFFFF  # of what hm_helium and its offsets hold in 16 bits
+PLACES = 256  # of a pixel, that the offsets of a shuffled Add hold in 8 bits
 
 
 def serves(kernel: Kernel) -> bool:
-    """Every convolution whose sizes fit 16 bits: the pitch, and four pixels' outputs."""
-    return kernel.kind != "add" and pitch(kernel) <= MOST and 4 * kernel.out_c <= MOST
+    """Every convolution whose sizes fit 16 bits: the pitch, and four pixels' outputs. Every Add whose places fit 8."""
+    if kernel.kind == "add":
+        return kernel.shuffle == 1 or kernel.out_c <= PLACES
+    return pitch(kernel) <= MOST and 4 * kernel.out_c <= MOST
 
 
 def scratch(kernel: Kernel) -> int:
     """Bytes: one group's input, padding included, under a strip; under one row for a pointwise kernel."""
+    if kernel.kind == "add":
+        return 0
     return pitch(kernel) * (kernel.in_rows if kernel.k > 1 else 1)
 
 
 def facts(kernel: Kernel) -> dict[str, Any]:
-    """What the templates need to know beside the kernel."""
+    """What the templates need to know beside the kernel; of an Add nothing."""
+    if kernel.kind == "add":
+        return {}
     channels, steps = _in_registers(kernel)
     return {"channels": channels, "steps": steps, "pitch": pitch(kernel)}
 

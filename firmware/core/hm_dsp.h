@@ -55,6 +55,14 @@ static inline int hm_dsp_next(const hm_dsp *s, int place)
     return next < s->out_c ? next : next - s->out_c + 1;
 }
 
+/* hm_sum4, in one instruction. */
+static inline uint32_t hm_dsp_sum4(uint32_t a, uint32_t b)
+{
+    uint32_t sum;
+    __asm__("uqadd8 %0, %1, %2" : "=r"(sum) : "r"(a), "r"(b));
+    return sum;
+}
+
 /* Behind a ReLU: both roundings, cut to a byte; r4, r5 and r6 hold a hm_dsp_scale. Below zero neither can reach 1. */
 #define HM_DSP_BYTE(a)                                                                                                 \
     "smmlar " a ", " a ", r4, " a "\n\t"                                                                               \

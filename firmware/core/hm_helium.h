@@ -285,4 +285,45 @@ __attribute__((noinline, unused)) static void hm_helium_any(const hm_helium *s, 
     }
 }
 
+/* An Add: n rows of `size` bytes. */
+__attribute__((noinline, unused)) static void hm_helium_sums(const uint8_t *const *a, uint8_t *const *b,
+                                                             uint8_t *const *out, int n, int size)
+{
+    for (int y = 0; y < n; y++) {
+        const uint8_t *p = a[y];
+        const uint8_t *q = b[y];
+        uint8_t *to = out[y];
+        for (int i = size / 16; i > 0; i--, p += 16, q += 16, to += 16) {
+            vstrbq_u8(to, vqaddq_u8(vldrbq_u8(p), vldrbq_u8(q)));
+        }
+        const mve_pred16_t rest = vctp8q((uint32_t)size % 16);
+        vstrbq_p_u8(to, vqaddq_u8(vldrbq_z_u8(p, rest), vldrbq_z_u8(q, rest)), rest);
+    }
+}
+
+/* The same before a shuffle: n rows of `width` pixels, at most 256 channels, sixteen of each pixel at a time. */
+__attribute__((noinline, unused)) static void hm_helium_sums_shuffled(const uint8_t *const *a, uint8_t *const *b,
+                                                                      uint8_t *const *out, int n, int width, int channels,
+                                                                      int groups)
+{
+    for (int c = 0, place = 0; c < channels; c += 16) {
+        uint8_t where[16];
+        for (int i = 0; i < 16; i++) {
+            where[i] = (uint8_t)place;
+            place = place + groups < channels ? place + groups : place + groups - channels + 1;
+        }
+        const uint8x16_t places = vldrbq_u8(where);
+        const mve_pred16_t there = vctp8q((uint32_t)(channels - c));
+        for (int y = 0; y < n; y++) {
+            const uint8_t *p = a[y] + c;
+            const uint8_t *q = b[y] + c;
+            uint8_t *to = out[y];
+            for (int x = width; x > 0; x--, p += channels, q += channels, to += channels) {
+                const uint8x16_t sum = vqaddq_u8(vldrbq_z_u8(p, there), vldrbq_z_u8(q, there));
+                vstrbq_scatter_offset_p_u8(to, places, sum, there);
+            }
+        }
+    }
+}
+
 #endif

@@ -54,6 +54,16 @@ static inline uint32_t hm_aligned_word(const void *from)
     return word;
 }
 
+/* Four bytes to a multiple of 4. */
+static inline void hm_set_aligned_word(void *to, uint32_t word)
+{
+#if defined(__GNUC__)
+    HM_MEMCPY(__builtin_assume_aligned(to, 4), &word, sizeof word);
+#else
+    HM_MEMCPY(to, &word, sizeof word);
+#endif
+}
+
 /* Zeros that stay, where a compiler that sees the whole program could leave out what nobody reads afterwards. */
 static inline void hm_wipe(void *what, size_t n)
 {

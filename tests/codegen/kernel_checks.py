@@ -23,6 +23,24 @@ from hyper_mcu.codegen.toolchain import find_toolchain
 
 LEVELS = [("gcc", "-O0"), ("gcc", "-Os"), ("gcc", "-O3"), ("zig", "-O0"), ("zig", "-O2")]  # beside check_on's own
 
+SUMS = (  # rows of an odd number of bytes, others that are still read behind them; shuffled by words and by bytes
+    Conv(3, 1, "same", 3, 5),
+    Conv(3, 1, "same", 5, 5),
+    Add(0),
+    Conv(3, 1, "same", 5, 5),
+    Add(2),
+    Conv(3, 2, "same", 5, 40),
+    Conv(1, 1, "same", 40, 40),
+    Add(5),
+    Shuffle(10),
+    Conv(3, 1, "same", 40, 40, 10),
+    Add(7),
+    Shuffle(20),
+    Conv(1, 1, "same", 40, 6, 2),
+    Conv(1, 1, "same", 6, 6),
+    Add(10),
+)
+
 
 def chosen(name: str, layers: tuple[Conv | Shuffle | Add, ...], size: tuple[int, int]) -> Net:
     """A net of these layers over an image (height, width) of `size`, and such an image."""
@@ -39,6 +57,12 @@ def paper() -> Net:
 def served(variant: str, spec: NetSpec) -> list[str]:
     """Whose kernel each stage gets in a build with that variant: its own or `portable`."""
     return [template(variant_named(variant), k)[0].partition("/")[0] for k in kernels(spec, plan(spec).schedule.strips)]
+
+
+def served_sums(variant: str) -> set[str]:
+    """Whose kernels the Adds of SUMS get."""
+    spec = NetSpec("sums", SUMS, Head("dot", pool=True), 8, 8)
+    return {v for v, s in zip(served(variant, spec), spec.stages, strict=True) if isinstance(s.layer, Add)}
 
 
 def check_on(target: str, shown: Net, variant: str, kind: str = "gcc", optimise: str = "-O2") -> None:

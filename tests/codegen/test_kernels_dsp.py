@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given
-from kernel_checks import LEVELS, check_on, chosen, paper, served
+from kernel_checks import LEVELS, SUMS, check_on, chosen, paper, served, served_sums
 from random_nets import a_few, nets_and_images
 
-from hyper_mcu.codegen.netspec import Add, Conv, Head, NetSpec, Shuffle
+from hyper_mcu.codegen.netspec import Conv, Head, NetSpec, Shuffle
 from hyper_mcu.codegen.presets import preset
 
 CHOSEN = {
@@ -44,11 +44,11 @@ CHOSEN = {
     "others": (  # what it leaves to the portable kernels
         Conv(3, 1, "same", 3, 20),
         Conv(5, 1, "same", 20, 20, 5),
-        Add(0),
         Conv(1, 1, "same", 20, 21),
         Conv(3, 2, "same", 21, 42, 21),
         Conv(3, 1, "same", 42, 8, 2, relu=False),
     ),
+    "sums": SUMS,
 }
 
 
@@ -61,6 +61,11 @@ def test_shapes_that_dsp_serves_equal_the_oracle(name, size):
 @pytest.mark.parametrize(("kind", "optimise"), LEVELS)
 def test_every_compiler_has_registers_enough_at_every_level(kind, optimise):
     check_on("m4", paper(), "dsp", kind, optimise)
+
+
+@pytest.mark.parametrize(("kind", "optimise"), LEVELS)
+def test_sums_are_the_same_by_every_compiler_at_every_level(kind, optimise):
+    check_on("m4", chosen("sums", SUMS, (19, 23)), "dsp", kind, optimise)
 
 
 @a_few(8)
@@ -87,6 +92,10 @@ def test_channels_beyond_its_reach_are_left_to_the_portable_kernels(cin, cout, g
 
 def test_every_stage_of_the_preset_has_one_of_these_kernels():
     assert set(served("dsp", preset("paper"))) == {"dsp"}
+
+
+def test_every_add_has_one_of_these_kernels():
+    assert served_sums("dsp") == {"dsp"}
 
 
 def test_preset_equals_the_oracle_by_the_compilers_own_choice():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given
-from kernel_checks import check_on, chosen, paper, served
+from kernel_checks import SUMS, check_on, chosen, paper, served, served_sums
 from random_nets import a_few, nets_and_images
 
-from hyper_mcu.codegen.netspec import Add, Conv, Shuffle
+from hyper_mcu.codegen.netspec import Add, Conv, Head, NetSpec, Shuffle
 
 CHOSEN = {
     "fours": (  # groups of four channels, two channels at a time, odd sizes: rows of the image at odd addresses
@@ -45,6 +45,7 @@ CHOSEN = {
         Conv(3, 1, "same", 24, 24, 24),
         Conv(3, 1, "same", 24, 18, 1),
     ),
+    "sums": SUMS,
 }
 
 
@@ -58,6 +59,19 @@ def test_what_does_not_fit_16_bits_is_the_portable_kernels():
     shown = chosen("wide rows", (Conv(1, 1, "same", 3, 400), Conv(3, 1, "same", 400, 4)), (3, 200))
     assert served("helium", shown[0].spec) == ["helium", "portable"]
     check_on("m55", shown, "helium")
+
+
+@pytest.mark.parametrize("optimise", ["-O0", "-Os", "-O3"])
+def test_sums_are_the_same_at_every_level(optimise):
+    check_on("m55", chosen("sums", SUMS, (19, 23)), "helium", optimise=optimise)
+
+
+def test_every_add_is_helium_s_but_where_a_shuffled_channel_s_place_does_not_fit_8_bits():
+    assert served_sums("helium") == {"helium"}
+    layers = (Conv(1, 1, "same", 3, 258), Conv(1, 1, "same", 258, 258), Add(0), Conv(1, 1, "same", 258, 258), Add(2))
+    layers += (Shuffle(2), Conv(1, 1, "same", 258, 2, 2))
+    spec = NetSpec("many channels", layers, Head("dot"), 2, 2)
+    assert served("helium", spec) == ["helium", "helium", "helium", "helium", "portable", "helium"]
 
 
 @a_few(8)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from c_programs import SANITIZED, sanitizes
 from hypothesis import given
-from kernel_checks import LEVELS, check_on, chosen, paper, served
+from kernel_checks import LEVELS, SUMS, check_on, chosen, paper, served
 from random_nets import PROGRAMS, a_few, check, nets_and_images
 
 from hyper_mcu.codegen.netspec import Add, Conv, Head, NetSpec, Shuffle
@@ -50,6 +50,7 @@ CHOSEN = {
         Conv(3, 1, "same", 4, 8),
         Conv(1, 1, "same", 8, 8, 2),
     ),
+    "sums": SUMS,
 }
 
 

@@ -35,6 +35,7 @@ PROGRAM = r"""
 #include "hm_conv.h"
 #include "hm_dot.h"
 #include "hm_cosdot.h"
+#include "hm_sum.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -50,6 +51,9 @@ int main(int argc, char **argv)
         if (strcmp(argv[1], "requantise") == 0) {
             out[0] = hm_requantise_relu(in.a, in.b, (uint8_t)in.c);
             out[1] = hm_requantise_linear(in.a, in.b, (uint8_t)in.c);
+        } else if (strcmp(argv[1], "sum") == 0) {
+            out[0] = (int32_t)hm_sum4((uint32_t)in.a, (uint32_t)in.b);
+            out[1] = hm_sum((uint8_t)in.a, (uint8_t)in.b);
         } else {
             const uint64_t norm = (uint64_t)(uint32_t)in.b | (uint64_t)(uint32_t)in.c << 32;
             out[0] = hm_cosdot(in.a, norm, in.d);
@@ -97,6 +101,18 @@ def test_each_header_includes_what_it_needs(tmp_path, header):
     source = tmp_path / "one.c"
     source.write_text(f'#include "{header}"\n#include "{header}"\nextern int nothing;\n', encoding="ascii")
     assert build(source, tmp_path / "one.o", "-c", compiler=compiler) == (0, "")
+
+
+@pytest.mark.parametrize("lane", range(4))
+def test_all_pairs_of_bytes_are_summed_beside_any_others(program, lane):
+    rng = np.random.default_rng(lane)
+    ends = rng.choice([0, 1, 127, 128, 254, 255], (2, 65536, 4)).astype(np.uint8)
+    words = np.where(rng.random((2, 65536, 4)) < 0.5, ends, rng.integers(0, 256, (2, 65536, 4), np.uint8))
+    words[..., lane] = np.indices((256, 256)).reshape(2, -1)
+    sums = words.astype(np.int64).sum(0).clip(max=255)
+    said = program("sum", *np.ascontiguousarray(words).view("<u4")[..., 0])
+    np.testing.assert_array_equal(said[:, 0].astype("<i4").view(np.uint8).reshape(-1, 4), sums)
+    np.testing.assert_array_equal(said[:, 1], sums[:, 0])
 
 
 def test_requantisation_is_that_of_the_oracle(program):

@@ -1,4 +1,4 @@
-/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: 179551e184f6e6424a2597e9e3b13aa2f3893557c7cf0f4d5690bd5245ff5a93 */
+/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: c5c6bbd823e99a4295bc5c219312672a616ff7528ff4ee0a388dfc930b3de37c */
 /*
  * alice: a face-verification network for one person. Made by hyper-mcu 0.1.0; do not edit.
  *
@@ -326,6 +326,16 @@ static inline uint32_t hm_aligned_word(const void *from)
     return word;
 }
 
+/* Four bytes to a multiple of 4. */
+static inline void hm_set_aligned_word(void *to, uint32_t word)
+{
+#if defined(__GNUC__)
+    HM_MEMCPY(__builtin_assume_aligned(to, 4), &word, sizeof word);
+#else
+    HM_MEMCPY(to, &word, sizeof word);
+#endif
+}
+
 /* Zeros that stay, where a compiler that sees the whole program could leave out what nobody reads afterwards. */
 static inline void hm_wipe(void *what, size_t n)
 {
@@ -456,6 +466,30 @@ static inline void hm_dot4(const uint8_t *u, const int8_t *w, int n, int32_t sum
     sum[1] = sum1;
     sum[2] = sum2;
     sum[3] = sum3;
+}
+
+#endif
+
+/* What an Add does with bytes: min(a + b, 255), of one pair or of the four that are in two words. */
+#ifndef HM_SUM_H
+#define HM_SUM_H
+
+#include <stdint.h>
+
+static inline uint8_t hm_sum(uint8_t a, uint8_t b)
+{
+    const uint32_t sum = (uint32_t)a + b;
+    return (uint8_t)(sum | (0U - (sum >> 8)));
+}
+
+/* Half of a byte's sum has its top bit set just where the sum is above 255. There a + b, one sum of whole words, has
+ * carried to the byte above, which is taken off again, and all bits of the byte are set. */
+static inline uint32_t hm_sum4(uint32_t a, uint32_t b)
+{
+    const uint32_t half = (a & b) + ((a ^ b) >> 1 & 0x7F7F7F7FU);
+    const uint32_t above = half & 0x80808080U;
+    const uint32_t carried = above << 1;
+    return (a + b - carried) | (carried - (above >> 7));
 }
 
 #endif
@@ -851,15 +885,20 @@ static void hm_stage1_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *co
 }
 
 /* Stage 2: sum of stages 0 and 1, 4x3x6, shuffled in 2 groups. */
+HM_NOINLINE
 static void hm_stage2_rows(const uint8_t *const *a, uint8_t *const *b, uint8_t *const *out, int n)
 {
-    enum { width = 3, channels = 6 };
+    enum { width = 3, channels = 6, groups = 2 };
 
     for (int y = 0; y < n; y++) {
-        for (int x = 0; x < width; x++) {
-            for (int c = 0; c < channels; c++) {
-                const int sum = a[y][x * channels + c] + b[y][x * channels + c];
-                out[y][x * channels + hm_shuffled(c, 2, 3)] = (uint8_t)((uint32_t)sum | hm_mask(sum > 255));
+        for (int g = 0, from = 0; g < groups; g++) {
+            for (int to = g; to < channels; to += groups, from += 1) {
+                const uint8_t *p = a[y] + from;
+                const uint8_t *q = b[y] + from;
+                uint8_t *o = out[y] + to;
+                for (int x = 0; x < width; x++, p += channels, q += channels, o += channels) {
+                    *o = hm_sum(*p, *q);
+                }
             }
         }
     }
@@ -944,6 +983,14 @@ static inline int hm_dsp_next(const hm_dsp *s, int place)
 {
     const int next = place + s->shuffle;
     return next < s->out_c ? next : next - s->out_c + 1;
+}
+
+/* hm_sum4, in one instruction. */
+static inline uint32_t hm_dsp_sum4(uint32_t a, uint32_t b)
+{
+    uint32_t sum;
+    __asm__("uqadd8 %0, %1, %2" : "=r"(sum) : "r"(a), "r"(b));
+    return sum;
 }
 
 /* Behind a ReLU: both roundings, cut to a byte; r4, r5 and r6 hold a hm_dsp_scale. Below zero neither can reach 1. */
@@ -1640,15 +1687,20 @@ static void hm_stage1_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *co
 }
 
 /* Stage 2: sum of stages 0 and 1, 4x3x6, shuffled in 2 groups. */
+HM_NOINLINE
 static void hm_stage2_rows(const uint8_t *const *a, uint8_t *const *b, uint8_t *const *out, int n)
 {
-    enum { width = 3, channels = 6 };
+    enum { width = 3, channels = 6, groups = 2 };
 
     for (int y = 0; y < n; y++) {
-        for (int x = 0; x < width; x++) {
-            for (int c = 0; c < channels; c++) {
-                const int sum = a[y][x * channels + c] + b[y][x * channels + c];
-                out[y][x * channels + hm_shuffled(c, 2, 3)] = (uint8_t)((uint32_t)sum | hm_mask(sum > 255));
+        for (int g = 0, from = 0; g < groups; g++) {
+            for (int to = g; to < channels; to += groups, from += 1) {
+                const uint8_t *p = a[y] + from;
+                const uint8_t *q = b[y] + from;
+                uint8_t *o = out[y] + to;
+                for (int x = 0; x < width; x++, p += channels, q += channels, o += channels) {
+                    *o = hm_sum(*p, *q);
+                }
             }
         }
     }
@@ -1967,6 +2019,47 @@ __attribute__((noinline, unused)) static void hm_helium_any(const hm_helium *s, 
     }
 }
 
+/* An Add: n rows of `size` bytes. */
+__attribute__((noinline, unused)) static void hm_helium_sums(const uint8_t *const *a, uint8_t *const *b,
+                                                             uint8_t *const *out, int n, int size)
+{
+    for (int y = 0; y < n; y++) {
+        const uint8_t *p = a[y];
+        const uint8_t *q = b[y];
+        uint8_t *to = out[y];
+        for (int i = size / 16; i > 0; i--, p += 16, q += 16, to += 16) {
+            vstrbq_u8(to, vqaddq_u8(vldrbq_u8(p), vldrbq_u8(q)));
+        }
+        const mve_pred16_t rest = vctp8q((uint32_t)size % 16);
+        vstrbq_p_u8(to, vqaddq_u8(vldrbq_z_u8(p, rest), vldrbq_z_u8(q, rest)), rest);
+    }
+}
+
+/* The same before a shuffle: n rows of `width` pixels, at most 256 channels, sixteen of each pixel at a time. */
+__attribute__((noinline, unused)) static void hm_helium_sums_shuffled(const uint8_t *const *a, uint8_t *const *b,
+                                                                      uint8_t *const *out, int n, int width, int channels,
+                                                                      int groups)
+{
+    for (int c = 0, place = 0; c < channels; c += 16) {
+        uint8_t where[16];
+        for (int i = 0; i < 16; i++) {
+            where[i] = (uint8_t)place;
+            place = place + groups < channels ? place + groups : place + groups - channels + 1;
+        }
+        const uint8x16_t places = vldrbq_u8(where);
+        const mve_pred16_t there = vctp8q((uint32_t)(channels - c));
+        for (int y = 0; y < n; y++) {
+            const uint8_t *p = a[y] + c;
+            const uint8_t *q = b[y] + c;
+            uint8_t *to = out[y];
+            for (int x = width; x > 0; x--, p += channels, q += channels, to += channels) {
+                const uint8x16_t sum = vqaddq_u8(vldrbq_z_u8(p, there), vldrbq_z_u8(q, there));
+                vstrbq_scatter_offset_p_u8(to, places, sum, there);
+            }
+        }
+    }
+}
+
 #endif
 
 #ifndef HM_HELIUM_PAIRS_3_6
@@ -2012,16 +2105,7 @@ static void hm_stage1_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *co
 /* Stage 2: sum of stages 0 and 1, 4x3x6, shuffled in 2 groups. */
 static void hm_stage2_rows(const uint8_t *const *a, uint8_t *const *b, uint8_t *const *out, int n)
 {
-    enum { width = 3, channels = 6 };
-
-    for (int y = 0; y < n; y++) {
-        for (int x = 0; x < width; x++) {
-            for (int c = 0; c < channels; c++) {
-                const int sum = a[y][x * channels + c] + b[y][x * channels + c];
-                out[y][x * channels + hm_shuffled(c, 2, 3)] = (uint8_t)((uint32_t)sum | hm_mask(sum > 255));
-            }
-        }
-    }
+    hm_helium_sums_shuffled(a, b, out, n, 3, 6, 2);
 }
 
 #ifndef HM_HELIUM_ONES_1_3
@@ -2452,15 +2536,20 @@ static void hm_stage1_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *co
 }
 
 /* Stage 2: sum of stages 0 and 1, 4x3x6, shuffled in 2 groups. */
+HM_NOINLINE
 static void hm_stage2_rows(const uint8_t *const *a, uint8_t *const *b, uint8_t *const *out, int n)
 {
-    enum { width = 3, channels = 6 };
+    enum { width = 3, channels = 6, groups = 2 };
 
     for (int y = 0; y < n; y++) {
-        for (int x = 0; x < width; x++) {
-            for (int c = 0; c < channels; c++) {
-                const int sum = a[y][x * channels + c] + b[y][x * channels + c];
-                out[y][x * channels + hm_shuffled(c, 2, 3)] = (uint8_t)((uint32_t)sum | hm_mask(sum > 255));
+        for (int g = 0, from = 0; g < groups; g++) {
+            for (int to = g; to < channels; to += groups, from += 1) {
+                const uint8_t *p = a[y] + from;
+                const uint8_t *q = b[y] + from;
+                uint8_t *o = out[y] + to;
+                for (int x = 0; x < width; x++, p += channels, q += channels, o += channels) {
+                    *o = hm_sum(*p, *q);
+                }
             }
         }
     }
