@@ -13,10 +13,11 @@ PLACES = 256  # of a pixel, that the offsets of a shuffled Add hold in 8 bits
 
 
 def serves(kernel: Kernel) -> bool:
-    """Every convolution whose sizes fit 16 bits: the pitch, and four pixels' outputs. Every Add whose places fit 8."""
+    """Every convolution whose sizes fit 16 bits: the pitch, a pixel's inputs, and four pixels' outputs. Every Add whose
+    places fit 8."""
     if kernel.kind == "add":
         return kernel.shuffle == 1 or kernel.out_c <= PLACES
-    return pitch(kernel) <= MOST and 4 * kernel.out_c <= MOST
+    return max(pitch(kernel), kernel.in_c, 4 * kernel.out_c) <= MOST
 
 
 def scratch(kernel: Kernel) -> int:
