@@ -6,9 +6,9 @@ from typing import Any
 
 from hyper_mcu.codegen.kernels.kernel import Kernel
 
-CORE = ("hm_tiled.h",)  # of firmware/core
+CORE = ("hm_tiled.h", "hm_tiled_pairs.h", "hm_tiled_rv32.h", "hm_tiled_strip.h")  # of firmware/core
 CHANNELS, PIXELS = 4, 4  # of a tile, at most
-CHANNEL, PIXEL, CELL = 16, 8, 20  # bytes of hm_tiled_channel, of hm_tiled_pixel, and of a cell's weights
+PIXEL, CELL, FOUR = 8, 20, 92  # bytes of hm_tiled_pixel, of a cell, of what lies behind four channels' cells
 MOST = 0xFFFF  # of what hm_tiled holds in 16 bits
 
 
@@ -26,19 +26,25 @@ def serves(kernel: Kernel) -> bool:
 
 
 def scratch(kernel: Kernel) -> int:
-    """Bytes, as hm_tiled_strip divides them: four channels' biases and multipliers, the pixels, four channels' weights,
-    and one group's input under a strip, which a pointwise kernel reads in its place."""
-    pixels = -(-kernel.strip * kernel.out_w // PIXELS) * PIXELS
-    planes = kernel.in_rows * _pitch(kernel) if kernel.k > 1 else 0
-    return CHANNELS * CHANNEL + pixels * PIXEL + kernel.taps // _cell(kernel) * CELL + planes
+    """Bytes, as hm_tiled_strip divides them and each kernel's C asserts: the pixels, four channels' weights, what turns
+    their sums into bytes, and one group's input under a strip, which a pointwise kernel reads in its place."""
+    pixels, cells, planes = _parts(kernel)
+    return pixels * PIXEL + cells * CELL + FOUR + planes
 
 
 def facts(kernel: Kernel) -> dict[str, Any]:
-    """What the templates need to know beside the kernel: `shape`, the members of hm_tiled in order."""
+    """What the templates need to know beside the kernel: `shape`, the members of hm_tiled in order; `scratch`, how many
+    pixels, cells and bytes of input it holds, and all its bytes."""
     k = kernel
     sizes = (k.in_w, k.in_c, k.in_g, k.out_w, k.out_c, k.out_g, k.groups, k.out_c // k.shuffle, _pitch(k))
     window = (k.taps // _cell(k), _cell(k), k.k, k.stride, k.left, k.right, k.padding, int(k.relu))
-    return {"shape": (*sizes, *window)}
+    return {"shape": (*sizes, *window), "scratch": (*_parts(k), scratch(k))}
+
+
+def _parts(k: Kernel) -> tuple[int, int, int]:
+    """Pixels of a strip in whole tiles, cells of a sum, bytes of one group's input in scratch."""
+    pixels = -(-k.strip * k.out_w // PIXELS) * PIXELS
+    return pixels, k.taps // _cell(k), k.in_rows * _pitch(k) if k.k > 1 else 0
 
 
 def _cell(k: Kernel) -> int:

@@ -16,6 +16,7 @@ HM_STATIC_ASSERT(sizeof(int) >= sizeof(int32_t), "hyper-mcu: indices and product
 
 #if defined(__GNUC__)
 #define HM_MUST_CHECK __attribute__((warn_unused_result))
+/* Of a portable kernel: in the engine's function, with all others, its loops would have too few registers. */
 #define HM_NOINLINE __attribute__((noinline))
 #else
 #define HM_MUST_CHECK

@@ -1,4 +1,4 @@
-/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: c5c6bbd823e99a4295bc5c219312672a616ff7528ff4ee0a388dfc930b3de37c */
+/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: d5fdaa81a807a115836f7eeed56870dc5546ad6b7c3308613ccd38ea6a47fbfc */
 /*
  * alice: a face-verification network for one person. Made by hyper-mcu 0.1.0; do not edit.
  *
@@ -7,7 +7,7 @@
  * match       logit >= 0 (cosine 0.2500), which stands for
  *             0.1000% false matches and 6.2500% false non-matches on 200 people
  * flash       710 bytes for this person
- * RAM         864 bytes for hm_session
+ * RAM         888 bytes for hm_session
  * backbone    backbone
  *             bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
  * generator   generator
@@ -59,6 +59,7 @@ HM_STATIC_ASSERT(sizeof(int) >= sizeof(int32_t), "hyper-mcu: indices and product
 
 #if defined(__GNUC__)
 #define HM_MUST_CHECK __attribute__((warn_unused_result))
+/* Of a portable kernel: in the engine's function, with all others, its loops would have too few registers. */
 #define HM_NOINLINE __attribute__((noinline))
 #else
 #define HM_MUST_CHECK
@@ -160,8 +161,8 @@ typedef struct hm_verdict {
 #define HM_ROW_BYTES 18
 #define HM_INPUT_BYTES 144
 #define HM_LAYERS 4 /* stages that HM_TAP reports */
-#define HM_MAP_BYTES 824
-#define HM_SESSION_BYTES 864 /* RAM of one verification, without stack */
+#define HM_MAP_BYTES 848
+#define HM_SESSION_BYTES 888 /* RAM of one verification, without stack */
 #define HM_WEIGHTS_BYTES 672 /* flash of one person, without the 38 bytes of hm_person and the name */
 
 /* One person's integers: 32-bit ones first, so that nothing is padded. */
@@ -857,7 +858,8 @@ static void hm_stage0_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *co
 HM_NOINLINE
 static void hm_stage1_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *const *out, int n, void *scratch)
 {
-    enum { k = 3, stride = 1, pad_left = 1, in_w = 3, in_c = 6, out_w = 3, out_c = 6 };
+    enum { k = 3, stride = 1, pad_left = 1, in_w = 3, in_c = 6 };
+    enum { out_w = 3, out_c = 6 };
     enum { groups = 2, in_g = 3, out_g = 3, taps = 27 };
     uint8_t *const patch = (uint8_t *)scratch; /* one group's channels under the kernel, padding included: taps bytes */
 
@@ -908,7 +910,8 @@ static void hm_stage2_rows(const uint8_t *const *a, uint8_t *const *b, uint8_t *
 HM_NOINLINE
 static void hm_stage3_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *const *out, int n, void *scratch)
 {
-    enum { in_c = 6, out_w = 3, out_c = 10, stride = 1, groups = 2, in_g = 3, out_g = 5 };
+    enum { in_c = 6, out_w = 3, out_c = 10, stride = 1 };
+    enum { groups = 2, in_g = 3, out_g = 5 };
     (void)scratch;
 
     for (int y = 0; y < n; y++, rows += stride) {
@@ -1659,7 +1662,8 @@ static void hm_stage0_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *co
 HM_NOINLINE
 static void hm_stage1_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *const *out, int n, void *scratch)
 {
-    enum { k = 3, stride = 1, pad_left = 1, in_w = 3, in_c = 6, out_w = 3, out_c = 6 };
+    enum { k = 3, stride = 1, pad_left = 1, in_w = 3, in_c = 6 };
+    enum { out_w = 3, out_c = 6 };
     enum { groups = 2, in_g = 3, out_g = 3, taps = 27 };
     uint8_t *const patch = (uint8_t *)scratch; /* one group's channels under the kernel, padding included: taps bytes */
 
@@ -1710,7 +1714,8 @@ static void hm_stage2_rows(const uint8_t *const *a, uint8_t *const *b, uint8_t *
 HM_NOINLINE
 static void hm_stage3_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *const *out, int n, void *scratch)
 {
-    enum { in_c = 6, out_w = 3, out_c = 10, stride = 1, groups = 2, in_g = 3, out_g = 5 };
+    enum { in_c = 6, out_w = 3, out_c = 10, stride = 1 };
+    enum { groups = 2, in_g = 3, out_g = 5 };
     (void)scratch;
 
     for (int y = 0; y < n; y++, rows += stride) {
@@ -2138,18 +2143,19 @@ static void hm_stage3_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *co
 /* Tiles of sums in registers, for cores without packed arithmetic: a multiplication and an addition a product, and each
  * byte that is loaded serves several of them.
  *
- * A tile is four channels of two pixels, or of four where there are registers enough: any pixels, each has a pointer to
- * its input. The input of a pointwise kernel is read where it lies; of others a group's is copied to scratch, padding
+ * A tile is four channels of two pixels (hm_tiled_pairs.h), or of four where there are registers enough (hm_tiled_rv32.h):
+ * any pixels, each has a pointer to its input. The input of a pointwise kernel is read where it lies; of others a group's is copied to scratch, padding
  * included, its channels side by side: then the k pixels under a row of the kernel are a run of k * channels bytes. The
- * weights of four channels are copied together, in cells of four (or three) taps. */
+ * weights of four channels are copied together, in cells of four (or three) taps; behind them lies what turns their sums
+ * into bytes. */
 #ifndef HM_TILED_H
 #define HM_TILED_H
 
 #if defined(__riscv_mul) && __riscv_xlen == 32 && !defined(__riscv_32e)
 #define HM_TILED_RV32
-#define HM_TILED_PIXELS 4 /* 16 sums, 4 inputs, a weight, a product, 5 pointers: 27 of the 28 that a function has */
+#define HM_TILED_PIXELS 4 /* of a tile */
 #else
-#define HM_TILED_PIXELS 2 /* 8 sums, 2 inputs, a weight, 3 pointers: a Cortex-M's 14 */
+#define HM_TILED_PIXELS 2
 #endif
 
 #if defined(__ARM_FEATURE_SAT) && defined(__thumb2__) /* clang has the first of a Cortex-M23, too, which has no USAT */
@@ -2195,13 +2201,21 @@ typedef struct hm_tiled_pixel {
 /* Bytes of a cell's weights: four of each channel, then the way from its input to the next cell's, 0 at the end. */
 #define HM_TILED_CELL 20
 
+/* Bytes of what lies behind the weights: four hm_tiled_channel, and on RV32 the rest of hm_tiled_walk. */
+#define HM_TILED_FOUR 92
+HM_STATIC_ASSERT(4 * sizeof(hm_tiled_channel) <= HM_TILED_FOUR, "hm_tiled_channel is larger than its place");
+
+/* Bytes of scratch, where these lie one behind the other: pixels in whole tiles, and bytes of input. */
+#define HM_TILED_SCRATCH(pixels, cells, planes)                                                                         \
+    ((pixels) * sizeof(hm_tiled_pixel) + (cells) * HM_TILED_CELL + HM_TILED_FOUR + (planes))
+
 /* Writes four bytes to a multiple of 4. */
 static inline void hm_tiled_set_word(void *to, uint32_t word)
 {
     HM_MEMCPY(__builtin_assume_aligned(to, 4), &word, sizeof word);
 }
 
-/* Lists the pixels of n rows, the last one more than once so that they fill tiles; returns how many. */
+/* Lists the pixels of n rows, the last one twice where that fills a tile; returns how many. */
 static inline int hm_tiled_pixels(const hm_tiled *s, const uint8_t *const *rows, uint8_t *const *out, int n,
                                   hm_tiled_pixel *pixels)
 {
@@ -2215,10 +2229,21 @@ static inline int hm_tiled_pixels(const hm_tiled *s, const uint8_t *const *rows,
             pixels[count].out = to + x * s->out_c;
         }
     }
-    for (; count % HM_TILED_PIXELS; count++) {
-        pixels[count] = pixels[count - 1];
+    pixels[count] = pixels[count - 1]; /* or where the weights go, later */
+    return count + (count % HM_TILED_PIXELS == HM_TILED_PIXELS - 1);
+}
+
+/* Writes the padding of n rows, the same for every group: from the pixels of a row on to those of the next. */
+static inline void hm_tiled_padding(const hm_tiled *s, const uint8_t *const *rows, int n, uint8_t *planes)
+{
+    uint8_t *from = planes;
+    for (int y = 0; y <= n; y++, planes += s->pitch) {
+        uint8_t *const pixels = y < n ? planes + s->left * s->in_g : planes;
+        uint8_t *const behind = y < n ? pixels + s->in_w * s->in_g : planes;
+        uint8_t *const to = y < n && rows[y] == NULL ? behind : pixels;
+        hm_fill(from, s->padding, (size_t)(to - from));
+        from = behind;
     }
-    return count;
 }
 
 /* Copies n rows of the group whose first channel is `first`. */
@@ -2226,53 +2251,51 @@ static inline void hm_tiled_rows(const hm_tiled *s, const uint8_t *const *rows, 
 {
     const int in_g = s->in_g;
     const int in_c = s->in_c;
-    const int left = s->left * in_g;
     const int width = s->in_w * in_g;
-    const int right = s->right * in_g;
     const int piece = in_g == in_c ? width : in_g; /* that lies together */
-    for (int y = 0; y < n; y++, planes += s->pitch) {
-        if (rows[y] == NULL) {
-            hm_fill(planes, s->padding, (size_t)(left + width + right));
+    const int words = in_g == 4 && s->padding == 0; /* in maps: the image may lie at any address */
+    uint8_t *to = planes + s->left * in_g;
+    for (int y = 0; y < n; y++, to += s->pitch) {
+        const uint8_t *from = rows[y];
+        if (from == NULL) {
             continue;
         }
-        const uint8_t *from = rows[y] + first;
-        uint8_t *to = planes + left;
+        from += first;
         uint8_t *const end = to + width;
-        for (int i = 0; i < left; i++) {
-            planes[i] = s->padding;
-        }
-        for (int i = 0; i < right; i++) {
-            end[i] = s->padding;
-        }
-        if (in_g == 4 && s->padding == 0) { /* whole words, in maps: the image may lie at any address */
-            for (; to != end; to += 4, from += in_c) {
-                hm_tiled_set_word(to, hm_aligned_word(from));
+        if (words) {
+            for (uint8_t *at = to; at != end; at += 4, from += in_c) {
+                hm_tiled_set_word(at, hm_aligned_word(from));
             }
         } else {
-            for (; to != end; to += piece, from += in_c) {
-                hm_copy(to, from, (size_t)piece);
+            for (uint8_t *at = to; at != end; at += piece, from += in_c) {
+                hm_copy(at, from, (size_t)piece);
             }
         }
     }
 }
 
-/* Writes the ways from cell to cell. */
-static inline void hm_tiled_ways(const hm_tiled *s, int8_t *weights)
+/* On RV32 cells of three are gone through from the last one on: the sign of the way then tells the loop which they are. */
+#define HM_TILED_BACK(cell) (HM_TILED_PIXELS == 4 && (cell) == 3)
+
+/* Writes the ways from cell to cell; returns where the first one is, seen from a sum's first tap. */
+static inline int hm_tiled_ways(const hm_tiled *s, int8_t *weights)
 {
     const int cell = s->cell;
     const int run = s->k * s->in_g;
+    const int sign = HM_TILED_BACK(cell) ? -1 : 1;
     int8_t *to = weights + HM_TILED_CELL - 4;
     for (int y = 0; y < s->k; y++) {
         for (int left = run; left > 0; left -= cell, to += HM_TILED_CELL) {
-            hm_tiled_set_word(to, (uint32_t)(left > cell ? cell : cell + s->pitch - run));
+            const int way = left > cell ? cell : cell + s->pitch - run;
+            hm_tiled_set_word(to, (uint32_t)(sign * way));
         }
     }
     hm_tiled_set_word(to - HM_TILED_CELL, 0);
+    return HM_TILED_BACK(cell) ? (s->k - 1) * s->pitch + run - 3 : 0;
 }
 
-/* Four channels from channel c on, cell by cell. */
-static inline void hm_tiled_weights(const hm_tiled *s, const hm_conv *conv, int c, hm_tiled_channel *channels,
-                                    int8_t *to)
+/* Four channels from channel c on: their weights cell by cell, and behind them `channels`. */
+static inline void hm_tiled_weights(const hm_tiled *s, const hm_conv *conv, int c, int8_t *to, hm_tiled_channel *channels)
 {
     const int cell = s->cell;
     const int taps = s->k * s->k * s->in_g;
@@ -2284,22 +2307,26 @@ static inline void hm_tiled_weights(const hm_tiled *s, const hm_conv *conv, int 
         channels[i].shift = shift + 1;
     }
     const int8_t *from = conv->weight + c * taps;
-    const int words = cell == 4 && (uintptr_t)from % 4 == 0;
-    for (int left = s->cells; left > 0; left--, from += cell, to += HM_TILED_CELL) {
-        if (words) {
+    if (cell == 4 && (uintptr_t)from % 4 == 0) {
+        for (int left = s->cells; left > 0; left--, from += 4, to += HM_TILED_CELL) {
             hm_tiled_set_word(to, hm_aligned_word(from));
             hm_tiled_set_word(to + 4, hm_aligned_word(from + taps));
             hm_tiled_set_word(to + 8, hm_aligned_word(from + 2 * taps));
             hm_tiled_set_word(to + 12, hm_aligned_word(from + 3 * taps));
-        } else {
-            const int8_t *w = from;
-            for (int i = 0; i < 16; i += 4, w += taps) {
-                to[i] = w[0];
-                to[i + 1] = w[1];
-                to[i + 2] = w[2];
-                if (cell == 4) {
-                    to[i + 3] = w[3];
-                }
+        }
+        return;
+    }
+    const int way = HM_TILED_BACK(cell) ? -3 : cell;
+    from += HM_TILED_BACK(cell) ? taps - 3 : 0;
+    for (int i = 0; i < 4; i++, to += 4, from += taps) {
+        const int8_t *tap = from;
+        int8_t *column = to;
+        for (int left = s->cells; left > 0; left--, tap += way, column += HM_TILED_CELL) {
+            column[0] = tap[0];
+            column[1] = tap[1];
+            column[2] = tap[2];
+            if (cell == 4) {
+                column[3] = tap[3];
             }
         }
     }
@@ -2311,8 +2338,6 @@ static inline uint32_t hm_tiled_twice(int32_t sum)
     uint32_t twice;
 #ifdef HM_TILED_USAT
     __asm__("usat %0, #31, %1, lsl #1" : "=r"(twice) : "r"(sum));
-#elif defined(HM_TILED_RV32) /* volatile, or GCC would do this for all sums first, and run out of registers */
-    __asm__ volatile("sgtz %0, %1\n\tslli %0, %0, 1\n\tmul %0, %0, %1" : "=&r"(twice) : "r"(sum) : "memory");
 #else
     twice = ((uint32_t)sum & hm_mask(sum > 0)) << 1;
 #endif
@@ -2333,24 +2358,35 @@ static inline uint8_t hm_tiled_relu(int32_t sum, hm_tiled_channel c)
 #endif
 }
 
+/* A pixel's outputs of four channels, `next` bytes from one to the next. */
+static inline void hm_tiled_outputs(const hm_tiled_channel *channels, int relu, const int32_t sums[4], uint8_t *to,
+                                    int next)
+{
+    for (int i = 0; i < 4; i++, to += next) {
+        const hm_tiled_channel c = channels[i];
+        *to = relu ? hm_tiled_relu(sums[i], c)
+                   : (uint8_t)hm_requantise_linear(sums[i], (int32_t)(c.multiplier >> 1), (uint8_t)(c.shift - 1));
+    }
+}
+
+#endif
+
+/* Tiles of four channels of two pixels, for any core: 8 sums, 2 inputs, a weight and 3 pointers are a Cortex-M's 14
+ * registers. */
+#ifndef HM_TILED_PAIRS_H
+#define HM_TILED_PAIRS_H
+
+#ifndef HM_TILED_RV32
+
 /* A number of each pixel of a tile. */
-typedef struct hm_tiled_four {
-    int32_t a, b, c, d;
-} hm_tiled_four;
+typedef struct hm_tiled_pair {
+    int32_t a, b;
+} hm_tiled_pair;
 
 /* One channel's sums: each pixel's input times the weight. */
-static inline void hm_tiled_add(hm_tiled_four *sum, const hm_tiled_four *in, int32_t weight)
+static inline void hm_tiled_add(hm_tiled_pair *sum, const hm_tiled_pair *in, int32_t weight)
 {
-#ifdef HM_TILED_RV32 /* GCC would load early, add late, and run out of registers */
-    int32_t product;
-    __asm__ volatile("mul %[product], %[x0], %[w]\n\tadd %[a], %[a], %[product]\n\t"
-                     "mul %[product], %[x1], %[w]\n\tadd %[b], %[b], %[product]\n\t"
-                     "mul %[product], %[x2], %[w]\n\tadd %[c], %[c], %[product]\n\t"
-                     "mul %[product], %[x3], %[w]\n\tadd %[d], %[d], %[product]"
-                     : [a] "+r"(sum->a), [b] "+r"(sum->b), [c] "+r"(sum->c), [d] "+r"(sum->d), [product] "=&r"(product)
-                     : [x0] "r"(in->a), [x1] "r"(in->b), [x2] "r"(in->c), [x3] "r"(in->d), [w] "r"(weight)
-                     : "memory");
-#elif defined(__thumb2__)
+#ifdef __thumb2__
     __asm__ volatile("mla %[a], %[x0], %[w], %[a]\n\tmla %[b], %[x1], %[w], %[b]"
                      : [a] "+r"(sum->a), [b] "+r"(sum->b)
                      : [x0] "r"(in->a), [x1] "r"(in->b), [w] "r"(weight)
@@ -2362,131 +2398,267 @@ static inline void hm_tiled_add(hm_tiled_four *sum, const hm_tiled_four *in, int
 #endif
 }
 
-/* Tap t of a cell, and the way to the next cell. */
+/* Tap t of a cell. */
 #define HM_TILED_TAP(t)                                                                                                 \
     do {                                                                                                                \
-        const hm_tiled_four tap = {p0[t], p1[t], HM_TILED_PIXELS == 4 ? p2[t] : 0, HM_TILED_PIXELS == 4 ? p3[t] : 0};   \
-        hm_tiled_add(&s0, &tap, w[t]);                                                                                  \
-        hm_tiled_add(&s1, &tap, w[4 + (t)]);                                                                            \
-        hm_tiled_add(&s2, &tap, w[8 + (t)]);                                                                            \
-        hm_tiled_add(&s3, &tap, w[12 + (t)]);                                                                           \
+        const hm_tiled_pair tap = {p0[t], p1[t]};                                                                       \
+        hm_tiled_add(&s0, &tap, w[t]);                                                                                   \
+        hm_tiled_add(&s1, &tap, w[4 + (t)]);                                                                             \
+        hm_tiled_add(&s2, &tap, w[8 + (t)]);                                                                             \
+        hm_tiled_add(&s3, &tap, w[12 + (t)]);                                                                            \
     } while (0)
-#define HM_TILED_NEXT()                                                                                                 \
-    do {                                                                                                                \
-        way = (int32_t)hm_aligned_word(w + HM_TILED_CELL - 4);                                                          \
-        p0 += way;                                                                                                      \
-        p1 += way;                                                                                                      \
-        p2 += way;                                                                                                      \
-        p3 += way;                                                                                                      \
-        w += HM_TILED_CELL;                                                                                             \
-    } while (0)
-
-/* Where the pixels' outputs go. */
-typedef struct hm_tiled_places {
-    uint8_t *a, *b, *c, *d;
-} hm_tiled_places;
-
-/* A channel's outputs behind a ReLU. */
-static inline void hm_tiled_store(hm_tiled_places to, int at, hm_tiled_four sum, hm_tiled_channel channel)
-{
-    to.a[at] = hm_tiled_relu(sum.a, channel);
-    to.b[at] = hm_tiled_relu(sum.b, channel);
-    if (HM_TILED_PIXELS == 4) {
-        to.c[at] = hm_tiled_relu(sum.c, channel);
-        to.d[at] = hm_tiled_relu(sum.d, channel);
-    }
-}
-
-/* And at a linear end. */
-static inline void hm_tiled_store_linear(uint8_t *out, const hm_tiled_pixel *pixels, const int32_t sum[4],
-                                         hm_tiled_channel channel)
-{
-    const int32_t multiplier = (int32_t)(channel.multiplier >> 1);
-    const uint8_t shift = (uint8_t)(channel.shift - 1);
-    for (int i = 0; i < HM_TILED_PIXELS; i++) {
-        out[pixels[i].out] = (uint8_t)hm_requantise_linear(sum[i], multiplier, shift);
-    }
-}
 
 /* Four channels of all pixels, from `out` in the first one on, `next` bytes from channel to channel. */
 __attribute__((noinline, unused)) static void hm_tiled_tiles(const hm_tiled *s, const hm_tiled_channel *channels,
                                                              const int8_t *weights, const hm_tiled_pixel *pixels,
                                                              int count, const uint8_t *in, uint8_t *out, int next)
 {
+    const int relu = s->relu;
     const int fourth = s->cell == 4;
-    for (; count > 0; count -= HM_TILED_PIXELS, pixels += HM_TILED_PIXELS) {
+    for (; count > 0; count -= 2, pixels += 2) {
         const uint8_t *p0 = in + pixels[0].in;
         const uint8_t *p1 = in + pixels[1].in;
-        const uint8_t *p2 = in + pixels[HM_TILED_PIXELS - 2].in; /* of two pixels again the first, and not used */
-        const uint8_t *p3 = in + pixels[HM_TILED_PIXELS - 1].in;
         const int8_t *w = weights;
         int32_t way;
-        hm_tiled_four s0 = {channels[0].bias, channels[0].bias, channels[0].bias, channels[0].bias};
-        hm_tiled_four s1 = {channels[1].bias, channels[1].bias, channels[1].bias, channels[1].bias};
-        hm_tiled_four s2 = {channels[2].bias, channels[2].bias, channels[2].bias, channels[2].bias};
-        hm_tiled_four s3 = {channels[3].bias, channels[3].bias, channels[3].bias, channels[3].bias};
-        if (HM_TILED_PIXELS == 4 && s->cell == 4) { /* a loop of its own: no register is left */
-            do {
-                HM_TILED_TAP(0);
-                HM_TILED_TAP(1);
-                HM_TILED_TAP(2);
+        hm_tiled_pair s0 = {channels[0].bias, channels[0].bias};
+        hm_tiled_pair s1 = {channels[1].bias, channels[1].bias};
+        hm_tiled_pair s2 = {channels[2].bias, channels[2].bias};
+        hm_tiled_pair s3 = {channels[3].bias, channels[3].bias};
+        do {
+            HM_TILED_TAP(0);
+            HM_TILED_TAP(1);
+            HM_TILED_TAP(2);
+            int more = fourth;
+            __asm__ volatile("" : "+r"(more)); /* or GCC would take a sum's register for it */
+            if (more) {
                 HM_TILED_TAP(3);
-                HM_TILED_NEXT();
-            } while (way != 0);
+            }
+            way = (int32_t)hm_aligned_word(w + HM_TILED_CELL - 4);
+            p0 += way;
+            p1 += way;
+            w += HM_TILED_CELL;
+        } while (way != 0);
+        if (relu) {
+            uint8_t *const to0 = out + pixels[0].out;
+            uint8_t *const to1 = out + pixels[1].out;
+            to0[0] = hm_tiled_relu(s0.a, channels[0]);
+            to1[0] = hm_tiled_relu(s0.b, channels[0]);
+            to0[next] = hm_tiled_relu(s1.a, channels[1]);
+            to1[next] = hm_tiled_relu(s1.b, channels[1]);
+            to0[2 * next] = hm_tiled_relu(s2.a, channels[2]);
+            to1[2 * next] = hm_tiled_relu(s2.b, channels[2]);
+            to0[3 * next] = hm_tiled_relu(s3.a, channels[3]);
+            to1[3 * next] = hm_tiled_relu(s3.b, channels[3]);
         } else {
-            do {
-                HM_TILED_TAP(0);
-                HM_TILED_TAP(1);
-                HM_TILED_TAP(2);
-                if (HM_TILED_PIXELS == 2 && fourth) {
-                    HM_TILED_TAP(3);
-                }
-                HM_TILED_NEXT();
-            } while (way != 0);
-        }
-        if (s->relu) {
-            const hm_tiled_places to = {out + pixels[0].out, out + pixels[1].out, out + pixels[HM_TILED_PIXELS - 2].out,
-                                        out + pixels[HM_TILED_PIXELS - 1].out};
-            hm_tiled_store(to, 0, s0, channels[0]);
-            hm_tiled_store(to, next, s1, channels[1]);
-            hm_tiled_store(to, 2 * next, s2, channels[2]);
-            hm_tiled_store(to, 3 * next, s3, channels[3]);
-        } else {
-            const int32_t sums[4][4] = {{s0.a, s0.b, s0.c, s0.d},
-                                        {s1.a, s1.b, s1.c, s1.d},
-                                        {s2.a, s2.b, s2.c, s2.d},
-                                        {s3.a, s3.b, s3.c, s3.d}};
-            for (int i = 0; i < 4; i++) {
-                hm_tiled_store_linear(out + i * next, pixels, sums[i], channels[i]);
+            const int32_t sums[2][4] = {{s0.a, s1.a, s2.a, s3.a}, {s0.b, s1.b, s2.b, s3.b}};
+            for (int i = 0; i < 2; i++) {
+                hm_tiled_outputs(channels, 0, sums[i], out + pixels[i].out, next);
             }
         }
     }
 }
+
+#endif
+
+#endif
+
+/* Tiles of four channels of four pixels, for RV32IM.
+ *
+ * 16 sums, four inputs, a weight, a product, and pointers to the inputs, the weights and the list of pixels are the 28
+ * registers that a function has, so that no compiler can be left to deal them out. What is needed before and behind the
+ * products lies behind the weights, where their pointer has then arrived. */
+#ifndef HM_TILED_RV32_H
+#define HM_TILED_RV32_H
+
+#ifdef HM_TILED_RV32
+
+/* What lies behind the weights. */
+typedef struct hm_tiled_walk {
+    hm_tiled_channel channel[4];
+    const int8_t *weights;
+    const uint8_t *in;         /* of the pixels' `in` */
+    void *out;                 /* of their `out`; or where sums go: four of a pixel, four pixels */
+    const hm_tiled_pixel *end; /* behind the last full tile */
+    int32_t fourth;            /* cells of four taps, or else of three */
+    int32_t bytes;             /* outputs are bytes, side by side and behind a ReLU, or else sums */
+    uint32_t kept;             /* s0, which may be the compiler's frame pointer */
+} hm_tiled_walk;
+
+HM_STATIC_ASSERT(sizeof(hm_tiled_walk) == HM_TILED_FOUR && offsetof(hm_tiled_walk, weights) == 64 &&
+                     offsetof(hm_tiled_walk, kept) == 88,
+                 "hm_tiled_walk is another one than the assembler's");
+
+/* a0 to a3 point to the pixels' input, then to their outputs; a4 to the weights, then behind them; a5 to the list. The sums
+ * of a channel are neighbours: s2 to s5, s6 to s9, s10, s11, a6, a7, and t3 to t6. Assembler's macros, as a string of all
+ * that they stand for would be too long for C; hm_tiled_byte is hm_tiled_relu. */
+#define HM_TILED_MACROS                                                                                                 \
+    ".macro hm_tiled_all number\n\t"                                                                                    \
+    "add a0, a0, \\number\n\tadd a1, a1, \\number\n\tadd a2, a2, \\number\n\tadd a3, a3, \\number\n\t"                  \
+    ".endm\n\t"                                                                                                         \
+    ".macro hm_tiled_bias at, a, b, c, d\n\t"                                                                           \
+    "lw \\a, \\at(a4)\n\tmv \\b, \\a\n\tmv \\c, \\a\n\tmv \\d, \\a\n\t"                                                 \
+    ".endm\n\t"                                                                                                         \
+    ".macro hm_tiled_product input, sum\n\t"                                                                            \
+    "mul ra, \\input, t2\n\tadd \\sum, \\sum, ra\n\t"                                                                   \
+    ".endm\n\t"                                                                                                         \
+    ".macro hm_tiled_products at, a, b, c, d\n\t"                                                                       \
+    "lb t2, \\at(a4)\n\t"                                                                                               \
+    "hm_tiled_product s0, \\a\n\thm_tiled_product s1, \\b\n\thm_tiled_product t0, \\c\n\thm_tiled_product t1, \\d\n\t"  \
+    ".endm\n\t"                                                                                                         \
+    ".macro hm_tiled_tap t, t4, t8, t12\n\t"                                                                            \
+    "lbu s0, \\t(a0)\n\tlbu s1, \\t(a1)\n\tlbu t0, \\t(a2)\n\tlbu t1, \\t(a3)\n\t"                                      \
+    "hm_tiled_products \\t, s2, s3, s4, s5\n\thm_tiled_products \\t4, s6, s7, s8, s9\n\t"                               \
+    "hm_tiled_products \\t8, s10, s11, a6, a7\n\thm_tiled_products \\t12, t3, t4, t5, t6\n\t"                           \
+    ".endm\n\t"                                                                                                         \
+    ".macro hm_tiled_byte sum, at, to\n\t"                                                                              \
+    "sgtz ra, \\sum\n\tslli ra, ra, 1\n\tmul \\sum, \\sum, ra\n\tmulhu \\sum, \\sum, s0\n\tadd \\sum, \\sum, s1\n\t"    \
+    "srl \\sum, \\sum, t0\n\tsltiu ra, \\sum, 256\n\taddi ra, ra, -1\n\tor \\sum, \\sum, ra\n\tsb \\sum, \\at(\\to)\n\t" \
+    ".endm\n\t"                                                                                                         \
+    ".macro hm_tiled_bytes at, multiplier, round, shift, a, b, c, d\n\t"                                                \
+    "lw s0, \\multiplier(a4)\n\tlw s1, \\round(a4)\n\tlw t0, \\shift(a4)\n\t"                                           \
+    "hm_tiled_byte \\a, \\at, a0\n\thm_tiled_byte \\b, \\at, a1\n\t"                                                    \
+    "hm_tiled_byte \\c, \\at, a2\n\thm_tiled_byte \\d, \\at, a3\n\t"                                                    \
+    ".endm\n\t"                                                                                                         \
+    ".macro hm_tiled_four at0, at1, at2, at3, a, b, c, d\n\t"                                                           \
+    "sw \\a, \\at0(t1)\n\tsw \\b, \\at1(t1)\n\tsw \\c, \\at2(t1)\n\tsw \\d, \\at3(t1)\n\t"                              \
+    ".endm\n\t"
+#define HM_TILED_NO_MACROS                                                                                              \
+    ".purgem hm_tiled_all\n\t.purgem hm_tiled_bias\n\t.purgem hm_tiled_product\n\t.purgem hm_tiled_products\n\t"        \
+    ".purgem hm_tiled_tap\n\t.purgem hm_tiled_byte\n\t.purgem hm_tiled_bytes\n\t.purgem hm_tiled_four\n\t"
+
+/* All full tiles, or where sums are asked for the first; returns the pixel behind. */
+static inline const hm_tiled_pixel *hm_tiled_walk_on(hm_tiled_walk *behind, const hm_tiled_pixel *pixels)
+{
+    register hm_tiled_walk *a4 __asm__("a4") = behind;
+    register const hm_tiled_pixel *a5 __asm__("a5") = pixels;
+    __asm__ volatile(HM_TILED_MACROS
+                     "sw s0, 88(a4)\n"
+                     "1:\n\t"
+                     "lw a0, 0(a5)\n\tlw a1, 8(a5)\n\tlw a2, 16(a5)\n\tlw a3, 24(a5)\n\t"
+                     "lw t0, 68(a4)\n\thm_tiled_all t0\n\t"
+                     "hm_tiled_bias 0, s2, s3, s4, s5\n\thm_tiled_bias 16, s6, s7, s8, s9\n\t"
+                     "hm_tiled_bias 32, s10, s11, a6, a7\n\thm_tiled_bias 48, t3, t4, t5, t6\n\t"
+                     "lw t0, 80(a4)\n\tlw a4, 64(a4)\n\tbeqz t0, 3f\n"
+                     "2:\n\t" /* cells of four begin with their last tap, those of three behind it */
+                     "hm_tiled_tap 3, 7, 11, 15\n"
+                     "3:\n\t"
+                     "hm_tiled_tap 0, 4, 8, 12\n\thm_tiled_tap 1, 5, 9, 13\n\thm_tiled_tap 2, 6, 10, 14\n\t"
+                     "lw t2, 16(a4)\n\taddi a4, a4, 20\n\thm_tiled_all t2\n\tbgtz t2, 2b\n\tbltz t2, 3b\n\t"
+                     "lw t0, 84(a4)\n\tlw t1, 72(a4)\n\tbeqz t0, 4f\n\t"
+                     "lw a0, 4(a5)\n\tlw a1, 12(a5)\n\tlw a2, 20(a5)\n\tlw a3, 28(a5)\n\thm_tiled_all t1\n\t"
+                     "hm_tiled_bytes 0, 4, 8, 12, s2, s3, s4, s5\n\thm_tiled_bytes 1, 20, 24, 28, s6, s7, s8, s9\n\t"
+                     "hm_tiled_bytes 2, 36, 40, 44, s10, s11, a6, a7\n\thm_tiled_bytes 3, 52, 56, 60, t3, t4, t5, t6\n\t"
+                     "lw t0, 76(a4)\n\taddi a5, a5, 32\n\tbne a5, t0, 1b\n\tj 5f\n"
+                     "4:\n\t"
+                     "addi a5, a5, 32\n\t"
+                     "hm_tiled_four 0, 16, 32, 48, s2, s3, s4, s5\n\thm_tiled_four 4, 20, 36, 52, s6, s7, s8, s9\n\t"
+                     "hm_tiled_four 8, 24, 40, 56, s10, s11, a6, a7\n\thm_tiled_four 12, 28, 44, 60, t3, t4, t5, t6\n"
+                     "5:\n\t"
+                     "lw s0, 88(a4)\n\t" HM_TILED_NO_MACROS
+                     : "+r"(a4), "+r"(a5)
+                     :
+                     : "memory", "ra", "t0", "t1", "t2", "t3", "t4", "t5", "t6", "a0", "a1", "a2", "a3", "a6", "a7", "s1",
+                       "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11");
+    return a5;
+}
+
+/* A pixel's sums of four channels. */
+static inline void hm_tiled_sums(const hm_tiled *s, const hm_tiled_channel *channels, const int8_t *w, const uint8_t *in,
+                                 int32_t sums[4])
+{
+    const int cell = s->cell;
+    int32_t s0 = channels[0].bias;
+    int32_t s1 = channels[1].bias;
+    int32_t s2 = channels[2].bias;
+    int32_t s3 = channels[3].bias;
+    int32_t way;
+    do {
+        const int8_t *const end = w + cell;
+        for (const uint8_t *from = in; w != end; w++, from++) {
+            const int32_t x = *from;
+            s0 += x * w[0];
+            s1 += x * w[4];
+            s2 += x * w[8];
+            s3 += x * w[12];
+            __asm__ volatile("" : : : "memory"); /* or GCC would keep the weights of four taps for the next cell */
+        }
+        w += HM_TILED_CELL - cell;
+        way = (int32_t)hm_aligned_word(w - 4);
+        in += way;
+    } while (way != 0);
+    sums[0] = s0;
+    sums[1] = s1;
+    sums[2] = s2;
+    sums[3] = s3;
+}
+
+/* Four channels of all pixels, from `out` in the first one on, `next` bytes from channel to channel. */
+static inline void hm_tiled_tiles(const hm_tiled *s, hm_tiled_channel *channels, const int8_t *weights,
+                                  const hm_tiled_pixel *pixels, int count, const uint8_t *in, uint8_t *out, int next)
+{
+    int32_t sums[16];
+    hm_tiled_walk *const walk = (hm_tiled_walk *)channels;
+    const hm_tiled_pixel *const end = pixels + count;
+    const int bytes = s->relu && next == 1;
+    walk->weights = weights;
+    walk->in = in;
+    walk->out = bytes ? (void *)out : (void *)sums;
+    walk->end = pixels + (count & ~3);
+    walk->fourth = s->cell == 4;
+    walk->bytes = bytes;
+    while (pixels != end) {
+        const hm_tiled_pixel *pixel = pixels;
+        if (pixels < walk->end) {
+            pixels = hm_tiled_walk_on(walk, pixels);
+            if (bytes) {
+                continue;
+            }
+        } else {
+            hm_tiled_sums(s, channels, weights, in + pixels->in, sums);
+            pixels++;
+        }
+        for (const int32_t *sum = sums; pixel != pixels; pixel++, sum += 4) {
+            hm_tiled_outputs(channels, s->relu, sum, out + pixel->out, next);
+        }
+    }
+}
+
+#endif
+
+#endif
+
+/* A strip of a stage in tiles. */
+#ifndef HM_TILED_STRIP_H
+#define HM_TILED_STRIP_H
 
 /* n rows of a stage: group by group, four channels at a time. next: bytes from an output to the next channel's. */
 __attribute__((noinline, unused)) static void hm_tiled_strip(const hm_tiled *s, const hm_conv *conv,
                                                              const uint8_t *const *rows, uint8_t *const *out, int n,
                                                              void *scratch, int next)
 {
-    hm_tiled_channel *const channels = (hm_tiled_channel *)scratch;
-    hm_tiled_pixel *const pixels = (hm_tiled_pixel *)(channels + 4);
+    hm_tiled_pixel *const pixels = (hm_tiled_pixel *)scratch;
     const int count = hm_tiled_pixels(s, rows, out, n, pixels);
     int8_t *const weights = (int8_t *)(pixels + count);
-    uint8_t *const planes = (uint8_t *)weights + s->cells * HM_TILED_CELL;
-    hm_tiled_ways(s, weights);
+    hm_tiled_channel *const channels = (hm_tiled_channel *)(void *)(weights + s->cells * HM_TILED_CELL);
+    uint8_t *const planes = (uint8_t *)channels + HM_TILED_FOUR;
+    const int in_rows = (n - 1) * s->stride + s->k;
+    const int first = hm_tiled_ways(s, weights);
+    if (s->k > 1) {
+        hm_tiled_padding(s, rows, in_rows, planes);
+    }
     for (int g = 0; g < s->groups; g++) {
         const int end = (g + 1) * s->out_g;
         const uint8_t *in = planes;
         if (s->k > 1) {
-            hm_tiled_rows(s, rows, (n - 1) * s->stride + s->k, g * s->in_g, planes);
+            hm_tiled_rows(s, rows, in_rows, g * s->in_g, planes);
         } else {
             in = rows[0] + g * s->in_g;
         }
         for (int from = end - s->out_g; from < end; from += 4) {
             const int c = from < end - 4 ? from : end - 4; /* the last four may be among those before */
-            hm_tiled_weights(s, conv, c, channels, weights);
+            hm_tiled_weights(s, conv, c, weights, channels);
             const int place = next == 1 ? c : hm_shuffled(c, next, s->shuffled);
-            hm_tiled_tiles(s, channels, weights, pixels, count, in, out[0] + place, next);
+            hm_tiled_tiles(s, channels, weights, pixels, count, in + first, out[0] + place, next);
         }
     }
 }
@@ -2501,6 +2673,7 @@ static void hm_stage0_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *co
          * cell, k, stride, left, right, padding, relu */
         6, 3, 3, 3, 6, 6, 1, 6, 24, 9, 3, 3, 2, 0, 1, 128, 1,
     };
+    HM_STATIC_ASSERT(HM_TILED_SCRATCH(12, 9, 216) == 584, "scratch has another size");
     hm_tiled_strip(&shape, &conv, rows, out, n, scratch, 1);
 }
 
@@ -2508,7 +2681,8 @@ static void hm_stage0_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *co
 HM_NOINLINE
 static void hm_stage1_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *const *out, int n, void *scratch)
 {
-    enum { k = 3, stride = 1, pad_left = 1, in_w = 3, in_c = 6, out_w = 3, out_c = 6 };
+    enum { k = 3, stride = 1, pad_left = 1, in_w = 3, in_c = 6 };
+    enum { out_w = 3, out_c = 6 };
     enum { groups = 2, in_g = 3, out_g = 3, taps = 27 };
     uint8_t *const patch = (uint8_t *)scratch; /* one group's channels under the kernel, padding included: taps bytes */
 
@@ -2563,6 +2737,7 @@ static void hm_stage3_rows(hm_conv conv, const uint8_t *const *rows, uint8_t *co
          * cell, k, stride, left, right, padding, relu */
         3, 6, 3, 3, 10, 5, 2, 10, 3, 1, 3, 1, 1, 0, 0, 0, 0,
     };
+    HM_STATIC_ASSERT(HM_TILED_SCRATCH(12, 1, 0) == 208, "scratch has another size");
     hm_tiled_strip(&shape, &conv, rows, out, n, scratch, 1);
 }
 
@@ -2609,11 +2784,11 @@ static const hm_stage hm_stages[HM_LAYERS] = {
 /* Where each row lies in session->maps, in units of 8 bytes: the image's (but for those that nobody goes back to), then
  * those of each stage. Rows that are in use together share no byte. */
 static const uint16_t hm_places[] = {
-    70, 73, 76, 79, 82, 85, 88, HM_NOT_KEPT,
-    91, 94, 97, 100,
+    73, 76, 79, 82, 85, 88, 91, HM_NOT_KEPT,
+    94, 97, 100, 103,
     24, 27, 30, 33,
-    39, 42, 45, 48,
-    23, 27, 31, 35
+    42, 45, 48, 51,
+    26, 30, 34, 38
 };
 
 /* Wiped memory or a finished session is not open, nor (but for one chance in 2^32) is memory never begun. */
