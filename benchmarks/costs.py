@@ -46,7 +46,7 @@ PROMISED = {  # what a release holds
     "m4 portable": PLAIN,
 }
 KEPT = {  # about two hundredths above what was measured: what costs more than that is seen
-    "m3": {"text_bytes": 4_000, "ram_bytes": 14_336, "stack_bound_bytes": 512, "instructions": 14_090_000},
+    "m3": {"text_bytes": 4_000, "ram_bytes": 14_336, "stack_bound_bytes": 432, "instructions": 13_950_000},
     "m4": {
         "text_bytes": 9_060,
         "rodata_bytes": 2_040,
@@ -55,7 +55,7 @@ KEPT = {  # about two hundredths above what was measured: what costs more than t
         "instructions": 6_000_000,
     },
     "m55": {"text_bytes": 7_700, "ram_bytes": 14_336, "stack_bound_bytes": 664, "instructions": 2_470_000},
-    "rv32imc": {"text_bytes": 5_590, "ram_bytes": 14_336, "stack_bound_bytes": 512, "instructions": 17_870_000},
+    "rv32imc": {"text_bytes": 5_560, "ram_bytes": 14_336, "stack_bound_bytes": 432, "instructions": 17_630_000},
     "m4 portable": {"instructions": 20_600_000},
     "rv32imc portable": {"instructions": 29_300_000},
 }
