@@ -47,10 +47,11 @@ class Data:
 @dataclass(frozen=True)
 class Start:
     """Files that a run begins from. A trunk, which is a checkpoint of stage distill or what a generator.onnx shares:
-    the stage goes on from it (warm) or is left out for it (trunk). generator: a generator.onnx that stage hyper goes on
-    from, its personal part too."""
+    the stage goes on from it (warm), from what a trunk of another architecture is fitted to it (mould), or is left out
+    for it (trunk). generator: a generator.onnx that stage hyper goes on from, its personal part too."""
 
     warm: str = ""
+    mould: str = ""
     trunk: str = ""
     generator: str = ""
 

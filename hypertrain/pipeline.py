@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from hyper_mcu.codegen import files
@@ -19,7 +20,20 @@ from hyper_mcu.codegen.netspec import RUN_TIME_NORMS, NetSpec
 from hyper_mcu.codegen.presets import preset
 from hyper_mcu.codegen.progress import Progress, silent
 from hyper_mcu.faces.backbone import Backbone
-from hyper_mcu.hypertrain import backbones, checkpoint, config, data, evaluate, export, finish, loop, processes, start
+from hyper_mcu.hypertrain import (
+    augment,
+    backbones,
+    checkpoint,
+    config,
+    data,
+    evaluate,
+    export,
+    finish,
+    loop,
+    processes,
+    sampling,
+    start,
+)  # fmt: skip
 from hyper_mcu.hypertrain.backbones.export import beside
 from hyper_mcu.hypertrain.checkpoint import About
 from hyper_mcu.hypertrain.config import Config
@@ -29,10 +43,12 @@ from hyper_mcu.hypertrain.distill import Distill, Trunk
 from hyper_mcu.hypertrain.hgen import HGen, Shape
 from hyper_mcu.hypertrain.hyper import Hyper, check_set
 from hyper_mcu.hypertrain.journal import Watch, unwatched
+from hyper_mcu.hypertrain.mould import mould
 from hyper_mcu.hypertrain.personal import Personal
 from hyper_mcu.hypertrain.qat import Quantiser
 
 CONFIG = "config.json"
+MOULDED = 400  # images by which a trunk is fitted to another
 
 
 @dataclass(frozen=True)
@@ -169,16 +185,33 @@ def run(
 def _from_trunk(c: Config, spec: NetSpec, shape: Shape, faces: Faces, trained: Callable[[loop.Stage], None]) -> HGen:
     """h_gen on a trunk: distilled now, read from a file, or untrained."""
     trunk = Trunk(spec, faces.dimension, c.run.seed)
-    path = c.start.trunk or c.start.warm
-    if path.endswith(".onnx"):
-        start.to_trunk(_generator(Path(path), spec, faces.backbone_sha256), trunk)
-    elif path:
-        checkpoint.fill(checkpoint.read(Path(path)), trunk, spec, faces.backbone_sha256)
+    if path := c.start.trunk or c.start.warm:
+        _fill(Path(path), trunk, faces)
+    elif c.start.mould:
+        _mould(Path(c.start.mould), trunk, faces, c.run.seed)
     if c.distill.steps and not c.start.trunk:
         trained(Distill(trunk, faces, c.distill, c.run))
     elif not (c.start.trunk or shape.residual):
         return start.fresh(spec, shape, c.run.seed)
     return start.from_trunk(trunk, shape, c.run.seed)
+
+
+def _fill(path: Path, trunk: Trunk, faces: Faces) -> None:
+    """Fills a trunk from a checkpoint of stage distill, or with what the nets of a generator.onnx share."""
+    if path.suffix == ".onnx":
+        start.to_trunk(_generator(path, trunk.spec, faces.backbone_sha256), trunk)
+    else:
+        checkpoint.fill(checkpoint.read(path), trunk, trunk.spec, faces.backbone_sha256)
+
+
+def _mould(path: Path, trunk: Trunk, faces: Faces, seed: int) -> None:
+    """Fits a trunk to that of another architecture, on a few images of the people to train on."""
+    spec = export.restore(path)[0].spec if path.suffix == ".onnx" else checkpoint.about(path).spec
+    old = Trunk(spec, faces.dimension, seed)
+    _fill(path, old, faces)
+    rows = faces.select("train")
+    some = sampling.rng(seed, 0, "mould").choice(rows, min(MOULDED, len(rows)), replace=False)
+    mould(old, trunk, augment.plain(faces.crops[np.sort(some)], spec.height))
 
 
 def _generator(path: Path, spec: NetSpec, backbone_sha256: str) -> HGen:
