@@ -1,94 +1,142 @@
-"""Which f, and which head? Distils the trunk of every candidate under one budget and prints what it costs and reaches.
+"""Which f, and which head? Measures what every candidate costs, and distils its trunk under one budget.
 
-Costs are the cost model of hyper_mcu.codegen.presets; accuracies are of the float trunk with the linear head, before
-anything is personal: equal error rate over all pairs of the held-out people, and CFP's ten folds.
+Costs are of the product's own code for a person with random weights: instructions on emulated cores, bytes of the
+session, of a person and of the code. The accuracy is of the float trunk with the linear head, before anything is
+personal: equal error rate over all pairs of the held-out people, best of the checks.
 
-    python benchmarks/architectures.py --faces FACES --steps 600 --save benchmarks/results/architectures.json
+    python benchmarks/architectures.py --faces FACES --steps 1000 --seeds 2 --save benchmarks/results/architectures.json
+
+A result that is in the file already is not made again: a call that was stopped goes on, and more seeds are added. The
+first version of this, with CFP's accuracies and without instructions, compared heads: `heads.json`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, replace
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import torch
 from record import about
 
-from hyper_mcu.codegen.netspec import Add, Conv, Head, NetSpec
+from hyper_mcu.cli.bench import result
+from hyper_mcu.codegen.bench import seeded
+from hyper_mcu.codegen.netspec import Add, Conv, Head, Layer, NetSpec, Shuffle
 from hyper_mcu.codegen.presets import cost, preset, same
-from hyper_mcu.faces.backbone import backbone
-from hyper_mcu.hypertrain import data, distill, loop, metrics, protocols
+from hyper_mcu.hypertrain import data, distill, loop
 from hyper_mcu.hypertrain.checkpoint import About
-from hyper_mcu.hypertrain.protocols import EvalSet
 
 PAPER = preset("paper@1")
+TARGETS = ("m4", "m55", "rv32imc")
 
 
 def candidates() -> dict[str, NetSpec]:
-    """paper@1 and what it was chosen against."""
-    body = PAPER.layers[:-3]
-    pooled = (*body, same(3, 64, 64, 16, 2), same(1, 64, 96, 2), same(1, 96, 64, relu=False))
-    depthwise = (*body, same(3, 64, 64, 16, 2), same(1, 64, 64), Conv(7, 1, "valid", 64, 64, 64, relu=False))
-    narrow = (same(3, 3, 12, stride=2), same(3, 12, 32, 4, 2), *PAPER.layers[2:])
-    residual = (*PAPER.layers[:7], Add(4), *PAPER.layers[7:])
+    """paper@1 and what may be better, or cheaper."""
+    start, body, end = PAPER.layers[:2], PAPER.layers[2:7], PAPER.layers[7:]
+    narrow = (same(3, 3, 8, stride=2), same(3, 8, 32, 2, 2))
+    mixed = (*body[:3], Shuffle(2), *body[3:])  # the halves of stage 4 reach both halves of stage 6
+    pooled = (same(3, 64, 64, 16, 2), same(1, 64, 96, 2), same(1, 96, 64, relu=False))
+    depthwise = (same(3, 64, 64, 16, 2), same(1, 64, 64), Conv(7, 1, "valid", 64, 64, 64, relu=False))
+    deep = (*mixed, Add(4), same(3, 64, 64, 16), same(1, 64, 64, 4), Add(7))
+
+    def of(*layers: Layer, head: Head = PAPER.head) -> NetSpec:
+        return replace(PAPER, id="candidate", layers=layers, head=head)
+
+    def closing(width: int) -> tuple[Layer, ...]:
+        return same(3, 64, 64, 16, 2), same(1, 64, width), same(1, width, 20, relu=False)
+
     return {
-        "paper@1: 7×7×20 map, CosDot": PAPER,
-        "the same, Dot": replace(PAPER, id="dot", head=Head("dot")),
-        "pooled 64-vector, CosDot": replace(PAPER, id="pooled", layers=pooled, head=Head("cosdot", True)),
-        "7×7 depthwise to 64, CosDot": replace(PAPER, id="depthwise", layers=depthwise),
-        "12 channels at the start": replace(PAPER, id="narrow", layers=narrow),
-        "an Add over stage 5 and 6": replace(PAPER, id="residual", layers=residual),
-    }
+        "paper@1": PAPER,
+        "Dot instead of CosDot": of(*PAPER.layers, head=Head("dot")),
+        "pooled 64-vector": of(*start, *body, *pooled, head=Head("cosdot", True)),
+        "7×7 depthwise to 64": of(*start, *body, *depthwise),
+        "12 channels at the start": of(same(3, 3, 12, stride=2), same(3, 12, 32, 4, 2), *body, *end),
+        "8 channels at the start": of(*narrow, *body, *end),
+        "Add": of(*start, *body, Add(4), *end),
+        "Shuffle": of(*start, *mixed, *end),
+        "Shuffle, Add": of(*start, *mixed, Add(4), *end),
+        "8, Add": of(*narrow, *body, Add(4), *end),
+        "8, Shuffle, Add": of(*narrow, *mixed, Add(4), *end),
+        "8, one more block, Shuffle, Adds": of(*narrow, *deep, *closing(50)),
+    }  # fmt: skip
 
 
-def measure(spec: NetSpec, faces: data.Faces, sets: dict[str, EvalSet], steps: int) -> dict[str, Any]:
-    """Costs and accuracies of one candidate."""
-    run = loop.Run(every=steps, device="cpu")
+def costs(spec: NetSpec) -> dict[str, Any]:
+    """What one person costs."""
+    told = result([seeded(spec)], TARGETS, 1, "", lambda text: None)["targets"]
+    keys = ("instructions", "instructions_per_mac", "ram_bytes", "text_bytes")
+    return {**asdict(cost(spec)), "targets": {name: {k: t[k] for k in keys} for name, t in told.items()}}
+
+
+def error(name: str, seed: int, steps: int, root: Path, cache: Path) -> float:
+    """The best EER of a trunk's checks, by one thread."""
+    torch.set_num_threads(1)
+    spec, faces = candidates()[name], data.load(root, cache)
+    run = loop.Run(seed=seed, every=max(steps // 4, 1), device="cpu")
     settings = distill.Settings(steps=steps, warmup=min(steps // 4, 100))
     stage = distill.Distill(distill.Trunk(spec, faces.dimension, run.seed), faces, settings, run)
     with TemporaryDirectory() as out:
-        loop.train(stage, faces, run, About(spec, faces.backbone_sha256, stage.name), Path(out))
-    return {**asdict(cost(spec)), **stage.check(), **{name: accuracy(stage.module, s) for name, s in sets.items()}}
+        about_it = About(spec, faces.backbone_sha256, stage.name)
+        return loop.train(stage, faces, run, about_it, Path(out)).check_eer
 
 
-@torch.no_grad()
-def accuracy(trunk: distill.Trunk, chosen: EvalSet) -> float:
-    """Ten-fold accuracy, the first photo of each pair enrolled."""
-    faces, pairs = chosen.faces, chosen.pairs
-    heads = trunk.enrol(torch.from_numpy(faces.enrolled()[:, : faces.dimension])).numpy()
-    looks = distill.look_all(trunk, faces, np.arange(len(faces.names)))
-    scores = (heads[pairs.enrol] * looks[pairs.probe]).sum(1)
-    return metrics.ten_folds(scores, pairs.same, pairs.fold)[0]
+def lines(rows: dict[str, Any]) -> Iterator[str]:
+    """The table."""
+    yield (
+        f"{'':34}{'params':>7}{'M MACs':>8}{'person B':>10}{'session':>9}"
+        + "".join(f"{f'M {t}':>11}" for t in TARGETS)
+        + f"{'EER, each seed':>20}"
+    )
+    for name, r in rows.items():
+        yield (
+            f"{name:34}{r['params']:>7,}{r['macs'] / 1e6:>8.2f}{r['person_bytes']:>10,}{r['ram_bytes']:>9,}"
+            + "".join(f"{r['targets'][t]['instructions'] / 1e6:>11.2f}" for t in TARGETS)
+            + f"{' '.join(f'{v:.2%}' for v in r['val_eer'].values()):>20}"
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Costs and accuracies of candidates for f under one budget.")
-    parser.add_argument("--faces", type=Path, required=True, help="folder with train.csv and cfp/")
-    parser.add_argument("--steps", type=int, default=600, help="steps of 256 images each")
+    parser.add_argument("--faces", type=Path, required=True, help="folder with train.csv")
+    parser.add_argument("--steps", type=int, default=1000, help="steps of 256 images each")
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="seeds 0 to N − 1")
+    parser.add_argument("--only", default="", metavar="NAME[;NAME]", help="of the candidates; else all")
+    parser.add_argument("--processes", type=int, default=2, help="runs at a time, a thread each")
     parser.add_argument("--cache", type=Path, default=Path(".cache/hypertrain"))
-    parser.add_argument("--save", type=Path, help="write the figures as JSON")
+    parser.add_argument("--save", type=Path, required=True, help="the figures, as JSON")
     o = parser.parse_args()
-    faces = data.load(o.faces, o.cache)
-    h_bb = backbone()
-    sets = {p: protocols.load("cfp", o.faces / "cfp", o.cache, h_bb, protocol=p) for p in ("FF", "FP")}
-    rows = {}
-    print(f"{'candidate':30}{'params':>8}{'M MACs':>8}{'person B':>10}{'RAM rows':>10}{'val EER':>9}{'FF':>8}{'FP':>8}")
+    rows: dict[str, Any] = {}
+    if o.save.exists() and (was := json.loads(o.save.read_text())).get("steps") == o.steps:
+        rows = was["candidates"]
+    data.load(o.faces, o.cache)  # embedded once, not by every process
     for name, spec in candidates().items():
-        r = rows[name] = measure(spec, faces, sets, o.steps)
-        print(
-            f"{name:30}{r['params']:>8,}{r['macs'] / 1e6:>8.2f}{r['person_bytes']:>10,}{r['ram_bytes']:>10,}"
-            f"{r['val_eer']:>9.2%}{r['FF']:>8.2%}{r['FP']:>8.2%}",
-            flush=True,
-        )
-    if o.save:
-        o.save.write_text(
-            json.dumps({**about(o.faces), "steps": o.steps, "candidates": rows}, indent=2, ensure_ascii=False) + "\n"
-        )
+        if not o.only or name in o.only.split(";"):
+            rows[name] = {**costs(spec), "val_eer": rows.get(name, {}).get("val_eer", {})}
+
+    def save() -> None:
+        told = {**about(o.faces), "steps": o.steps, "candidates": rows}
+        o.save.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+
+    with ProcessPoolExecutor(o.processes, get_context("spawn")) as pool:
+        wanted = {
+            pool.submit(error, name, seed, o.steps, o.faces, o.cache): (name, str(seed))
+            for seed in range(o.seeds)
+            for name in rows
+            if str(seed) not in rows[name]["val_eer"]
+        }
+        for done in as_completed(wanted):
+            name, seed = wanted[done]
+            rows[name]["val_eer"][seed] = done.result()
+            print(f"{name}, seed {seed}: {done.result():.2%}", flush=True)
+            save()
+    save()
+    print("\n".join(lines(rows)))
 
 
 if __name__ == "__main__":
