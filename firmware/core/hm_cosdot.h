@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include "hm_types.h"
+
 /* Restoring division of 31 steps without a branch, instead of a library's, which takes longer for some numbers.
  * Needs num^2 * 2^bits < 2^63 and (Cauchy-Schwarz) below 2^31 * norm. norm = 0: INT32_MIN, which is never a match. */
 static inline int32_t hm_cosdot(int32_t num, uint64_t norm, int bits)
@@ -17,9 +19,10 @@ static inline int32_t hm_cosdot(int32_t num, uint64_t norm, int bits)
         rest = (rest << 1) | (next >> 63);
         next <<= 1;
         const uint64_t less = rest - norm;
-        const uint64_t below = less >> 63; /* both are under 2^63 */
-        rest = less + (norm & (0U - below));
-        quotient = (quotient << 1) | (uint32_t)(1 - below);
+        uint32_t below = (uint32_t)(less >> 63); /* both are under 2^63 */
+        HM_OPAQUE(below);
+        rest = less + (norm & (0U - (uint64_t)below));
+        quotient = (quotient << 1) | (1 - below);
     }
     const int32_t nothing = norm == 0;
     return (int32_t)quotient * sign * (1 - nothing) + INT32_MIN * nothing;

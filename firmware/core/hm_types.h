@@ -18,7 +18,10 @@ HM_STATIC_ASSERT(sizeof(int) >= sizeof(int32_t), "hyper-mcu: indices and product
 #define HM_MUST_CHECK __attribute__((warn_unused_result))
 /* Of a portable kernel: in the engine's function, with all others, its loops would have too few registers. */
 #define HM_NOINLINE __attribute__((noinline))
+/* A word that the compiler knows nothing of, so that it makes no branch of arithmetic with it. */
+#define HM_OPAQUE(word) __asm__("" : "+r"(word))
 #else
+#define HM_OPAQUE(word) ((void)(word))
 #define HM_MUST_CHECK
 #define HM_NOINLINE
 #endif

@@ -1,4 +1,4 @@
-/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: d5fdaa81a807a115836f7eeed56870dc5546ad6b7c3308613ccd38ea6a47fbfc */
+/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: a3ce186639633256af16fa1cf280c0c25cb1b8e7aa9669b033d9ebc529327275 */
 /*
  * alice: a face-verification network for one person. Made by hyper-mcu 0.1.0; do not edit.
  *
@@ -61,7 +61,10 @@ HM_STATIC_ASSERT(sizeof(int) >= sizeof(int32_t), "hyper-mcu: indices and product
 #define HM_MUST_CHECK __attribute__((warn_unused_result))
 /* Of a portable kernel: in the engine's function, with all others, its loops would have too few registers. */
 #define HM_NOINLINE __attribute__((noinline))
+/* A word that the compiler knows nothing of, so that it makes no branch of arithmetic with it. */
+#define HM_OPAQUE(word) __asm__("" : "+r"(word))
 #else
+#define HM_OPAQUE(word) ((void)(word))
 #define HM_MUST_CHECK
 #define HM_NOINLINE
 #endif
@@ -578,9 +581,10 @@ static inline int32_t hm_cosdot(int32_t num, uint64_t norm, int bits)
         rest = (rest << 1) | (next >> 63);
         next <<= 1;
         const uint64_t less = rest - norm;
-        const uint64_t below = less >> 63; /* both are under 2^63 */
-        rest = less + (norm & (0U - below));
-        quotient = (quotient << 1) | (uint32_t)(1 - below);
+        uint32_t below = (uint32_t)(less >> 63); /* both are under 2^63 */
+        HM_OPAQUE(below);
+        rest = less + (norm & (0U - (uint64_t)below));
+        quotient = (quotient << 1) | (1 - below);
     }
     const int32_t nothing = norm == 0;
     return (int32_t)quotient * sign * (1 - nothing) + INT32_MIN * nothing;
