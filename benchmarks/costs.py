@@ -46,7 +46,7 @@ PROMISED = {  # what a release holds
     "m4 portable": PLAIN,
 }
 KEPT = {  # about two hundredths above what was measured: what costs more than that is seen
-    "m3": {"text_bytes": 4_000, "ram_bytes": 14_336, "stack_bound_bytes": 432, "instructions": 13_950_000},
+    "m3": {"text_bytes": 4_080, "ram_bytes": 14_336, "stack_bound_bytes": 432, "instructions": 13_950_000},
     "m4": {
         "text_bytes": 9_060,
         "rodata_bytes": 2_040,
