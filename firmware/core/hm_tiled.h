@@ -1,11 +1,11 @@
 /* Tiles of sums in registers, for cores without packed arithmetic: a multiplication and an addition a product, and each
  * byte that is loaded serves several of them.
  *
- * A tile is four channels of two pixels (hm_tiled_pairs.h), or of four where there are registers enough (hm_tiled_rv32.h):
- * any pixels, each has a pointer to its input. The input of a pointwise kernel is read where it lies; of others a group's is copied to scratch, padding
- * included, its channels side by side: then the k pixels under a row of the kernel are a run of k * channels bytes. The
- * weights of four channels are copied together, in cells of four (or three) taps; behind them lies what turns their sums
- * into bytes. */
+ * A tile is four channels of two pixels (hm_tiled_pairs.h), or of four where there are registers enough
+ * (hm_tiled_rv32.h): any pixels, each has a pointer to its input. The input of a pointwise kernel is read where it lies;
+ * of others a group's is copied to scratch, padding included, its channels side by side: then the k pixels under a row of
+ * the kernel are a run of k * channels bytes. The weights of four channels are copied together, in cells of four (or
+ * three) taps; behind them lies what turns their sums into bytes. */
 #ifndef HM_TILED_H
 #define HM_TILED_H
 
@@ -71,12 +71,6 @@ HM_STATIC_ASSERT(4 * sizeof(hm_tiled_channel) <= HM_TILED_FOUR, "hm_tiled_channe
 #define HM_TILED_SCRATCH(pixels, cells, planes)                                                                         \
     ((pixels) * sizeof(hm_tiled_pixel) + (cells) * HM_TILED_CELL + HM_TILED_FOUR + (planes))
 
-/* Writes four bytes to a multiple of 4. */
-static inline void hm_tiled_set_word(void *to, uint32_t word)
-{
-    HM_MEMCPY(__builtin_assume_aligned(to, 4), &word, sizeof word);
-}
-
 /* Lists the pixels of n rows, the last one twice where that fills a tile; returns how many. */
 static inline int hm_tiled_pixels(const hm_tiled *s, const uint8_t *const *rows, uint8_t *const *out, int n,
                                   hm_tiled_pixel *pixels)
@@ -91,7 +85,7 @@ static inline int hm_tiled_pixels(const hm_tiled *s, const uint8_t *const *rows,
             pixels[count].out = to + x * s->out_c;
         }
     }
-    pixels[count] = pixels[count - 1]; /* or where the weights go, later */
+    pixels[count] = pixels[count - 1]; /* in a full tile's place or, behind the last tile, in that of weights to come */
     return count + (count % HM_TILED_PIXELS == HM_TILED_PIXELS - 1);
 }
 
@@ -126,7 +120,7 @@ static inline void hm_tiled_rows(const hm_tiled *s, const uint8_t *const *rows, 
         uint8_t *const end = to + width;
         if (words) {
             for (uint8_t *at = to; at != end; at += 4, from += in_c) {
-                hm_tiled_set_word(at, hm_aligned_word(from));
+                hm_set_aligned_word(at, hm_aligned_word(from));
             }
         } else {
             for (uint8_t *at = to; at != end; at += piece, from += in_c) {
@@ -136,8 +130,13 @@ static inline void hm_tiled_rows(const hm_tiled *s, const uint8_t *const *rows, 
     }
 }
 
-/* On RV32 cells of three are gone through from the last one on: the sign of the way then tells the loop which they are. */
-#define HM_TILED_BACK(cell) (HM_TILED_PIXELS == 4 && (cell) == 3)
+/* Whether a sum begins at its last cell: on RV32 where cells are of three taps. Then the way to the next one, the only
+ * number that the loop looks at, is below zero, and above where they are of four. */
+#ifdef HM_TILED_RV32
+#define HM_TILED_BACK(cell) ((cell) == 3)
+#else
+#define HM_TILED_BACK(cell) 0
+#endif
 
 /* Writes the ways from cell to cell; returns where the first one is, seen from a sum's first tap. */
 static inline int hm_tiled_ways(const hm_tiled *s, int8_t *weights)
@@ -149,10 +148,10 @@ static inline int hm_tiled_ways(const hm_tiled *s, int8_t *weights)
     for (int y = 0; y < s->k; y++) {
         for (int left = run; left > 0; left -= cell, to += HM_TILED_CELL) {
             const int way = left > cell ? cell : cell + s->pitch - run;
-            hm_tiled_set_word(to, (uint32_t)(sign * way));
+            hm_set_aligned_word(to, (uint32_t)(sign * way));
         }
     }
-    hm_tiled_set_word(to - HM_TILED_CELL, 0);
+    hm_set_aligned_word(to - HM_TILED_CELL, 0);
     return HM_TILED_BACK(cell) ? (s->k - 1) * s->pitch + run - 3 : 0;
 }
 
@@ -171,10 +170,10 @@ static inline void hm_tiled_weights(const hm_tiled *s, const hm_conv *conv, int 
     const int8_t *from = conv->weight + c * taps;
     if (cell == 4 && (uintptr_t)from % 4 == 0) {
         for (int left = s->cells; left > 0; left--, from += 4, to += HM_TILED_CELL) {
-            hm_tiled_set_word(to, hm_aligned_word(from));
-            hm_tiled_set_word(to + 4, hm_aligned_word(from + taps));
-            hm_tiled_set_word(to + 8, hm_aligned_word(from + 2 * taps));
-            hm_tiled_set_word(to + 12, hm_aligned_word(from + 3 * taps));
+            hm_set_aligned_word(to, hm_aligned_word(from));
+            hm_set_aligned_word(to + 4, hm_aligned_word(from + taps));
+            hm_set_aligned_word(to + 8, hm_aligned_word(from + 2 * taps));
+            hm_set_aligned_word(to + 12, hm_aligned_word(from + 3 * taps));
         }
         return;
     }
