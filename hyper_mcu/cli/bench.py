@@ -192,7 +192,7 @@ def remarks(told: dict[str, Any]) -> list[str]:
 @click.command("bench")
 @click.argument("model", required=False, type=click.Path(path_type=Path))
 @click.option("--targets", default=TARGETS, show_default=True, metavar="NAME[,NAME]", help="host has no counts.")
-@click.option("--preset", "preset_name", default="paper", show_default=True, help="Of the network, without MODEL.")
+@click.option("--preset", "preset_name", help="Of the network, without MODEL.  [default: paper]")
 @click.option("--people", default=1, show_default=True, metavar="N", type=click.IntRange(1, 99), help="Without MODEL.")
 @click.option(
     "--images", default=2, show_default=True, metavar="N", type=click.IntRange(1, 99), help="Generated ones, for each."
@@ -209,7 +209,7 @@ def remarks(told: dict[str, Any]) -> list[str]:
 def command(
     model: Path | None,
     targets: str,
-    preset_name: str,
+    preset_name: str | None,
     people: int,
     images: int,
     kernels: str | None,
@@ -236,10 +236,13 @@ def command(
         variant_named(kernels)
     if model and people > 1:
         raise UserError("--people", "MODEL is one person", "no --people beside it", people)
+    if model and preset_name is not None:
+        raise UserError("--preset", "MODEL has a network", "no --preset beside it", preset_name)
     if plot_to:
         bench_plot.check(plot_to)
     with cli.bar(not json_wanted) as (say, _):
-        shown = [person_file(model)] if model else [seeded(preset(preset_name), i + 1) for i in range(people)]
+        spec = preset(preset_name or "paper")
+        shown = [person_file(model)] if model else [seeded(spec, i + 1) for i in range(people)]
         told = result(shown, names, images, kernels or "", say)
     if plot_to and ran(told):
         bench_plot.save(told, plot_to)

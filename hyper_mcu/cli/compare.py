@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from hyper_mcu.cli.bench import counted
+
 SCHEMA = 1
 OF_A_LAYER = ("instructions", "modelled_cycles")
 SAME = ("netspec_sha256", "macs", "kernels")  # of two results that can be compared
@@ -33,10 +35,25 @@ def read(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as e:
         place = f" in line {e.lineno}, column {e.colno}" if isinstance(e, json.JSONDecodeError) else ""
         raise UserError(path, what, expected, f"something else{place}") from e
-    found = value if isinstance(value, dict) else {}
-    if found.get("schema_version") != SCHEMA or not isinstance(found.get("targets"), dict):
-        raise UserError(path, what, expected, found.get("schema_version", "another JSON"))
-    return found
+    version = value.get("schema_version") if isinstance(value, dict) else None
+    if version != SCHEMA:
+        raise UserError(path, what, expected, "another JSON" if version is None else f"schema_version {version}")
+    targets = value.get("targets")
+    if not (isinstance(targets, dict) and all(map(well_formed, targets.values()))):
+        raise UserError(path, what, expected, "targets that bench does not write")
+    return dict(value)
+
+
+def well_formed(target: object) -> bool:
+    """Whether that is what bench says of a target, as far as it is read here."""
+    if not isinstance(target, dict):
+        return False
+    rows = target.get("layers", [])
+    keys = {"name", "stage", *OF_A_LAYER}
+    return isinstance(rows, list) and all(
+        isinstance(row, dict) and keys <= row.keys() and all(isinstance(row[x], int | None) for x in OF_A_LAYER)
+        for row in rows
+    )
 
 
 def figures(target: dict[str, Any]) -> dict[str, int]:
@@ -55,7 +72,9 @@ def compared(a: dict[str, int], b: dict[str, int], limit: float) -> Iterator[tup
         if old == new:
             continue
         if old is None or new is None:
-            yield f"{name}: {'–' if old is None else f'{old:,}'} → {'–' if new is None else f'{new:,}'}", new is None
+            gone = new is None
+            change = f"{'–' if old is None else f'{old:,}'} → {'–' if new is None else f'{new:,}'}"
+            yield f"{name}: {change}{', a regression' if gone else ''}", gone
             continue
         worse = new > old * (1 + limit)
         change = f"{new / old - 1:+.2%}" if old else "from nothing"
@@ -84,7 +103,7 @@ def command(first: Path, second: Path, limit: float, json_wanted: bool) -> None:
     gone = [name for name in ran[0] if name not in ran[1]]
     if gone or not ran[0]:
         wanted = ", ".join(ran[0]) or "targets that ran"
-        raise UserError(second, f"cannot be compared with {first}", wanted, ", ".join(ran[1]) or "none")
+        raise UserError(second, f"cannot be compared with {first}: targets", wanted, ", ".join(ran[1]) or "none")
     changes: list[tuple[str, bool]] = []
     for name, old in ran[0].items():
         new = ran[1][name]
@@ -100,6 +119,7 @@ def command(first: Path, second: Path, limit: float, json_wanted: bool) -> None:
     else:
         for line, _ in changes:
             click.echo(line)
-        click.echo(f"{len(changes)} changes, {len(worse)} regressions beyond {limit:.2%} on {', '.join(ran[0])}")
+        told = f"{counted(len(changes), 'change', 'changes')}, {counted(len(worse), 'regression', 'regressions')}"
+        click.echo(f"{told} beyond {limit:.2%} on {', '.join(ran[0])}")
     if worse:
         raise SystemExit(1)

@@ -105,6 +105,7 @@ def test_missing_tools_are_named_and_none_at_all_is_an_error(monkeypatch, comman
         (("--kernels", "avx"), "kernels: unknown; expected one of portable, "),
         (("--preset", "huge"), "netspec: no preset huge; expected paper@1"),
         (("model.h", "--people", "2"), "--people: MODEL is one person; expected no --people beside it, got 2"),
+        (("model.h", "--preset", "large"), "--preset: MODEL has a network; expected no --preset beside it, got large"),
     ],
 )
 def test_what_is_not_there_is_refused_before_any_work(command, capsys, words, said):
@@ -185,7 +186,7 @@ def test_growth_beyond_the_limit_is_a_regression_and_less_is_told(compare):
     layers[1]["instructions"] = 990
     other = result(text_bytes=405, layers=layers)
     lines = "m4: text_bytes: 400 → 405 (+1.25%){}\nm4: stage 0: instructions: 1,000 → 990 (-1.00%)\n2 changes, {}\n"
-    assert compare(result(), other) == (1, lines.format(", a regression", "1 regressions beyond 1.00% on m4"))
+    assert compare(result(), other) == (1, lines.format(", a regression", "1 regression beyond 1.00% on m4"))
     assert compare(result(), other, "--limit", "1.25%") == (0, lines.format("", "0 regressions beyond 1.25% on m4"))
     assert compare(result(), other, "--limit", "0")[0] == 1
 
@@ -197,7 +198,7 @@ def test_other_tools_are_told(compare):
 
 def test_figure_that_is_no_longer_counted_is_a_regression(compare):
     code, out = compare(result(), result(instructions=None))
-    assert (code, out.splitlines()[0]) == (1, "m4: instructions: 1,005 → –")
+    assert (code, out.splitlines()[0]) == (1, "m4: instructions: 1,005 → –, a regression")
     assert compare(result(instructions=None), result())[0] == 0
 
 
@@ -209,8 +210,16 @@ def test_figure_that_is_no_longer_counted_is_a_regression(compare):
             {**result(), "netspec_sha256": "1" * 64},
             "b.json: cannot be compared with a.json: netspec_sha256; expected 0",
         ),
-        ({**result(), "targets": {}}, "b.json: cannot be compared with a.json; expected m4, got none\n"),
-        ({**result(), "schema_version": 2}, f"{NO_RESULT}, got 2\n"),
+        ({**result(), "targets": {}}, "b.json: cannot be compared with a.json: targets; expected m4, got none\n"),
+        ({**result(), "schema_version": 2}, f"{NO_RESULT}, got schema_version 2\n"),
+        ({"schema_version": 1}, f"{NO_RESULT}, got targets that bench does not write\n"),
+        ({**result(), "targets": {"m4": 7}}, f"{NO_RESULT}, got targets that bench does not write\n"),
+        (result(layers=7), f"{NO_RESULT}, got targets that bench does not write\n"),
+        (result(layers=[{"name": "1x1"}]), f"{NO_RESULT}, got targets that bench does not write\n"),
+        (
+            result(layers=[{"name": "1x1", "stage": 0, "instructions": "9", "modelled_cycles": None}]),
+            f"{NO_RESULT}, got targets that bench does not write\n",
+        ),
         ([1], f"{NO_RESULT}, got another JSON\n"),
         (b"{\n", f"{NO_RESULT}, got something else in line 2, column 1\n"),
         (b'"\xff"', f"{NO_RESULT}, got something else\n"),
