@@ -43,6 +43,9 @@ def compiled(compiler: Sequence[str], *options: str, source: str) -> str:
         (ARM, "-mcpu=cortex-m4 -mno-unaligned-access", "HM_TILED"),  # its code loads words at any address
         (ARM, "-mcpu=cortex-m4 -D__ARM_RWPI", "HM_TILED"),  # its code takes r9, which clang keeps with -frwpi
         (ARM, "-mcpu=cortex-m4 -U__GNUC__", "HM_PORTABLE"),  # another compiler's assembler
+        (ARM, "-mcpu=cortex-m55 -mfloat-abi=hard", "HM_HELIUM"),
+        (ARM, "-mcpu=cortex-m55 -mfloat-abi=softfp", "HM_HELIUM"),
+        (ARM, "-mcpu=cortex-m55 -mfloat-abi=soft", "HM_DSP"),  # Helium's registers are those of floating point
         (ARM, "-mcpu=cortex-m23", "HM_TILED"),
         (ARM, "-mcpu=cortex-r5", "HM_PORTABLE"),
         (ARM, "-mcpu=cortex-a7", "HM_PORTABLE"),
