@@ -133,7 +133,7 @@ def remarks(outcomes: list[Outcome]) -> list[str]:
     "--images",
     metavar="DIR",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="A folder of crops, 112×112 pixels or 128×128 with a margin; else generated images.",
+    help="A folder of crops, .rgb or pictures of 112×112 pixels or 128×128 with a margin; else generated images.",
 )
 @click.option(
     "--count", default=100, show_default=True, metavar="N", type=click.IntRange(min=1), help="How many images, at most."
