@@ -1,7 +1,5 @@
-"""The DSP instructions of Armv7E-M and Armv8-M: two products an instruction, four or seven outputs at a time.
-
-Of an Add four sums an instruction.
-"""
+"""The DSP instructions of Armv7E-M and Armv8-M: two products an instruction, four or seven outputs at a time;
+of an Add four sums an instruction."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from hyper_mcu.codegen.kernels.kernel import Kernel
 
-CORE: tuple[str, ...] = ()  # of firmware/core: hm_dot.h is always there, for stages that another variant does not serve
+CORE: tuple[str, ...] = ()  # of firmware/core: hm_dot.h and hm_sum.h are always there, as others serve not all
 
 
 def serves(_: Kernel) -> bool:

@@ -12,7 +12,8 @@ typedef struct hm_tiled_pair {
     int32_t a, b;
 } hm_tiled_pair;
 
-/* One channel's sums: each pixel's input times the weight. */
+/* One channel's sums: each pixel's input times the weight. volatile and "memory" keep all in this order: compilers would
+ * load early, add late, and run out of registers. */
 static inline void hm_tiled_add(hm_tiled_pair *sum, const hm_tiled_pair *in, int32_t weight)
 {
 #ifdef __thumb2__
@@ -67,7 +68,7 @@ __attribute__((noinline, unused)) static void hm_tiled_tiles(const hm_tiled *s, 
             p1 += way;
             w += HM_TILED_CELL;
         } while (way != 0);
-        if (relu) {
+        if (relu) { /* channel by channel: both pixels by what was loaded once */
             uint8_t *const to0 = out + pixels[0].out;
             uint8_t *const to1 = out + pixels[1].out;
             to0[0] = hm_tiled_relu(s0.a, channels[0]);

@@ -21,9 +21,9 @@ HM_STATIC_ASSERT(sizeof(int) >= sizeof(int32_t), "hyper-mcu: indices and product
 /* A word that the compiler knows nothing of, so that it makes no branch of arithmetic with it. */
 #define HM_OPAQUE(word) __asm__("" : "+r"(word))
 #else
-#define HM_OPAQUE(word) ((void)(word))
 #define HM_MUST_CHECK
 #define HM_NOINLINE
+#define HM_OPAQUE(word) ((void)(word))
 #endif
 
 #if defined(__BYTE_ORDER__) && defined(__ORDER_BIG_ENDIAN__)

@@ -1,4 +1,4 @@
-/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: eddf0992f7d9b5d60f648f29d26e4d356245dae31f9ba9b14dba68937c217f4d */
+/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: 42db7ea708e6602e9e6f981abfd570f29dcedf7f84cbf86a32a17eb939228213 */
 /*
  * alice: a face-verification network for one person. Made by hyper-mcu 0.1.0; do not edit.
  *
@@ -64,9 +64,9 @@ HM_STATIC_ASSERT(sizeof(int) >= sizeof(int32_t), "hyper-mcu: indices and product
 /* A word that the compiler knows nothing of, so that it makes no branch of arithmetic with it. */
 #define HM_OPAQUE(word) __asm__("" : "+r"(word))
 #else
-#define HM_OPAQUE(word) ((void)(word))
 #define HM_MUST_CHECK
 #define HM_NOINLINE
+#define HM_OPAQUE(word) ((void)(word))
 #endif
 
 #if defined(__BYTE_ORDER__) && defined(__ORDER_BIG_ENDIAN__)
@@ -2386,7 +2386,8 @@ typedef struct hm_tiled_pair {
     int32_t a, b;
 } hm_tiled_pair;
 
-/* One channel's sums: each pixel's input times the weight. */
+/* One channel's sums: each pixel's input times the weight. volatile and "memory" keep all in this order: compilers would
+ * load early, add late, and run out of registers. */
 static inline void hm_tiled_add(hm_tiled_pair *sum, const hm_tiled_pair *in, int32_t weight)
 {
 #ifdef __thumb2__
@@ -2441,7 +2442,7 @@ __attribute__((noinline, unused)) static void hm_tiled_tiles(const hm_tiled *s, 
             p1 += way;
             w += HM_TILED_CELL;
         } while (way != 0);
-        if (relu) {
+        if (relu) { /* channel by channel: both pixels by what was loaded once */
             uint8_t *const to0 = out + pixels[0].out;
             uint8_t *const to1 = out + pixels[1].out;
             to0[0] = hm_tiled_relu(s0.a, channels[0]);
