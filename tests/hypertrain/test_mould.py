@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
+pytest.importorskip("torch", reason="needs hyper-mcu[train]: torch")
+
 import torch
 
 from hyper_mcu.codegen.errors import UserError

@@ -34,7 +34,7 @@ from hyper_mcu.codegen.progress import Progress, silent
 from hyper_mcu.codegen.quantize import quantize
 from hyper_mcu.faces.backbone import backbone
 from hyper_mcu.faces.weights import demo_photo, sha256_of
-from hyper_mcu.hypertrain import data, metrics, protocols
+from hyper_mcu.hypertrain import data, export, metrics, protocols
 from hyper_mcu.hypertrain.journal import Watch
 
 SETTINGS = {
@@ -98,6 +98,24 @@ def test_a_data_set_becomes_a_generator_a_header_and_figures(
         assert (told["set"], told["protocol"], told["pairs"], told["generator_sha256"]) == ("cfp", kind, 20, sha256)
         assert told["int8"]["accuracy_mean"] == accuracy_by_the_oracle(g, tmp_path / "cfp", cache, kind)
         assert 0 <= told["float"]["accuracy_mean"] <= 1
+
+
+def test_a_trunk_is_moulded_from_a_checkpoint_and_from_a_generator(command: Callable[..., int], tmp_path: Path) -> None:
+    """Where no step follows, the generator has the moulded trunk: the linear head and the biases are the old ones."""
+    training_set(tmp_path / "faces")
+    words = ("train", "--data", tmp_path / "faces", "--cache", tmp_path / "cache", *SETS, "--set", "hyper.steps=0")
+    assert command(*words, "--out", tmp_path / "old") == 0
+    old = export.restore(tmp_path / "old" / "generator.onnx")[0]
+    for i, path in enumerate((tmp_path / "old" / "distill" / "best.safetensors", tmp_path / "old" / "generator.onnx")):
+        out = tmp_path / f"new{i}"
+        assert command(*words, "--set", "distill.steps=0", "--set", f"start.mould={path}", "--out", out) == 0
+        new = export.restore(out / "generator.onnx")[0]
+        assert (new.linear == old.linear).all()
+        for t in old.spec.tensors:
+            if t.name.endswith(".bias"):
+                mine = slice(t.offset, t.offset + t.size)
+                assert (new.theta0[mine] == old.theta0[mine]).all(), t.name
+        assert (new.theta0 != old.theta0).any()
 
 
 def test_a_stopped_run_goes_on_with_its_own_settings_and_a_complete_one_is_left_alone(
