@@ -32,36 +32,21 @@ def mould(old: Trunk, new: Trunk, x: Tensor) -> list[float]:
     those of `old`, the channel statistics what x shows. Raises UserError for architectures that do not correspond.
     """
     _check(old.spec, new.spec)
-    wanted, convs, old_convs = _before_relu(old, x), _convs(new.spec), _convs(old.spec)
-    kept = {
-        i: _kept(a, b, wanted[i], wanted[i + 1], old_convs[i + 1])
-        for i, (a, b) in enumerate(itertools.pairwise(convs))
-        if _conv(a).cout < _conv(old_convs[i]).cout
-    }
-    named, old_named = split(new.spec, new.theta), split(old.spec, old.theta)
-    maps, explained, number = dict[int, Tensor](), list[float](), 0
+    wanted, named = _before_relu(old, x), split(new.spec, new.theta)
+    goals, maps, explained = _goals(old, new.spec, wanted), dict[int, Tensor](), list[float]()
     for s in new.spec.stages:
         if isinstance(c := s.layer, Add):
             x = x + maps[c.of]
         else:
-            goal, bias = wanted[number], old_named[f"stage{old_convs[number].index}.bias"]
-            if number in kept:
-                goal, bias = goal[:, kept[number]], bias[kept[number]]
+            goal, bias = goals[len(explained)]
             weight, b = named[f"stage{s.index}.weight"], named[f"stage{s.index}.bias"]
-            shares = []
-            for g in range(c.groups):
-                mine = slice(g * c.cout_group, (g + 1) * c.cout_group)
-                w, share = _fitted(*_moments(_patches(x, s, g), _pixels(goal[:, mine])))
-                weight[mine] = w.unflatten(1, (c.cin_group, c.k, c.k)).permute(0, 2, 3, 1)
-                shares.append(share)
+            explained.append(_fit(weight, s, x, goal))
             b.copy_(bias)
             y = _convolved(x, s, weight)
             for running, seen in zip(new.stats.of(s.index), (y.mean((0, 2, 3)), y.var((0, 2, 3))), strict=True):
                 running.copy_(seen)
-            x = F.batch_norm(y, *new.stats.of(s.index), None, b, False, 0.0, EPS)
+            x = _normalised(new, s, y, b)
             x = F.relu(x) if c.relu else x
-            explained.append(float(torch.cat(shares).mean()))
-            number += 1
         maps[s.index] = x = shuffle(x, s.shuffle)
     new.head.copy_(old.head)
     return explained
@@ -95,10 +80,39 @@ def _check(old: NetSpec, new: NetSpec) -> None:
         raise UserError("start.mould", "channels", want, new.id)
 
 
+def _goals(old: Trunk, new: NetSpec, wanted: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """What every convolution of `new` is to compute, (M, C, H, W), and its biases (C,): those of `old`, of the channels
+    that are left."""
+    named, convs, old_convs = split(old.spec, old.theta), _convs(new), _convs(old.spec)
+    goals = [(y, named[f"stage{s.index}.bias"]) for y, s in zip(wanted, old_convs, strict=True)]
+    for i, (s, after) in enumerate(itertools.pairwise(convs)):
+        if _conv(s).cout < _conv(old_convs[i]).cout:
+            kept = _kept(s, after, wanted[i], wanted[i + 1], old_convs[i + 1])
+            goals[i] = wanted[i][:, kept], goals[i][1][kept]
+    return goals
+
+
+def _fit(weight: Tensor, s: Stage, x: Tensor, goal: Tensor) -> float:
+    """Fills the weight (cout, k, k, cin/groups) of a stage so that its convolution of maps x is the goal as nearly as
+    it can be, but for a constant of each channel; the share of the variance that it explains."""
+    c, shares = _conv(s), list[Tensor]()
+    for g in range(c.groups):
+        mine = slice(g * c.cout_group, (g + 1) * c.cout_group)
+        w, share = _fitted(*_moments(_patches(x, s, g), _pixels(goal[:, mine])))
+        weight[mine] = w.unflatten(1, (c.cin_group, c.k, c.k)).permute(0, 2, 3, 1)
+        shares.append(share)
+    return float(torch.cat(shares).mean())
+
+
 def _convolved(x: Tensor, s: Stage, weight: Tensor) -> Tensor:
     """What a stage's convolution gives, before normalisation; weight (cout, k, k, cin/groups)."""
     c = _conv(s)
     return F.conv2d(pad_same(x, s), weight.permute(0, 3, 1, 2), None, c.stride, 0, 1, c.groups)
+
+
+def _normalised(trunk: Trunk, s: Stage, y: Tensor, bias: Tensor) -> Tensor:
+    """What a stage's convolution gave, by the trunk's statistics, and with its bias."""
+    return F.batch_norm(y, *trunk.stats.of(s.index), None, bias, False, 0.0, EPS)
 
 
 def _before_relu(trunk: Trunk, x: Tensor) -> list[Tensor]:
@@ -109,7 +123,7 @@ def _before_relu(trunk: Trunk, x: Tensor) -> list[Tensor]:
             x = x + maps[c.of]
         else:
             y = _convolved(x, s, named[f"stage{s.index}.weight"])
-            x = F.batch_norm(y, *trunk.stats.of(s.index), None, named[f"stage{s.index}.bias"], False, 0.0, EPS)
+            x = _normalised(trunk, s, y, named[f"stage{s.index}.bias"])
             found.append(x)
             x = F.relu(x) if c.relu else x
         maps[s.index] = x = shuffle(x, s.shuffle)
@@ -143,7 +157,11 @@ def _fitted(inner: Tensor, outer: Tensor, variance: Tensor) -> tuple[Tensor, Ten
 
 def _kept(stage: Stage, after: Stage, here: Tensor, there: Tensor, old_after: Stage) -> Tensor:
     """Of the maps `here` (M, C, H, W), before ReLU, the channels for the fewer outputs of `stage`: those by which each
-    group of the convolution behind it, `after`, best explains its part of the maps `there`."""
+    group of the convolution behind it, `after`, best explains its part of the maps `there`.
+
+    A group chooses among what `old_after`, the convolution there before, reads for the same outputs. Raises UserError
+    where the sets to choose from are too many to try.
+    """
     c, before = _conv(after), _conv(old_after)
     x, chosen, taps = F.relu(here) if _conv(stage).relu else here, list[Tensor](), c.k * c.k
     for g in range(c.groups):
