@@ -111,12 +111,16 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(".cache/hypertrain"))
     parser.add_argument("--save", type=Path, required=True, help="the figures, as JSON")
     o = parser.parse_args()
-    rows: dict[str, Any] = {}
-    if o.save.exists() and (was := json.loads(o.save.read_text())).get("steps") == o.steps:
-        rows = was["candidates"]
+    chosen = o.only.split(";") if o.only else list(candidates())
+    if unknown := set(chosen) - set(candidates()):
+        parser.error(f"--only: no candidates: {'; '.join(sorted(unknown))}")
+    was = json.loads(o.save.read_text()) if o.save.exists() else {"steps": o.steps, "candidates": {}}
+    if was.get("steps") != o.steps:
+        parser.error(f"--save: {o.save} is of another number of steps: {was.get('steps')}")
+    rows: dict[str, Any] = was["candidates"]
     data.load(o.faces, o.cache)  # embedded once, not by every process
     for name, spec in candidates().items():
-        if not o.only or name in o.only.split(";"):
+        if name in chosen:
             rows[name] = {**costs(spec), "val_eer": rows.get(name, {}).get("val_eer", {})}
 
     def save() -> None:
@@ -127,7 +131,7 @@ def main() -> None:
         wanted = {
             pool.submit(error, name, seed, o.steps, o.faces, o.cache): (name, str(seed))
             for seed in range(o.seeds)
-            for name in rows
+            for name in chosen
             if str(seed) not in rows[name]["val_eer"]
         }
         for done in as_completed(wanted):
