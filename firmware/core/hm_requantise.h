@@ -26,18 +26,19 @@ static inline uint8_t hm_requantise_relu(int32_t acc, int32_t multiplier, uint8_
     return (uint8_t)(rounded | (0U - ((255U - rounded) >> 31)));
 }
 
-/* Without ReLU: q, so -128 ... 127. 2^62 is added and taken off again (as 2^31) to shift a positive number only. */
+/* Without ReLU: q, so -128 ... 127. 2^62 is added and taken off again (as 2^31) to shift a positive number only. Top
+ * bits are taken instead of comparisons, of which clang makes branches. */
 static inline int8_t hm_requantise_linear(int32_t acc, int32_t multiplier, uint8_t shift)
 {
     const int64_t product = (int64_t)acc * multiplier;
     const uint64_t positive = (uint64_t)(product + (INT64_C(1) << 62) + (INT64_C(1) << 30));
     const int32_t high = (int32_t)((int64_t)(positive >> 31) - (INT64_C(1) << 31));
-    const uint32_t sign = hm_mask(high < 0);
+    const uint32_t sign = 0U - ((uint32_t)high >> 31);
     const uint32_t magnitude = ((uint32_t)high ^ sign) - sign;
     const uint32_t rounded = (magnitude + ((UINT32_C(1) << shift) >> 1)) >> shift;
     const uint32_t most = 127 + (sign & 1);
-    const uint32_t over = hm_mask(rounded > most);
-    const uint32_t clamped = (rounded & ~over) | (most & over);
+    const uint32_t left = most - rounded;
+    const uint32_t clamped = most - (left & ~(0U - (left >> 31)));
     return (int8_t)((int32_t)clamped - (int32_t)(2 * (clamped & sign)));
 }
 

@@ -200,7 +200,7 @@ static inline uint32_t hm_tiled_twice(int32_t sum)
 #ifdef HM_TILED_USAT
     __asm__("usat %0, #31, %1, lsl #1" : "=r"(twice) : "r"(sum));
 #else
-    twice = ((uint32_t)sum & hm_mask(sum > 0)) << 1;
+    twice = ((uint32_t)sum & ~hm_mask(sum < 0)) << 1;
 #endif
     return twice;
 }
@@ -215,7 +215,7 @@ static inline uint8_t hm_tiled_relu(int32_t sum, hm_tiled_channel c)
     __asm__("usat %0, #8, %1" : "=r"(byte) : "r"(rounded));
     return (uint8_t)byte;
 #else
-    return (uint8_t)(rounded | hm_mask(rounded > 255));
+    return (uint8_t)(rounded | (0U - ((255U - rounded) >> 31))); /* by its top bit: of a comparison clang makes a branch */
 #endif
 }
 

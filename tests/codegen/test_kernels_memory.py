@@ -10,6 +10,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from c_programs import zig
 from fake_model import missing
 
 from hyper_mcu.codegen.elf import read_elf
@@ -23,7 +24,8 @@ from hyper_mcu.codegen.qnet import ACC_BOUND
 from hyper_mcu.codegen.targets import ARM, TARGETS
 
 CODE, DATA, STACK, STOP, PAGE = 0x10000, 0x20000000, 0x30000000, 0x18000, 0x1000
-FLAGS = ("-std=c11", "-O2", "-ffreestanding", "-nostdlib", f"-Wl,-Ttext={CODE:#x},-e,0")
+COMPILED = ("-std=c11", "-O2", "-ffreestanding")
+LINKED = ("-nostdlib", f"-Wl,-Ttext={CODE:#x},-e,0")
 LIBRARY = """
 void *memcpy(void *to, const void *from, size_t n)
 {
@@ -71,8 +73,8 @@ CASES = {
 }
 
 
-def program(folder, target, variant, kernels):
-    """An ELF file with a function call_<name> for each kernel."""
+def program(folder, target, variant, kernels, kind):
+    """An ELF file with a function call_<name> for each kernel; GCC links what a compiler of that kind has compiled."""
     texts = [core_text((*CORE_TYPES, *CORE_CODE, *variant_named(variant).core))]
     for k in kernels:
         name, facts = template(variant_named(variant), k)
@@ -84,9 +86,10 @@ def program(folder, target, variant, kernels):
             parameters = "const hm_conv *conv, const uint8_t *const *rows, uint8_t *const *out, int n, void *scratch"
             texts.append(f"void call_{k.name}({parameters}) {{ hm_{k.name}(*conv, rows, out, n, scratch); }}")
     (folder / "kernels.c").write_text("\n".join((*texts, LIBRARY)), encoding="ascii")
-    isa = TARGETS[target].isa
-    command = [isa.gcc.name, *TARGETS[target].gcc_flags, *FLAGS, "kernels.c", "-lgcc", "-o", "kernels.elf"]
-    subprocess.run(command, cwd=folder, check=True)
+    gcc = (TARGETS[target].isa.gcc.name, *TARGETS[target].gcc_flags)
+    compiler = gcc if kind == "gcc" else (*zig(), *TARGETS[target].zig_flags, "-fno-sanitize=all")
+    subprocess.run([*compiler, *COMPILED, "-c", "kernels.c", "-o", "kernels.o"], cwd=folder, check=True)
+    subprocess.run([*gcc, *LINKED, "kernels.o", "-lgcc", "-o", "kernels.elf"], cwd=folder, check=True)
     return read_elf(folder / "kernels.elf")
 
 
@@ -202,12 +205,14 @@ def check_add(elf, k, rng, target, *, at_end):
     return core.blocks
 
 
-@pytest.mark.parametrize(("target", "variant"), CASES)
-def test_kernels_keep_to_their_memory(tmp_path, target, variant):
-    if why := missing(("gcc", target), ("unicorn", target)):
+@pytest.mark.parametrize(
+    ("target", "variant", "kind"), [*((*case, "gcc") for case in CASES), ("rv32imc", "tiled", "zig")]
+)
+def test_kernels_keep_to_their_memory(tmp_path, target, variant, kind):
+    if why := missing(("gcc", target), (kind, target), ("unicorn", target)):
         pytest.skip(why)
     kernels = [replace(k, name=f"kernel{i}") for i, k in enumerate(CASES[target, variant])]
-    elf = program(tmp_path, target, variant, kernels)
+    elf = program(tmp_path, target, variant, kernels, kind)
     rng = np.random.default_rng(1)
     for i, k in enumerate(kernels):
         for at_end in (False, True):

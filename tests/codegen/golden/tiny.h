@@ -1,4 +1,4 @@
-/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: 42db7ea708e6602e9e6f981abfd570f29dcedf7f84cbf86a32a17eb939228213 */
+/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: 4291cb9e0b34ac10e351326683b77933acfc3e6c2c62f640731de9fc8e9577f6 */
 /*
  * alice: a face-verification network for one person. Made by hyper-mcu 0.1.0; do not edit.
  *
@@ -384,18 +384,19 @@ static inline uint8_t hm_requantise_relu(int32_t acc, int32_t multiplier, uint8_
     return (uint8_t)(rounded | (0U - ((255U - rounded) >> 31)));
 }
 
-/* Without ReLU: q, so -128 ... 127. 2^62 is added and taken off again (as 2^31) to shift a positive number only. */
+/* Without ReLU: q, so -128 ... 127. 2^62 is added and taken off again (as 2^31) to shift a positive number only. Top
+ * bits are taken instead of comparisons, of which clang makes branches. */
 static inline int8_t hm_requantise_linear(int32_t acc, int32_t multiplier, uint8_t shift)
 {
     const int64_t product = (int64_t)acc * multiplier;
     const uint64_t positive = (uint64_t)(product + (INT64_C(1) << 62) + (INT64_C(1) << 30));
     const int32_t high = (int32_t)((int64_t)(positive >> 31) - (INT64_C(1) << 31));
-    const uint32_t sign = hm_mask(high < 0);
+    const uint32_t sign = 0U - ((uint32_t)high >> 31);
     const uint32_t magnitude = ((uint32_t)high ^ sign) - sign;
     const uint32_t rounded = (magnitude + ((UINT32_C(1) << shift) >> 1)) >> shift;
     const uint32_t most = 127 + (sign & 1);
-    const uint32_t over = hm_mask(rounded > most);
-    const uint32_t clamped = (rounded & ~over) | (most & over);
+    const uint32_t left = most - rounded;
+    const uint32_t clamped = most - (left & ~(0U - (left >> 31)));
     return (int8_t)((int32_t)clamped - (int32_t)(2 * (clamped & sign)));
 }
 
@@ -2342,7 +2343,7 @@ static inline uint32_t hm_tiled_twice(int32_t sum)
 #ifdef HM_TILED_USAT
     __asm__("usat %0, #31, %1, lsl #1" : "=r"(twice) : "r"(sum));
 #else
-    twice = ((uint32_t)sum & hm_mask(sum > 0)) << 1;
+    twice = ((uint32_t)sum & ~hm_mask(sum < 0)) << 1;
 #endif
     return twice;
 }
@@ -2357,7 +2358,7 @@ static inline uint8_t hm_tiled_relu(int32_t sum, hm_tiled_channel c)
     __asm__("usat %0, #8, %1" : "=r"(byte) : "r"(rounded));
     return (uint8_t)byte;
 #else
-    return (uint8_t)(rounded | hm_mask(rounded > 255));
+    return (uint8_t)(rounded | (0U - ((255U - rounded) >> 31))); /* by its top bit: of a comparison clang makes a branch */
 #endif
 }
 
