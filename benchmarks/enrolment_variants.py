@@ -43,7 +43,7 @@ class People:
 
 def people(faces: Faces, seed: int = 1) -> People:
     """Those of split val with more than PHOTOS photos; their folds are of people."""
-    rng, first, rows = np.random.default_rng(seed), [], []
+    rng, first, rows = np.random.default_rng(seed), list[NDArray[np.int64]](), list[tuple[int, int, bool, int]]()
     index = faces.select("val")
     identity = faces.identity[index]
     for name in np.unique(identity):
@@ -54,8 +54,8 @@ def people(faces: Faces, seed: int = 1) -> People:
         first.append(own[:PHOTOS])
         rows += [(own[0], probe, True, fold) for probe in own[PHOTOS:]]
         rows += [(own[0], probe, False, fold) for probe in rng.choice(others, STRANGERS, replace=False)]
-    enrol, probe, same, fold = (np.array(column) for column in zip(*rows, strict=True))
-    return People(np.array(first), Pairs(enrol, probe, same.astype(bool), fold))
+    enrol, probed, same, folds = (np.array(column) for column in zip(*rows, strict=True))
+    return People(np.array(first), Pairs(enrol, probed, same.astype(bool), folds))
 
 
 def ways() -> dict[str, Way]:

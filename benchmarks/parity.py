@@ -23,7 +23,8 @@ from typing import Any
 from record import about
 
 from hyper_mcu import enroll, generator
-from hyper_mcu.cli.parity import as_json, as_table, crops, remarks
+from hyper_mcu.cli import framed
+from hyper_mcu.cli.parity import HEADER, as_json, cells, crops, remarks
 from hyper_mcu.codegen.backends.table import BACKENDS
 from hyper_mcu.codegen.parity import Outcome, differs, parity, plans
 from hyper_mcu.faces import face_crops
@@ -53,7 +54,7 @@ def main() -> int:
     outcomes = list(parity(p, shown[:EVERYWHERE], plans(BACKENDS, EVERYWHERE)))
     seconds, processor = time.perf_counter() - began, sum(os.times()[:4]) - used
     rounding = list(parity(p, shown, plans([b for b in BACKENDS if not b.exact], len(shown))))
-    print(as_table(outcomes))
+    print(framed(HEADER, map(cells, outcomes)))
     print("\n".join([*remarks(outcomes), "", *remarks(rounding)]))
     print(f"\n{seconds:.0f} s for all backends, {processor:.0f} of the processor's")
     if o.save:

@@ -159,7 +159,7 @@ def main() -> None:
                 f"{r['forward_backward_to_vmap']:>8.1f}×{r['peak_mb']:>9,.0f}"
             )
         settings = {k: getattr(o, k) for k in ("preset", "nets", "images", "chunk", "rounds", "threads")}
-        name = torch.cuda.get_device_name() if o.device == "cuda" else about()["machine"]
+        name = torch.cuda.get_device_name() if o.device == "cuda" else str(about()["machine"])
         result = {**about(), **settings, "device": name, "contenders": rows}
     else:
         print(f"{o.device}: {result}")

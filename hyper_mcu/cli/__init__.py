@@ -110,17 +110,17 @@ def note(photo: Path, crop: Crop) -> None:
         click.echo(one_line(f"{photo}: {crop.note}"), err=True)
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def framed(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Rows in a frame, as wide as the terminal allows; whole where stdout is none."""
     from rich.console import Console
     from rich.table import Table
 
-    framed = Table(*header)
+    table = Table(*header)
     for row in rows:
-        framed.add_row(*row)
+        table.add_row(*row)
     console = Console(width=None if sys.stdout.isatty() else WHOLE)
     with console.capture() as text:
-        console.print(framed)
+        console.print(table)
     return text.get().rstrip("\n")
 
 

@@ -73,13 +73,13 @@ def person(p: Person, model: Path, data: bytes) -> dict[str, Any]:
 
 def person_text(p: Person, told: dict[str, Any]) -> str:
     """The same for people; told: what `person` says of p."""
-    from hyper_mcu.cli import table
+    from hyper_mcu.cli import framed
 
     head, made = p.qnet.spec.head, p.provenance
     over = f"{p.qnet.spec.head_size} {'channel sums' if head.pool else 'elements'}"
     return (
         f"{p.name}: {told['netspec']}, {told['params']:,} parameters, {told['macs']:,} MACs\n"
-        f"{table(HEADER, map(cells, told['layers']))}\n"
+        f"{framed(HEADER, map(cells, told['layers']))}\n"
         "s: stride, g: groups; scale: of one step of the output\n"
         f"|sum|: |bias| + 256·Σ|w| of these very weights, no image reaches further; a net may reach {2**30 - 1:,}\n"
         f"head {head.kind} over {over}: |sum| ≤ {told['head_bound']:,}, at most {2**31 - 1:,}; "

@@ -176,7 +176,7 @@ def command(
             }
         )  # fmt: skip
     else:
-        click.echo(cli.table(HEADER, map(cells, outcomes)))
+        click.echo(cli.framed(HEADER, map(cells, outcomes)))
         click.echo("\n".join(remarks(outcomes)))
         ran = exact(outcomes)
         same = sum(o.status == "identical" for o in ran)
