@@ -2,7 +2,8 @@
 
 Costs are of the product's own code for a person with random weights: instructions on emulated cores, bytes of the
 session, of a person and of the code. The accuracy is of the float trunk with the linear head, before anything is
-personal: equal error rate over all pairs of the held-out people, best of the checks.
+personal: equal error rate over all pairs of the held-out people, best of the checks. moulded_eer: the same of a trunk
+that was fitted to the shipped generator's and not trained; none where that cannot be.
 
     python benchmarks/architectures.py --faces FACES --steps 1000 --seeds 2 --save benchmarks/results/architectures.json
 
@@ -27,9 +28,11 @@ from record import about
 
 from hyper_mcu.cli.bench import result
 from hyper_mcu.codegen.bench import seeded
+from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.netspec import Add, Conv, Head, Layer, NetSpec, Shuffle
 from hyper_mcu.codegen.presets import cost, preset, same
-from hyper_mcu.hypertrain import data, distill, loop
+from hyper_mcu.generator import SHIPPED
+from hyper_mcu.hypertrain import data, distill, loop, pipeline
 from hyper_mcu.hypertrain.checkpoint import About
 
 PAPER = preset("paper@1")
@@ -86,17 +89,28 @@ def error(name: str, seed: int, steps: int, root: Path, cache: Path) -> float:
         return loop.train(stage, faces, run, about_it, Path(out)).check_eer
 
 
+def moulded(spec: NetSpec, faces: data.Faces) -> float | None:
+    """The EER of a trunk that was fitted to the shipped generator's; None where the architectures do not correspond."""
+    trunk = distill.Trunk(spec, faces.dimension, 0)
+    try:
+        pipeline.mould_from(SHIPPED, trunk, faces, 0)
+    except UserError:
+        return None
+    return distill.check(trunk, faces, faces.select("val"))["val_eer"]
+
+
 def lines(rows: dict[str, Any]) -> Iterator[str]:
     """The table."""
     yield (
         f"{'':34}{'params':>7}{'M MACs':>8}{'person B':>10}{'session':>9}"
         + "".join(f"{f'M {t}':>11}" for t in TARGETS)
-        + f"{'EER, each seed':>20}"
+        + f"{'moulded':>9}{'EER, each seed':>20}"
     )
     for name, r in rows.items():
         yield (
             f"{name:34}{r['params']:>7,}{r['macs'] / 1e6:>8.2f}{r['person_bytes']:>10,}{r['ram_bytes']:>9,}"
             + "".join(f"{r['targets'][t]['instructions'] / 1e6:>11.2f}" for t in TARGETS)
+            + ("–" if r["moulded_eer"] is None else f"{r['moulded_eer']:.2%}").rjust(9)
             + f"{' '.join(f'{v:.2%}' for v in r['val_eer'].values()):>20}"
         )
 
@@ -118,10 +132,11 @@ def main() -> None:
     if was.get("steps") != o.steps:
         parser.error(f"--save: {o.save} is of another number of steps: {was.get('steps')}")
     rows: dict[str, Any] = was["candidates"]
-    data.load(o.faces, o.cache)  # embedded once, not by every process
+    faces = data.load(o.faces, o.cache)  # embedded once, not by every process
     for name, spec in candidates().items():
         if name in chosen:
-            rows[name] = {**costs(spec), "val_eer": rows.get(name, {}).get("val_eer", {})}
+            trained = rows.get(name, {}).get("val_eer", {})
+            rows[name] = {**costs(spec), "moulded_eer": moulded(spec, faces), "val_eer": trained}
 
     def save() -> None:
         told = {**about(o.faces), "steps": o.steps, "candidates": rows}

@@ -33,7 +33,7 @@ from hyper_mcu.hypertrain import (
     processes,
     sampling,
     start,
-)  # fmt: skip
+)
 from hyper_mcu.hypertrain.backbones.export import beside
 from hyper_mcu.hypertrain.checkpoint import About
 from hyper_mcu.hypertrain.config import Config
@@ -164,7 +164,7 @@ def run(
         trained(direct)
         return Trained(spec, faces, direct.module, stages)
     if hgen is None:
-        hgen = _from_trunk(c, spec, shape, faces, trained)
+        hgen = _from_trunk(c, spec, shape, faces, trained, say)
     if c.hyper.qat:
         say("first activation scales")
         hgen.quantiser = Quantiser(spec, evaluate.calibrate(spec, finish.weights_of(hgen), faces))
@@ -182,13 +182,16 @@ def run(
     return Trained(spec, faces, module, stages, path, measured)
 
 
-def _from_trunk(c: Config, spec: NetSpec, shape: Shape, faces: Faces, trained: Callable[[loop.Stage], None]) -> HGen:
+def _from_trunk(
+    c: Config, spec: NetSpec, shape: Shape, faces: Faces, trained: Callable[[loop.Stage], None], say: Progress
+) -> HGen:
     """h_gen on a trunk: distilled now, read from a file, or untrained."""
     trunk = Trunk(spec, faces.dimension, c.run.seed)
     if path := c.start.trunk or c.start.warm:
         _fill(Path(path), trunk, faces)
     elif c.start.mould:
-        _mould(Path(c.start.mould), trunk, faces, c.run.seed)
+        explained = mould_from(Path(c.start.mould), trunk, faces, c.run.seed)
+        say(f"moulded from {c.start.mould}: its convolutions explain {min(explained):.0%} or more of the old ones")
     if c.distill.steps and not c.start.trunk:
         trained(Distill(trunk, faces, c.distill, c.run))
     elif not (c.start.trunk or shape.residual):
@@ -204,14 +207,19 @@ def _fill(path: Path, trunk: Trunk, faces: Faces) -> None:
         checkpoint.fill(checkpoint.read(path), trunk, trunk.spec, faces.backbone_sha256)
 
 
-def _mould(path: Path, trunk: Trunk, faces: Faces, seed: int) -> None:
-    """Fits a trunk to that of another architecture, on a few images of the people to train on."""
+def mould_from(path: Path, trunk: Trunk, faces: Faces, seed: int) -> list[float]:
+    """Fits a trunk to that of another architecture, on a few images of the people to train on; returns what
+    `mould` does.
+
+    path: a checkpoint of stage distill or a generator.onnx. Raises UserError as `mould` does, and for files that do not
+    belong to the faces' backbone.
+    """
     spec = export.restore(path)[0].spec if path.suffix == ".onnx" else checkpoint.about(path).spec
     old = Trunk(spec, faces.dimension, seed)
     _fill(path, old, faces)
     rows = faces.select("train")
     some = sampling.rng(seed, 0, "mould").choice(rows, min(MOULDED, len(rows)), replace=False)
-    mould(old, trunk, augment.plain(faces.crops[np.sort(some)], spec.height))
+    return mould(old, trunk, augment.plain(faces.crops[np.sort(some)], spec.height))
 
 
 def _generator(path: Path, spec: NetSpec, backbone_sha256: str) -> HGen:
