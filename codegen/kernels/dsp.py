@@ -7,7 +7,7 @@ from typing import Any
 
 from hyper_mcu.codegen.kernels.kernel import Kernel
 
-CORE = ("hm_dsp.h", "hm_dsp_3x3.h", "hm_dsp_1x1.h")  # of firmware/core
+CORE = ("hm_dsp.h", "hm_dsp_3x3.h", "hm_dsp_image.h", "hm_dsp_1x1.h")  # of firmware/core
 CHANNEL, WALK, BLOCK, PAIR = 36, 60, 8, 52  # bytes of hm_dsp_channel, hm_dsp_walk, hm_dsp_block, hm_dsp_pair
 BIASES = 36  # bytes before those of a hm_dsp_pair
 GROUP, IMAGE = 92, 60  # bytes of a channel's weights, widened

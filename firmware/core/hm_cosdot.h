@@ -10,7 +10,7 @@
  * Needs num^2 * 2^bits < 2^63 and (Cauchy-Schwarz) below 2^31 * norm. norm = 0: INT32_MIN, which is never a match. */
 static inline int32_t hm_cosdot(int32_t num, uint64_t norm, int bits)
 {
-    const int32_t sign = 1 - 2 * (num < 0);
+    int32_t sign = 1 - 2 * (num < 0);
     const uint64_t square = (uint64_t)((int64_t)num * num) << bits;
     uint64_t rest = square >> 31;
     uint64_t next = square << 33; /* the 31 low bits, taken from the top one by one */
@@ -24,7 +24,9 @@ static inline int32_t hm_cosdot(int32_t num, uint64_t norm, int bits)
         rest = less + (norm & (0U - (uint64_t)below));
         quotient = (quotient << 1) | (1 - below);
     }
-    const int32_t nothing = norm == 0;
+    int32_t nothing = norm == 0;
+    HM_OPAQUE(sign);
+    HM_OPAQUE(nothing);
     return (int32_t)quotient * sign * (1 - nothing) + INT32_MIN * nothing;
 }
 

@@ -38,7 +38,7 @@
 #if HM_KERNELS + 0 < 1 || HM_KERNELS + 0 > 4
 #error "HM_KERNELS is none of HM_PORTABLE, HM_HELIUM, HM_DSP and HM_TILED."
 #elif HM_KERNELS + 0 == HM_HELIUM && !defined(__ARM_FEATURE_MVE)
-#error "HM_HELIUM is for cores with Helium, and -mcpu says that this one has none."
+#error "HM_HELIUM is for cores with Helium, and by -mcpu and -mfloat-abi (soft has none) this one has none."
 #elif HM_KERNELS + 0 == HM_DSP && !defined(__ARM_FEATURE_DSP)
 #error "HM_DSP is for cores with the DSP instructions, and -mcpu says that this one has none."
 #endif

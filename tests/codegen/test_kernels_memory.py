@@ -15,7 +15,7 @@ from fake_model import missing
 
 from hyper_mcu.codegen.elf import read_elf
 from hyper_mcu.codegen.emit_c import CORE_CODE, CORE_TYPES, core_text, environment
-from hyper_mcu.codegen.fixedpoint import requantise
+from hyper_mcu.codegen.fixedpoint import cosdot, requantise
 from hyper_mcu.codegen.kernels.kernel import Kernel
 from hyper_mcu.codegen.kernels.variants import serving, template, variant_named
 from hyper_mcu.codegen.netspec import Conv
@@ -73,8 +73,14 @@ CASES = {
 }
 
 
+SCORE = """
+void call_score(const int32_t *num, const uint64_t *norm, int32_t *logit) { *logit = hm_cosdot(*num, *norm, 6); }
+"""
+
+
 def program(folder, target, variant, kernels, kind):
-    """An ELF file with a function call_<name> for each kernel; GCC links what a compiler of that kind has compiled."""
+    """An ELF file with a function call_<name> for each kernel, and call_score; GCC links what a compiler of that kind
+    has compiled."""
     texts = [core_text((*CORE_TYPES, *CORE_CODE, *variant_named(variant).core))]
     for k in kernels:
         name, facts = template(variant_named(variant), k)
@@ -85,7 +91,7 @@ def program(folder, target, variant, kernels, kind):
         else:
             parameters = "const hm_conv *conv, const uint8_t *const *rows, uint8_t *const *out, int n, void *scratch"
             texts.append(f"void call_{k.name}({parameters}) {{ hm_{k.name}(*conv, rows, out, n, scratch); }}")
-    (folder / "kernels.c").write_text("\n".join((*texts, LIBRARY)), encoding="ascii")
+    (folder / "kernels.c").write_text("\n".join((*texts, SCORE, LIBRARY)), encoding="ascii")
     gcc = (TARGETS[target].isa.gcc.name, *TARGETS[target].gcc_flags)
     compiler = gcc if kind == "gcc" else (*zig(), *TARGETS[target].zig_flags, "-fno-sanitize=all")
     subprocess.run([*compiler, *COMPILED, "-c", "kernels.c", "-o", "kernels.o"], cwd=folder, check=True)
@@ -221,3 +227,18 @@ def test_kernels_keep_to_their_memory(tmp_path, target, variant, kind):
             else:
                 first, second = (check(elf, target, variant, k, rng, at_end=at_end, odd=i % 4) for _ in range(2))
             assert first == second, f"{k} branches by its numbers"
+
+
+@pytest.mark.parametrize(("target", "kind"), [("m3", "gcc"), ("m4", "gcc"), ("rv32imc", "gcc"), ("rv32imc", "zig")])
+def test_the_score_takes_one_way_for_all_numbers(tmp_path, target, kind):
+    """Cosines of both signs, none, all, and of a map that is empty."""
+    if why := missing(("gcc", target), (kind, target), ("unicorn", target)):
+        pytest.skip(why)
+    elf, ways = program(tmp_path, target, "portable", [], kind), set()
+    for num, norm in ((0, 0), (0, 7), (5, 25), (-5, 25), (123_456, 2**44), (-(2**28), 2**56), (2**20, 2**47 + 12_345)):
+        core = Core(elf, target, at_end=True)
+        logit = core.put(bytes(4), writes=True)
+        core.call("call_score", core.put(struct.pack("<i", num)), core.put(struct.pack("<Q", norm), align=8), logit)
+        assert struct.unpack("<i", core.uc.mem_read(logit, 4))[0] == cosdot(num, norm, 980)
+        ways.add(tuple(core.blocks))
+    assert len(ways) == 1

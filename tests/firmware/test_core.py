@@ -26,7 +26,7 @@ HEADERS = sorted(p.name for p in CORE.glob("*.h"))
 M55 = ("arm-none-eabi-gcc", "-mcpu=cortex-m55", "-mthumb", "-mfloat-abi=hard", "-ffreestanding")
 RV32 = ("riscv64-unknown-elf-gcc", "-march=rv32imc", "-mabi=ilp32", "-ffreestanding")
 COMPILERS = {  # of headers that this machine's compiler cannot know, or reads as empty
-    **dict.fromkeys(("hm_helium.h", "hm_dsp.h", "hm_dsp_3x3.h", "hm_dsp_1x1.h"), M55),
+    **dict.fromkeys(("hm_helium.h", "hm_dsp.h", "hm_dsp_3x3.h", "hm_dsp_image.h", "hm_dsp_1x1.h"), M55),
     "hm_tiled_rv32.h": RV32,
 }
 

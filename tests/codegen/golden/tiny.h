@@ -1,4 +1,4 @@
-/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: 4291cb9e0b34ac10e351326683b77933acfc3e6c2c62f640731de9fc8e9577f6 */
+/* hyper-mcu model.h, ABI 3. SHA-256 of what follows this line: f082ee57dea4a63896381f61591e5b4d14bd463ced35b3566cf8c47be2f6f1b9 */
 /*
  * alice: a face-verification network for one person. Made by hyper-mcu 0.1.0; do not edit.
  *
@@ -144,7 +144,7 @@ typedef struct hm_verdict {
 #if HM_KERNELS + 0 < 1 || HM_KERNELS + 0 > 4
 #error "HM_KERNELS is none of HM_PORTABLE, HM_HELIUM, HM_DSP and HM_TILED."
 #elif HM_KERNELS + 0 == HM_HELIUM && !defined(__ARM_FEATURE_MVE)
-#error "HM_HELIUM is for cores with Helium, and -mcpu says that this one has none."
+#error "HM_HELIUM is for cores with Helium, and by -mcpu and -mfloat-abi (soft has none) this one has none."
 #elif HM_KERNELS + 0 == HM_DSP && !defined(__ARM_FEATURE_DSP)
 #error "HM_DSP is for cores with the DSP instructions, and -mcpu says that this one has none."
 #endif
@@ -573,7 +573,7 @@ static inline void hm_rows_under(const uint8_t *rows[], const hm_stage *stage, i
  * Needs num^2 * 2^bits < 2^63 and (Cauchy-Schwarz) below 2^31 * norm. norm = 0: INT32_MIN, which is never a match. */
 static inline int32_t hm_cosdot(int32_t num, uint64_t norm, int bits)
 {
-    const int32_t sign = 1 - 2 * (num < 0);
+    int32_t sign = 1 - 2 * (num < 0);
     const uint64_t square = (uint64_t)((int64_t)num * num) << bits;
     uint64_t rest = square >> 31;
     uint64_t next = square << 33; /* the 31 low bits, taken from the top one by one */
@@ -587,7 +587,9 @@ static inline int32_t hm_cosdot(int32_t num, uint64_t norm, int bits)
         rest = less + (norm & (0U - (uint64_t)below));
         quotient = (quotient << 1) | (1 - below);
     }
-    const int32_t nothing = norm == 0;
+    int32_t nothing = norm == 0;
+    HM_OPAQUE(sign);
+    HM_OPAQUE(nothing);
     return (int32_t)quotient * sign * (1 - nothing) + INT32_MIN * nothing;
 }
 
@@ -1020,7 +1022,8 @@ static inline uint32_t hm_dsp_sum4(uint32_t a, uint32_t b)
 
 #endif
 
-/* 3x3 convolutions by the DSP instructions: some neighbouring outputs of one channel, a block, at a time. */
+/* 3x3 convolutions over groups of four channels by the DSP instructions: some neighbouring outputs of one channel, a
+ * block, at a time. hm_dsp_image.h has the same blocks. */
 #ifndef HM_DSP_3X3_H
 #define HM_DSP_3X3_H
 
@@ -1353,7 +1356,11 @@ __attribute__((noinline, unused)) static void hm_dsp_group(const hm_dsp *s, cons
     }
 }
 
-/* ---- 3x3, stride 2, over an image of three channels: the same blocks ---- */
+#endif
+
+/* 3x3 convolutions with stride 2 over an image of three channels, by the DSP instructions: the blocks of hm_dsp_3x3.h. */
+#ifndef HM_DSP_IMAGE_H
+#define HM_DSP_IMAGE_H
 
 /* n rows as numbers of 16 bits, padding behind them included. */
 static inline void hm_dsp_lines(const hm_dsp *s, const uint8_t *const *rows, int n, uint32_t *p)
