@@ -9,16 +9,23 @@ import click
 
 if TYPE_CHECKING:
     from hyper_mcu.codegen.person import Person
-    from hyper_mcu.faces import Crop
+    from hyper_mcu.photos import Photo
 
 
-def entry(photo: Path, crop: Crop, target: Path, p: Person) -> dict[str, Any]:
+def entry(photos: list[Photo], target: Path, p: Person) -> dict[str, Any]:
     """An enrolled person as `--json` prints them: SPEC.md, "enroll's JSON"."""
     return {
-        "photo": str(photo),
-        "faces": crop.of,
-        "face": crop.number,
-        "box": crop.box,
+        "photos": [
+            {
+                "photo": str(photo.path),
+                "faces": photo.crop.of,
+                "face": photo.crop.number,
+                "box": photo.crop.box,
+                "norm": round(photo.norm, 4),
+                "overridden": [str(e) for e in photo.overridden],
+            }
+            for photo in photos
+        ],
         "model": str(target),
         "name": p.name,
         "threshold": p.threshold,
@@ -31,10 +38,11 @@ def entry(photo: Path, crop: Crop, target: Path, p: Person) -> dict[str, Any]:
     }
 
 
-def line(photo: Path, crop: Crop, target: Path, p: Person) -> str:
+def line(photos: list[Photo], target: Path, p: Person) -> str:
     """An enrolled person as a person reads it."""
+    sources = " + ".join(f"{photo.path}{photo.crop.which}" for photo in photos)
     return (
-        f"{photo}{crop.which} → {target}: {p.name}, {p.qnet.spec.params:,} parameters, {p.qnet.spec.macs:,} MACs, "
+        f"{sources} → {target}: {p.name}, {p.qnet.spec.params:,} parameters, {p.qnet.spec.macs:,} MACs, "
         f"threshold {p.threshold} (FMR {p.fmr:.1%}, FNMR {p.fnmr:.1%} on {p.rates_on})"
     )
 
@@ -54,6 +62,10 @@ def line(photo: Path, crop: Crop, target: Path, p: Person) -> str:
 @click.option(
     "--aligned", is_flag=True, help="Each PHOTO is an aligned crop, as verify --crop writes it; no face is looked for."
 )
+@click.option("--average", is_flag=True, help="All PHOTOs show one person, who is enrolled from their mean.")
+@click.option(
+    "--force", is_flag=True, help="Enrol a face that is found but would be refused as too poor, or as another person's."
+)
 @click.option("--name", help="C identifier of the person; default: from the photo's name (張偉.jpg: u5f35_u5049).")
 @click.option("--prefix", default="hm", show_default=True, help="Of the C names, for two architectures in one program.")
 @click.option("--generator", type=click.Path(path_type=Path), help="Generator file; default: the shipped one.")
@@ -64,6 +76,8 @@ def command(
     form: str | None,
     face: str | None,
     aligned: bool,
+    average: bool,
+    force: bool,
     name: str | None,
     prefix: str,
     generator: Path | None,
@@ -71,7 +85,8 @@ def command(
 ) -> None:
     """Look once at an enrolment PHOTO and write the person's network.
 
-    The photo (JPEG, PNG, WebP, BMP, HEIC with hyper-mcu[heic]) must show one sharp face, eyes at least 20 pixels apart.
+    The photo (JPEG, PNG, WebP, BMP, HEIC with hyper-mcu[heic]) must show one sharp face from the front, eyes at least
+    20 pixels apart. Several photos are several people, or with --average several photos of one.
     Nothing but the network leaves this machine; treat its file as biometric data all the same.
     """
     from hyper_mcu import enroll as enrol
@@ -81,34 +96,39 @@ def command(
     from hyper_mcu.codegen.files import check_other, write
     from hyper_mcu.codegen.person_file import content
     from hyper_mcu.faces import crops_by
+    from hyper_mcu.faces.backbone import backbone
     from hyper_mcu.generator import SHIPPED, load
+    from hyper_mcu.photos import of_person
 
     clock = enrol.Stopwatch()
-    people = enrol.names(list(photos), name)
+    groups = [list(photos)] if average else [[photo] for photo in photos]
+    people = enrol.names([group[0] for group in groups], name)
     if face == "any":
         raise UserError("--face", "enrolment needs one face", "a number or largest", "any")
-    crops_in = crops_by(face, "enrol", aligned=aligned)
+    crops_in = crops_by(face, "enrol", aligned=aligned, force=force)
     targets = enrol.destinations(people, out, form)
     if prefix != PREFIX and targets[0].suffix == ".bin":
         raise UserError("--prefix", "person.bin holds no C", "a .h to be written", targets[0])
     for target in targets:
         check_other("--out", target, photos)
     generated = load(generator or SHIPPED)
+    h_bb = backbone(generated.backbone)
     clock("load the generator")
     made, refused = [], []
-    for photo, person, target in track(list(zip(photos, people, targets, strict=True)), "enrol"):
+    for group, person, target in track(list(zip(groups, people, targets, strict=True)), "enrol"):
+        seen, errors = of_person(group, crops_in, h_bb, clock, force=force)
         try:
-            (crop,) = crops_in(photo)
-            clock("find and align the face")
-            p = enrol.person(person, enrol.embedding(crop, generated.backbone, clock), generated, clock)
-            written = content(p, target.suffix, prefix)
-            clock("emit")
-            write(target, written)
-            made.append((photo, crop, target, p))
+            if not errors:
+                p = enrol.person(person, h_bb.mean([photo.e for photo in seen]), generated, clock)
+                written = content(p, target.suffix, prefix)
+                clock("emit")
+                write(target, written)
+                made.append((seen, target, p))
         except UserError as e:
-            if len(photos) == 1:
-                raise
-            refused.append(e)
+            errors = [e]
+        if errors and len(photos) == 1:
+            raise errors[0]
+        refused += errors
     if as_json:
         emit_json(
             {
@@ -120,10 +140,13 @@ def command(
     else:
         for m in made:
             click.echo(line(*m))
-        steps = ", ".join(f"{k} {v:.3f}" for k, v in clock.seconds.items())
-        click.echo(f"{sum(clock.seconds.values()):.2f} s: {steps}", err=True)
-    for photo, crop, *_ in made:
-        note(photo, crop)
+        if made:
+            steps = ", ".join(f"{k} {v:.3f}" for k, v in clock.seconds.items())
+            click.echo(f"{sum(clock.seconds.values()):.2f} s: {steps}", err=True)
+    for photo in (photo for seen, *_ in made for photo in seen):
+        note(photo.path, photo.crop)
+        for error in photo.overridden:
+            click.echo(f"{error}; enrolled all the same (--force)", err=True)
     for error in refused:
         click.echo(str(error), err=True)
     if refused:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,13 +22,25 @@ Look = Callable[["NDArray[np.uint8]"], "NDArray[np.float32]"]
 
 
 @dataclass(frozen=True)
+class Limits:
+    """Which photos a backbone is no good with, 0 where that was not measured or its numbers do not tell.
+
+    norm: least length of the embedding of a crop, before it is scaled, to enrol. agree: least cosine between the
+    embedding of a photo and the mean of the other photos of one person.
+    """
+
+    norm: float = 0.0
+    agree: float = 0.0
+
+
+@dataclass(frozen=True)
 class Backbone:
     """A face recogniser whose weights are frozen.
 
     name: what `backbone` takes, without the folder of a file; size: numbers that it gives of a crop; dimension: how
     many of them, the leading ones, are its face embedding of unit length; tokens: T where size is T times dimension,
     else 0; licence: terms of its weights; sha256: of the weights, or of them and of all else that changes the numbers;
-    look: those numbers of a few crops, float32 (N, size), of any length.
+    look: those numbers of a few crops, float32 (N, size), of any length; limits: where photos are no good by it.
     """
 
     name: str
@@ -38,23 +50,41 @@ class Backbone:
     licence: str
     sha256: str
     look: Look = field(repr=False, compare=False)
+    limits: Limits = Limits()
 
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embeddings float32 (N, size) of aligned crops uint8 (N, 112, 112, 3) RGB, the leading `dimension` unit.
 
         Raises UserError where the weights are not installed, not the pinned bytes, or give no direction.
         """
+        return self._scaled(self._looked(crops))
+
+    def enrol(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The same as the mean over each crop and its mirror image, as enrolment uses it."""
+        return self.enrol_and_norm(crops)[0]
+
+    def enrol_and_norm(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What `enrol` gives, and the length (N,) of the embedding of each crop, the mirror image apart, unscaled."""
+        import numpy as np
+
+        seen = self._looked(crops)
+        norm = np.linalg.norm(seen[:, : self.dimension], axis=1)
+        both = self._scaled(seen) + self.embed(crops[:, :, ::-1])
+        both *= 0.5
+        return self._scaled(both), norm
+
+    def mean(self, enrolled: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """The mean (1, size) of what `enrol` gives of photos of a person, (1, size) each; of one photo that itself."""
+        import numpy as np
+
+        return enrolled[0] if len(enrolled) == 1 else self._scaled(np.mean(enrolled, 0))
+
+    def _looked(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         import numpy as np
 
         found = [np.empty((0, self.size), np.float32)]
         found += [self.look(crops[i : i + BATCH]) for i in range(0, len(crops), BATCH)]
-        return self._scaled(np.concatenate(found))
-
-    def enrol(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The same as the mean over each crop and its mirror image, as enrolment uses it."""
-        both = self.embed(crops) + self.embed(crops[:, :, ::-1])
-        both *= 0.5
-        return self._scaled(both)
+        return np.concatenate(found)
 
     def _scaled(self, e: NDArray[np.float32]) -> NDArray[np.float32]:
         import numpy as np

@@ -12,7 +12,17 @@ from hyper_mcu.faces.align import ARCFACE_TEMPLATE, SIDE, apply, inside, warp_of
 from hyper_mcu.faces.crop_file import RAW, SIZES, decoded
 from hyper_mcu.faces.detect import SIDES, Face, detect, turn
 from hyper_mcu.faces.photo import read_photo
-from hyper_mcu.faces.quality import ENROL_EYES, PROBE_EYES, check_light, check_sharp, check_size, check_whole, size
+from hyper_mcu.faces.quality import (
+    ENROL_EYES,
+    PROBE_EYES,
+    Judge,
+    check_light,
+    check_sharp,
+    check_size,
+    check_turned,
+    check_whole,
+    size,
+)
 from hyper_mcu.faces.select import Purpose, choose
 
 if TYPE_CHECKING:
@@ -26,7 +36,8 @@ AGAIN = "of an aligned crop's size, but a face was looked for and aligned again;
 class Crop:
     """An aligned face: pixels uint8 (112, 112, 3) RGB; the face it shows and its number, 1…of, in the photo.
 
-    again: the photo had the size of an aligned crop, and its face was aligned as in any photo.
+    again: the photo had the size of an aligned crop, and its face was aligned as in any photo. overridden: what would
+    have refused it at enrolment, but was told not to.
     """
 
     pixels: NDArray[np.uint8]
@@ -34,6 +45,7 @@ class Crop:
     number: int
     of: int
     again: bool = False
+    overridden: tuple[UserError, ...] = ()
 
     @property
     def box(self) -> tuple[int, int, int, int]:
@@ -53,39 +65,47 @@ class Crop:
         return AGAIN if self.again else ""
 
 
-def crops_by(which: str | None, purpose: Purpose, *, aligned: bool) -> Callable[[Path], tuple[Crop, ...]]:
+def crops_by(
+    which: str | None, purpose: Purpose, *, aligned: bool, force: bool = False
+) -> Callable[[Path], tuple[Crop, ...]]:
     """How files become crops: `face_crops`, or `aligned_crop` where they are aligned.
 
     Raises UserError where a face is to be chosen from what has but one.
     """
     if not aligned:
-        return lambda path: face_crops(path, which, purpose)
+        return lambda path: face_crops(path, which, purpose, force=force)
     if which is not None:
         raise UserError("--face", "an aligned crop is one face", "no --face beside --aligned", which)
-    return lambda path: (aligned_crop(path, purpose),)
+    return lambda path: (aligned_crop(path, purpose, force=force),)
 
 
-def aligned_crop(path: Path, purpose: Purpose) -> Crop:
+def aligned_crop(path: Path, purpose: Purpose, *, force: bool = False) -> Crop:
     """The crop in a file, whose face is taken to lie as in the template; nothing is detected.
 
-    Raises UserError for a file that holds no crop and, at enrolment, for a face badly lit or blurred.
+    Raises UserError for a file that holds no crop and, at enrolment without `force`, for a face badly lit or blurred.
     """
     import numpy as np
 
-    pixels = decoded(path)
+    pixels, judge = decoded(path), Judge(force)
     if purpose == "enrol":
-        seen = np.ones((SIDE, SIDE), bool)
-        check_light(pixels, seen, path)
-        check_sharp(pixels, seen, path)
-    return Crop(pixels, Face((0.0, 0.0, SIDE, SIDE), np.array(ARCFACE_TEMPLATE, np.float32), 1.0), 1, 1)
+        _judge_crop(judge, pixels, np.ones((SIDE, SIDE), bool), path)
+    face = Face((0.0, 0.0, SIDE, SIDE), np.array(ARCFACE_TEMPLATE, np.float32), 1.0)
+    return Crop(pixels, face, 1, 1, overridden=tuple(judge.overridden))
 
 
-def face_crops(path: Path, which: str | None, purpose: Purpose) -> tuple[Crop, ...]:
+def _judge_crop(judge: Judge, pixels: NDArray[np.uint8], seen: NDArray[np.bool_], where: object) -> None:
+    """What enrolment asks of a crop, of which `seen` is inside the photo."""
+    judge(check_light, pixels, seen, where)
+    judge(check_sharp, pixels, seen, where)
+
+
+def face_crops(path: Path, which: str | None, purpose: Purpose, *, force: bool = False) -> tuple[Crop, ...]:
     """The crops of the meant faces of a photo, in order of their numbers; more than one only if which is "any".
 
     Faces of a size below 12 pixels are of no use to anybody: they have no number and are not in the way.
     Raises UserError for a bad file, no face, several faces without `which`, a face too small, a face not upright
-    (unless which is "any") and, at enrolment, a face cut off, badly lit or blurred.
+    (unless which is "any") and, at enrolment without `force`, a face cut off, turned aside, badly lit or blurred. Nor
+    has `force` a say in a face too small for a probe.
     """
     where = str(path)
     if path.suffix.lower() in RAW:
@@ -100,21 +120,21 @@ def face_crops(path: Path, which: str | None, purpose: Purpose) -> tuple[Crop, .
     numbers = choose(usable, which, where, purpose)
     crops = []
     for number in numbers:
-        face = usable[number - 1]
+        face, judge = usable[number - 1], Judge(force)
+        eyes = size(face)
         if purpose == "enrol":
-            check_size(face.eye_distance, ENROL_EYES, where)
-            check_whole(face.landmarks, height, width, where)
-        else:
-            check_size(size(face), PROBE_EYES, where)
+            judge(check_size, eyes, ENROL_EYES, where)
+            judge(check_whole, face.landmarks, height, width, where)
+        check_size(eyes, PROBE_EYES, where)
         if which != "any" and (turns := turn(image, face)):
             raise _turned(where, turns)
         warp = warp_of(face.landmarks, height, width)
         pixels = apply(warp, image)
         if purpose == "enrol":
-            seen = inside(warp, height, width)
-            check_light(pixels, seen, where)
-            check_sharp(pixels, seen, where)
-        crops.append(Crop(pixels, face, number, len(usable), again=(height, width) in SIZES))
+            judge(check_turned, face.landmarks, where)
+            _judge_crop(judge, pixels, inside(warp, height, width), where)
+        again, overridden = (height, width) in SIZES, tuple(judge.overridden)
+        crops.append(Crop(pixels, face, number, len(usable), again, overridden))
     return tuple(crops)
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from hyper_mcu import inference
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.faces.backbone import Backbone, Look
+from hyper_mcu.faces.backbone import Backbone, Limits, Look
 from hyper_mcu.faces.onnx_graph import rebuilt
 from hyper_mcu.faces.weights import locate, row
 
@@ -35,7 +35,7 @@ class Sidecar:
     order: rgb or bgr; mean, scale: the net reads (pixel − mean)/scale, one number or three in its own order of colours;
     tokens: T where the output is T embeddings of one length, the first of them the face's; licence: terms of use.
     name, sha256: the backbone that the file was converted from, which it stands for; of: SHA-256 of the very ONNX file
-    that this is true of, needed with them.
+    that this is true of, needed with them. norm, agree: as `Limits` has them.
     """
 
     order: str = "rgb"
@@ -46,6 +46,13 @@ class Sidecar:
     name: str = ""
     sha256: str = ""
     of: str = ""
+    norm: float = 0.0
+    agree: float = 0.0
+
+    @property
+    def limits(self) -> Limits:
+        """Where photos are no good by it."""
+        return Limits(self.norm, self.agree)
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ class Recipe:
 
 RECIPES = {
     # 128×56×56, 128×28×28, 256×14×14, 256×7×7
-    "mbf-w600k": Recipe(Sidecar(), 512, ("343", "397", "473", "505")),
+    "mbf-w600k": Recipe(Sidecar(agree=0.25), 512, ("343", "397", "473", "505")),
     # cv2.FaceRecognizerSF feeds it RGB as it is; 128×56×56, 256×28×28, 512×14×14, 1024×7×7
     "sface": Recipe(Sidecar(mean=0, scale=1), 128, ("conv_4_relu", "conv_6_relu", "conv_12_relu", "conv_14_relu")),
 }
@@ -77,7 +84,10 @@ def packaged(name: str, layers: tuple[str, ...] = ()) -> Backbone:
 
     look = _look(session, recipe.sidecar, bool(layers), True)
     size = _measure(name, look) if layers else recipe.dimension
-    return Backbone(_full(name, layers), recipe.dimension, size, 0, w.terms, _identity(w.sha256, layers), look)
+    identity = _identity(w.sha256, layers)
+    return Backbone(
+        _full(name, layers), recipe.dimension, size, 0, w.terms, identity, look, limits=recipe.sidecar.limits
+    )
 
 
 def from_file(path: Path, layers: tuple[str, ...] = ()) -> Backbone:
@@ -106,7 +116,8 @@ def from_file(path: Path, layers: tuple[str, ...] = ()) -> Backbone:
         sha256 = sha256 if asked == ["rgb", 127.5, 127.5, 0] else _identity(sha256, asked)
     name = _full(said.name or path.name, layers)
     identity = _identity(said.sha256 or sha256, layers)
-    return Backbone(name, own // max(said.tokens, 1), size, said.tokens, said.licence, identity, look)
+    dimension = own // max(said.tokens, 1)
+    return Backbone(name, dimension, size, said.tokens, said.licence, identity, look, limits=said.limits)
 
 
 def sidecar(path: Path, of: str) -> Sidecar:
@@ -139,6 +150,10 @@ def sidecar(path: Path, of: str) -> Sidecar:
             raise UserError(path, key, "one number or three", given)
         if key == "scale" and not all(numbers):
             raise UserError(path, key, "no zero", given)
+    for key in ("norm", "agree"):
+        limit = getattr(found, key)
+        if isinstance(limit, bool) or not isinstance(limit, (int, float)) or limit < 0:
+            raise UserError(path, key, "a number, not below 0", limit)
     if isinstance(found.tokens, bool) or not isinstance(found.tokens, int) or found.tokens < 0:
         raise UserError(path, "tokens", "a whole number", found.tokens)
     if (found.sha256 or found.name) and found.of != of:

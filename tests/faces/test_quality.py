@@ -1,3 +1,5 @@
+import re
+
 import cv2
 import numpy as np
 import pytest
@@ -6,7 +8,18 @@ from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.faces.align import ARCFACE_TEMPLATE, align
 from hyper_mcu.faces.backbone import backbone
 from hyper_mcu.faces.detect import Face, detect
-from hyper_mcu.faces.quality import ENROL_EYES, SHARP, check_sharp, check_size, sharpness, size
+from hyper_mcu.faces.quality import (
+    ENROL_EYES,
+    SHARP,
+    Judge,
+    check_norm,
+    check_sharp,
+    check_size,
+    check_turned,
+    sharpness,
+    size,
+    turned,
+)
 
 ALL = np.ones((112, 112), bool)
 
@@ -69,6 +82,44 @@ def test_black_around_the_photo_does_not_make_it_sharp(crop):
     blurred[~inside] = 0
     assert sharpness(blurred, inside) < 0.3
     assert sharpness(blurred, inside) < sharpness(blurred, ALL)
+
+
+@pytest.mark.parametrize("tilt", [0.0, 0.7, np.pi])
+def test_turn_is_the_nose_off_the_middle_whatever_the_tilt_and_the_size(tilt):
+    eyes, mouth = [(-30, -40), (30, -40)], [(-25, 40), (25, 40)]
+    back = np.array([[np.cos(tilt), np.sin(tilt)], [-np.sin(tilt), np.cos(tilt)]])
+    for nose, turn in ((0, 0.0), (12, 0.15), (-16, 0.2), (40, 0.5)):
+        marks = np.array([*eyes, (nose, 10), *mouth]) @ back * 1.7 + (200, 90)
+        assert turned(marks.astype(np.float32)) == pytest.approx(turn, abs=1e-5)
+    assert turned(np.ones((5, 2), np.float32)) == 0
+
+
+def test_face_turned_aside_is_refused_with_its_measure():
+    marks = np.array(ARCFACE_TEMPLATE, np.float32)
+    check_turned(marks, "a.jpg")
+    marks[2, 0] += 0.3 * 40.6
+    with pytest.raises(UserError) as e:
+        check_turned(marks, "a.jpg")
+    assert re.fullmatch(
+        r"a\.jpg: face is turned aside; expected the nose at most 0\.20 off the middle, got 0\.(29|30)", str(e.value)
+    )
+
+
+def test_short_embedding_is_refused_where_a_limit_is_known():
+    for norm, least in ((17.0, 17.0), (0.1, 0.0)):
+        check_norm(norm, least, "a.jpg")
+    with pytest.raises(UserError) as e:
+        check_norm(16.99, 17.0, "a.jpg")
+    assert str(e.value) == "a.jpg: backbone sees little of a face; expected an embedding of length 17.0, got 16.9"
+
+
+def test_forced_judge_keeps_what_it_would_refuse():
+    judge = Judge(force=True)
+    judge(check_size, 14.9, 20, "a.jpg")
+    judge(check_size, 20.0, 20, "b.jpg")
+    assert [str(e) for e in judge.overridden] == ["a.jpg: eyes 14 px apart; expected at least 20, got 14"]
+    with pytest.raises(UserError):
+        Judge()(check_size, 14.9, 20, "a.jpg")
 
 
 def test_flat_crop_is_blurred():

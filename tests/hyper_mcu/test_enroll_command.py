@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from enrolled import PORTRAIT, STRANGER, TEAM, Command, Refused
+from PIL import Image
 
+from hyper_mcu import enroll, generator
 from hyper_mcu.codegen.parse_header import parse
+from hyper_mcu.faces import face_crops
+from hyper_mcu.faces.backbone import backbone
+
+
+def quiet(step: str) -> None:
+    """No clock."""
 
 
 def test_enrolled_header_holds_the_person(model: Path) -> None:
@@ -72,6 +83,100 @@ def test_one_bad_photo_does_not_lose_the_others(
     assert command("enroll", bad, PORTRAIT, "--out", out) == 2
     assert [p.name for p in out.iterdir()] == ["yaoming.h"]
     assert str(bad) in capsys.readouterr().err
+
+
+def test_mean_of_several_photos_makes_one_person(
+    research_faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: Command
+) -> None:
+    photos = sorted((research_faces / "raw").glob("001-frontal-*.jpg"))[:3]
+    out = tmp_path / "model.h"
+    assert command("enroll", "--average", *photos, "--out", out, "--name", "one", "--json") == 0
+    (one,) = json.loads(capsys.readouterr().out)["people"]
+    assert ([p["photo"] for p in one["photos"]], one["model"]) == ([str(p) for p in photos], str(out))
+    e = [enroll.embedding(face_crops(p, None, "enrol")[0], backbone().name, quiet)[0] for p in photos]
+    mean = np.mean(e, 0, keepdims=True)
+    made = enroll.person("one", mean / np.linalg.norm(mean), generator.load(), quiet)
+    p = parse(out).person
+    assert p.name == "one"
+    assert abs(p.threshold / made.threshold - 1) < 1e-4
+    weights = [
+        np.concatenate([q.weight.ravel() for q in qnet.stages if q is not None]).astype(int)
+        for qnet in (p.qnet, made.qnet)
+    ]
+    assert (abs(weights[0] - weights[1]) <= 1).all()
+
+
+def test_mean_of_one_photo_is_that_photo(model: Path, tmp_path: Path, command: Command) -> None:
+    assert command("enroll", "--average", PORTRAIT, "--out", tmp_path, "--format", "h") == 0
+    assert (tmp_path / "yaoming.h").read_bytes() == model.read_bytes()
+
+
+def test_photos_of_two_people_make_no_mean(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: Command
+) -> None:
+    words = ("enroll", "--average", PORTRAIT, STRANGER, "--out", tmp_path / "m.h")
+    assert command(*words) == 2
+    out, err = capsys.readouterr()
+    first, second = err.splitlines()
+    assert out == ""
+    assert re.fullmatch(
+        rf"{PORTRAIT}: shows another person than {STRANGER}; expected a cosine of at least 0\.25, got -?0\.[01]\d",
+        first,
+    )
+    assert second.startswith(f"{STRANGER}: shows another person than {PORTRAIT}; ")
+    assert not (tmp_path / "m.h").exists()
+    assert command(*words, "--force", "--json") == 0
+    out, err = capsys.readouterr()
+    assert err.splitlines() == [f"{said}; enrolled all the same (--force)" for said in (first, second)]
+    (one,) = json.loads(out)["people"]
+    assert [p["overridden"] for p in one["photos"]] == [[first], [second]]
+    assert parse(tmp_path / "m.h").person.name == "yaoming"
+
+
+def test_stranger_among_photos_is_named_alone(
+    research_faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: Command
+) -> None:
+    own = sorted((research_faces / "raw").glob("001-frontal-*.jpg"))[:2]
+    assert command("enroll", "--average", own[0], STRANGER, own[1], "--out", tmp_path / "m.h", "--json") == 2
+    out, err = capsys.readouterr()
+    (said,) = err.splitlines()
+    assert said.startswith(f"{STRANGER}: shows another person than the others; expected a cosine of at least 0.25 to ")
+    assert (json.loads(out)["people"], json.loads(out)["refused"]) == ([], [said])
+
+
+def test_each_refused_photo_of_a_person_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: Command
+) -> None:
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"no photo")
+    assert command("enroll", "--average", PORTRAIT, bad, TEAM, "--out", tmp_path / "m.h") == 2
+    out, err = capsys.readouterr()
+    assert (out, [line.split(": ")[0] for line in err.splitlines()]) == ("", [str(bad), str(TEAM)])
+    assert [p.name for p in tmp_path.iterdir()] == ["bad.jpg"]
+
+
+def test_poor_photo_is_enrolled_by_force_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: Command, refused: Refused
+) -> None:
+    blurred = tmp_path / "blurred.png"
+    cv2.imwrite(str(blurred), cv2.GaussianBlur(cv2.imread(str(PORTRAIT)), (0, 0), 6))
+    why = refused("enroll", blurred, "--out", tmp_path / "m.h")
+    assert why.startswith(f"{blurred}: face is blurred; ")
+    assert command("enroll", blurred, "--out", tmp_path / "m.h", "--force", "--json") == 0
+    out, err = capsys.readouterr()
+    (one,) = json.loads(out)["people"]
+    (photo,) = one["photos"]
+    assert photo["overridden"][0] == why
+    assert err.splitlines() == [f"{said}; enrolled all the same (--force)" for said in photo["overridden"]]
+    assert parse(tmp_path / "m.h").person.qnet.sha256() == one["qnet_sha256"]
+
+
+def test_force_does_not_choose_a_face_nor_read_what_is_no_photo(tmp_path: Path, refused: Refused) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"no photo")
+    Image.new("RGB", (300, 200), (90, 120, 200)).save(tmp_path / "sky.png")
+    for photo, why in ((TEAM, "16 faces"), (tmp_path / "bad.jpg", "not a photo"), (tmp_path / "sky.png", "no face")):
+        assert refused("enroll", photo, "--out", tmp_path / "m.h", "--force").startswith(f"{photo}: {why}")
+    assert not (tmp_path / "m.h").exists()
 
 
 def test_bad_calls_of_enroll_are_one_line(tmp_path: Path, refused: Refused) -> None:

@@ -71,12 +71,13 @@ def told(command: Command, capsys: pytest.CaptureFixture[str]) -> Callable[..., 
 
 
 def test_enrolls_json_is_the_documented_one(told: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
-    whole, person = documented("enroll")
+    whole, person, photo = documented("enroll")
     value = told("enroll", PORTRAIT, TEAM, "--out", tmp_path)  # of which the second shows sixteen people
     assert value["schema_version"] == 1
     assert (len(value["people"]), len(value["refused"])) == (1, 1)
     assert disagreements(value, whole) == set()
     assert disagreements(value["people"][0], person) == set()
+    assert disagreements(value["people"][0]["photos"][0], photo) == set()
 
 
 def test_verifys_json_is_the_documented_one(told: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
