@@ -77,7 +77,7 @@ def strangers(photos: Sequence[Photo], backbone: Backbone) -> dict[int, UserErro
     import numpy as np
 
     left, found = list(range(len(photos))), dict[int, UserError]()
-    while len(left) > 1:
+    while len(left) > 1 and backbone.limits.agree:
         e = np.concatenate([photos[i].e[:, : backbone.dimension] for i in left])
         others = e.sum(0) - e
         cosines = (e * others).sum(1) / np.linalg.norm(others, axis=1)

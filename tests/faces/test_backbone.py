@@ -79,6 +79,26 @@ def test_mirrored_mean_is_the_same_for_the_mirror_image(crops: IMAGES) -> None:
     assert np.abs(enrolled - both / np.linalg.norm(both, axis=1, keepdims=True)).max() < 1e-5
 
 
+def test_norm_is_the_length_of_what_the_net_gives_of_the_crop(crops: IMAGES) -> None:
+    b = backbone()
+    e, norm = b.enrol_and_norm(crops[:3])
+    assert np.array_equal(e, b.enrol(crops[:3]))
+    assert np.allclose(norm, np.linalg.norm(b.look(crops[:3]), axis=1), rtol=1e-5)
+    assert (norm > 10).all()
+    x = cv2.GaussianBlur(crops[0], (0, 0), 4)
+    assert b.enrol_and_norm(x[None])[1][0] < norm[0] - 3
+
+
+def test_mean_is_unit_and_that_of_one_photo_is_the_photo(crops: IMAGES) -> None:
+    b = backbone("mbf-w600k:397")
+    e = [b.enrol(c[None]) for c in crops[:3]]
+    assert b.mean(e[:1]) is e[0]
+    mean = b.mean(e)
+    assert np.linalg.norm(mean[0, :512]) == pytest.approx(1, abs=1e-6)
+    assert np.abs(mean[:, 512:] - np.mean(e, 0)[:, 512:]).max() < 1e-6
+    assert (mean[:, :512] * sum(e)[:, :512]).sum() == pytest.approx(np.linalg.norm(sum(e)[:, :512]), rel=1e-5)
+
+
 def test_no_crops_give_no_embeddings() -> None:
     assert backbone().embed(np.empty((0, 112, 112, 3), np.uint8)).shape == (0, 512)
 

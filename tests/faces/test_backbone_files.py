@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from hyper_mcu import enroll, generator
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.faces import face_crops
-from hyper_mcu.faces.backbone import Backbone, backbone
+from hyper_mcu.faces.backbone import Backbone, Limits, backbone
 from hyper_mcu.faces.weights import demo_photo
 
 RNG = np.random.default_rng(7)
@@ -125,6 +125,13 @@ def test_what_it_reads_stands_beside_it(tmp_path: Path) -> None:
     assert b.sha256 not in (plain.sha256, loaded(written(tmp_path, model(), order="bgr")).sha256)
 
 
+def test_limits_stand_beside_it_and_do_not_make_it_another_backbone(tmp_path: Path) -> None:
+    plain = loaded(written(tmp_path, model()))
+    assert plain.limits == Limits(0, 0)
+    b = loaded(written(tmp_path, model(), norm=12.5, agree=0.3))
+    assert (b.limits, b.sha256) == (Limits(12.5, 0.3), plain.sha256)
+
+
 def test_layers_of_a_file(tmp_path: Path) -> None:
     path = written(tmp_path, model())
     b = loaded(path, ":maps,embedding")
@@ -193,11 +200,16 @@ def test_missing_file_and_missing_layer_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("sidecar", "said"),
     [
-        ({"colour": "bgr"}, "unknown key; expected order, mean, scale, tokens, licence, name, sha256, of, got colour"),
+        (
+            {"colour": "bgr"},
+            "unknown key; expected order, mean, scale, tokens, licence, name, sha256, of, norm, agree, got colour",
+        ),
         ({"order": "gbr"}, "order; expected rgb or bgr, got gbr"),
         ({"mean": [1, 2]}, "mean; expected one number or three, got (1, 2)"),
         ({"mean": "1"}, "mean; expected one number or three, got 1"),
         ({"scale": 0}, "scale; expected no zero, got 0"),
+        ({"norm": -1}, "norm; expected a number, not below 0, got -1"),
+        ({"agree": "0.3"}, "agree; expected a number, not below 0, got 0.3"),
         ({"tokens": -1}, "tokens; expected a whole number, got -1"),
         ({"sha256": 5}, "sha256; expected text, got 5"),
         ({"name": "../x"}, "name; expected one without a folder, got ../x"),
