@@ -7,6 +7,7 @@ import re
 import time
 import unicodedata
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from hyper_mcu.codegen.qnet import QNet
+    from hyper_mcu.codegen.rates import Operating
+    from hyper_mcu.cohort import Cohort
     from hyper_mcu.faces import Crop
 
 KNOWN_SEED = 0x48594D43  # of the known-answer image; any non-zero number
@@ -71,16 +75,64 @@ def embedding(crop: Crop, backbone: str, clock: Clock) -> NDArray[np.float32]:
     return e
 
 
-def person(name: str, e: NDArray[np.float32], generator: Generator, clock: Clock) -> Person:
-    """The Person of an embedding e float32 (1, d)."""
-    from hyper_mcu.codegen import oracle
+@dataclass(frozen=True)
+class Threshold:
+    """A person's threshold: a real score, what it stands for, and how many strangers the net was asked about before it
+    was set, with how many of them reach it."""
+
+    score: float
+    point: Operating
+    strangers: int = 0
+    matches: int = 0
+
+    @property
+    def bound(self) -> float:
+        """What the FMR of this very net is no more than (95 %), by those strangers alone."""
+        from hyper_mcu.codegen.rates import clopper_pearson
+
+        return clopper_pearson(self.matches, self.strangers)[1] if self.strangers else 1.0
+
+
+def net(e: NDArray[np.float32], generator: Generator, clock: Clock) -> QNet:
+    """The integer net of an embedding e float32 (1, d)."""
     from hyper_mcu.codegen.quantize import quantize
-    from hyper_mcu.faces.backbone import backbone
 
     theta = generator.weights(e)[0]
     clock("generate")
     qnet = quantize(generator.spec, theta, generator.scales)
     clock("quantise")
+    return qnet
+
+
+def threshold(
+    qnet: QNet, e: NDArray[np.float32], generator: Generator, point: Operating, cohort: Cohort | None, clock: Clock
+) -> Threshold:
+    """The threshold of a net at an operating point, on the scale of what strangers score on it: guessed from the
+    embedding e float32 (1, d), and corrected by the cohort where there is one."""
+    import numpy as np
+
+    seen = np.empty(0)
+    if cohort is not None:
+        seen = cohort.scores(qnet, e[0])
+        clock("ask about the cohort")
+    mean, sd = generator.rates.strangers.moments(e[0], seen)
+    score = mean + point.z * sd
+    if generator.spec.head.kind == "cosdot":
+        score = min(max(score, -1.0), 1.0)
+    return Threshold(score, point, len(seen), int((seen >= score).sum()))
+
+
+def person(name: str, e: NDArray[np.float32], generator: Generator, clock: Clock, fmr: float | None = None) -> Person:
+    """The Person of an embedding e float32 (1, d) at that false match rate (`Curve.at`), no cohort asked about."""
+    qnet = net(e, generator, clock)
+    return named(name, qnet, threshold(qnet, e, generator, generator.rates.at(fmr), None, clock), generator, clock)
+
+
+def named(name: str, qnet: QNet, at: Threshold, generator: Generator, clock: Clock) -> Person:
+    """The Person of a net and its threshold."""
+    from hyper_mcu.codegen import oracle
+    from hyper_mcu.faces.backbone import backbone
+
     known = oracle.run(qnet, oracle.known_image(generator.spec, KNOWN_SEED))
     clock("known answer")
     made_by = Provenance(
@@ -93,11 +145,11 @@ def person(name: str, e: NDArray[np.float32], generator: Generator, clock: Clock
     return Person(
         name=name,
         qnet=qnet,
-        threshold=qnet.threshold(generator.threshold),
-        score=generator.threshold,
-        fmr=generator.fmr,
-        fnmr=generator.fnmr,
-        rates_on=generator.rates_on,
+        threshold=qnet.threshold(at.score),
+        score=at.score,
+        fmr=at.point.fmr,
+        fnmr=at.point.fnmr,
+        rates_on=generator.rates.on(cohort=at.strangers > 0),
         known=KnownAnswer(KNOWN_SEED, known.logit, known.layers_sha256),
         provenance=made_by,
     )

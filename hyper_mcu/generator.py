@@ -13,12 +13,14 @@ from hyper_mcu import inference
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.kinds import GENERATOR_FORM, no_generator
 from hyper_mcu.codegen.netspec import NetSpec, from_json
+from hyper_mcu.codegen.rates import Rates
+from hyper_mcu.codegen.rates import from_json as from_plain
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-FORMAT = 1
+FORMAT = 2
 SHIPPED = Path(__file__).resolve().parent / "hypertrain" / "weights" / "generator.onnx"
 
 
@@ -28,9 +30,8 @@ class Generator:
 
     spec: the architecture that it writes weights for; backbone, backbone_sha256: the h_bb whose embeddings it reads, by
     the name that faces.backbone takes (of a file: its path); scales: float32 (stages,), real value of one step of each
-    stage's bytes, learned in training or calibrated after it; threshold: of the real score (a cosine for CosDot); fmr,
-    fnmr: 0…1 at that threshold, measured on `rates_on` with the integer net; first: the stages before it are the same
-    for everybody; trained: the settings of its training.
+    stage's bytes, learned in training or calibrated after it; rates: what its integer nets do to held-out people;
+    first: the stages before it are the same for everybody; trained: the settings of its training.
     """
 
     path: Path
@@ -39,10 +40,7 @@ class Generator:
     backbone: str
     backbone_sha256: str
     scales: NDArray[np.float32]
-    threshold: float
-    fmr: float
-    fnmr: float
-    rates_on: str
+    rates: Rates
     learned: bool
     first: int
     trained: dict[str, Any]
@@ -93,18 +91,16 @@ def load(path: Path = SHIPPED) -> Generator:
             raise UserError(path, "generator format", str(FORMAT), meta["format"])
         spec = from_json(meta["netspec"])
         scales = np.array(json.loads(meta["scales"]), np.float32)
-        threshold, fmr, fnmr = (float(json.loads(meta[k])) for k in ("threshold", "fmr", "fnmr"))
+        rates = from_plain(json.loads(meta["rates"]))
         learned, trained = (json.loads(meta.get(key, plain)) for key, plain in (("qat", "false"), ("trained", "{}")))
         first = int(json.loads(meta["shape"]).get("first", 0))
-        name, backbone_sha256, rates_on, netspec_sha256 = (
-            meta[k] for k in ("backbone", "backbone_sha256", "rates_on", "netspec_sha256")
-        )
+        name, backbone_sha256, netspec_sha256 = (meta[k] for k in ("backbone", "backbone_sha256", "netspec_sha256"))
     except UserError:
         raise
     except Exception as e:  # onnxruntime raises its own unexported exception types for a damaged file
         raise no_generator(path, data, e) from e
-    if not np.isfinite([threshold, fmr, fnmr]).all() or scales.shape != (len(spec.stages),):
-        raise UserError(path, "generator metadata", f"finite rates and {len(spec.stages)} scales", scales.shape)
+    if scales.shape != (len(spec.stages),):
+        raise UserError(path, "generator metadata", f"{len(spec.stages)} scales", scales.shape)
     if spec.sha256 != netspec_sha256:
         raise UserError(path, "generator of another NetSpec", netspec_sha256[:16], spec.sha256[:16])
     source = _beside(path, name)
@@ -118,10 +114,7 @@ def load(path: Path = SHIPPED) -> Generator:
         backbone=source,
         backbone_sha256=backbone_sha256,
         scales=scales,
-        threshold=threshold,
-        fmr=fmr,
-        fnmr=fnmr,
-        rates_on=rates_on,
+        rates=rates,
         learned=learned,
         first=first,
         trained=trained,

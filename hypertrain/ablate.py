@@ -133,7 +133,7 @@ def _done(c: Config, out: Path, name: str) -> Run | None:
 
 def held_out_error(trained: pipeline.Trained) -> float:
     """EER on the pairs of held-out people by which thresholds are chosen (protocols.val_pairs), float."""
-    pairs = val_pairs(trained.faces)
+    pairs = val_pairs(trained.faces, impostors=24)
     s = scores(trained, trained.faces, pairs)
     return equal_error(s[pairs.same], s[~pairs.same]).eer
 

@@ -14,15 +14,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
+
+from hyper_mcu.codegen.rates import clopper_pearson, needed
 
 Scores = NDArray[np.floating] | NDArray[np.integer]
 TARGETS = {"1e-2": 1e-2, "1e-3": 1e-3, "1e-4": 1e-4}  # false match rates
-CONFIDENCE = 0.95
-# The rule of three: n comparisons without an error show, with a confidence of 95 %, a rate of no more than 3/n, and no
-# n comparisons show less (Jovanovic and Levy, "A look at the rule of three", 1997; ISO/IEC 19795-1:2006, annex B). A
-# rate below 3/n is not reported.
-RULE_OF_THREE = 3
 # The rule of thirty: where 30 errors were seen, the true rate is within 30 % of the one seen, with a confidence of 90 %
 # (Doddington et al., "The NIST speaker recognition evaluation", 2000; the same annex). With fewer, a rate is rough.
 RULE_OF_THIRTY = 30
@@ -123,17 +119,9 @@ def trade_off(genuine: Scores, impostor: Scores) -> tuple[NDArray[np.float64], N
     return _rates(g, i, np.append(np.unique(np.concatenate([g, i])), np.inf))
 
 
-def clopper_pearson(events: int, trials: int) -> tuple[float, float]:
-    """Bounds (95 %) of the rate of `events` seen in `trials`: Clopper and Pearson 1934, by quantiles of beta."""
-    tail = (1 - CONFIDENCE) / 2
-    low = float(beta.ppf(tail, events, trials - events + 1)) if events else 0.0
-    high = float(beta.isf(tail, events + 1, trials - events)) if events < trials else 1.0
-    return low, high
-
-
 def tar_at_fmr(genuine: Scores, impostor: Scores, target: float) -> Tar:
     """Genuine comparisons accepted at the lowest score at which no more than `target` of the impostors are."""
-    n, needs = len(impostor), math.ceil(RULE_OF_THREE / target - 1e-9)
+    n, needs = len(impostor), needed(target)
     if n < needs:
         return Tar(supported=False, needs=needs)
     allowed = math.floor(target * n + 1e-9)

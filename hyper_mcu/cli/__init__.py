@@ -104,6 +104,11 @@ def emit_json(value: dict[str, Any]) -> None:
     click.echo(as_json(value))
 
 
+def percent(rate: float) -> str:
+    """A rate of 0…1 for people, three digits: 9.4 %, 0.1 %, 0.0123 %."""
+    return f"{rate * 100:.3g} %"
+
+
 def note(photo: Path, crop: Crop) -> None:
     """Says on stderr what a person should know of the crop of a photo, if there is something."""
     if crop.note:

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hyper_mcu.cli import percent
+
 if TYPE_CHECKING:
     from hyper_mcu.codegen.person import Person
+    from hyper_mcu.enroll import Threshold
     from hyper_mcu.photos import Photo
 
 
-def entry(photos: list[Photo], target: Path, p: Person) -> dict[str, Any]:
+def entry(photos: list[Photo], target: Path, p: Person, at: Threshold) -> dict[str, Any]:
     """An enrolled person as `--json` prints them: SPEC.md, "enroll's JSON"."""
     return {
         "photos": [
@@ -31,19 +34,24 @@ def entry(photos: list[Photo], target: Path, p: Person) -> dict[str, Any]:
         "threshold": p.threshold,
         "score": p.score,
         "fmr": p.fmr,
+        "fmr_high": at.point.fmr_high,
         "fnmr": p.fnmr,
         "rates_on": p.rates_on,
+        "cohort": {"faces": at.strangers, "matches": at.matches, "fmr_high": at.bound} if at.strangers else None,
         "qnet_sha256": p.qnet.sha256(),
         "layers_sha256": p.known.layers_sha256,
     }
 
 
-def line(photos: list[Photo], target: Path, p: Person) -> str:
+def line(photos: list[Photo], target: Path, p: Person, at: Threshold) -> str:
     """An enrolled person as a person reads it."""
     sources = " + ".join(f"{photo.path}{photo.crop.which}" for photo in photos)
+    rates = f"FMR {percent(p.fmr)}, at most {percent(at.point.fmr_high)} (95 %), FNMR {percent(p.fnmr)} on {p.rates_on}"
+    if at.strangers:
+        rates += f"; {at.matches} of this cohort's {at.strangers} match: FMR at most {percent(at.bound)} (95 %) by them"
     return (
         f"{sources} → {target}: {p.name}, {p.qnet.spec.params:,} parameters, {p.qnet.spec.macs:,} MACs, "
-        f"threshold {p.threshold} (FMR {p.fmr:.1%}, FNMR {p.fnmr:.1%} on {p.rates_on})"
+        f"threshold {p.threshold} ({rates})"
     )
 
 
@@ -66,6 +74,17 @@ def line(photos: list[Photo], target: Path, p: Person) -> str:
 @click.option(
     "--force", is_flag=True, help="Enrol a face that is found but would be refused as too poor, or as another person's."
 )
+@click.option(
+    "--fmr",
+    type=float,
+    help="False match rate that the threshold is to stand for, one that was measured; default: 1e-3.",
+)
+@click.option(
+    "--cohort",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Photos of strangers, or crops, by which each person's threshold is set.",
+)
 @click.option("--name", help="C identifier of the person; default: from the photo's name (張偉.jpg: u5f35_u5049).")
 @click.option("--prefix", default="hm", show_default=True, help="Of the C names, for two architectures in one program.")
 @click.option("--generator", type=click.Path(path_type=Path), help="Generator file; default: the shipped one.")
@@ -78,6 +97,8 @@ def command(
     aligned: bool,
     average: bool,
     force: bool,
+    fmr: float | None,
+    cohort: Path | None,
     name: str | None,
     prefix: str,
     generator: Path | None,
@@ -95,6 +116,7 @@ def command(
     from hyper_mcu.codegen.errors import UserError
     from hyper_mcu.codegen.files import check_other, write
     from hyper_mcu.codegen.person_file import content
+    from hyper_mcu.cohort import read
     from hyper_mcu.faces import crops_by
     from hyper_mcu.faces.backbone import backbone
     from hyper_mcu.generator import SHIPPED, load
@@ -113,17 +135,24 @@ def command(
         check_other("--out", target, photos)
     generated = load(generator or SHIPPED)
     h_bb = backbone(generated.backbone)
+    point = generated.rates.at(fmr, cohort=cohort is not None)
     clock("load the generator")
+    strangers = read(cohort, h_bb, generated.rates.faces, track) if cohort else None
+    if cohort:
+        clock("look at the cohort")
     made, refused = [], []
     for group, person, target in track(list(zip(groups, people, targets, strict=True)), "enrol"):
         seen, errors = of_person(group, crops_in, h_bb, clock, force=force)
         try:
             if not errors:
-                p = enrol.person(person, h_bb.mean([photo.e for photo in seen]), generated, clock)
+                e = h_bb.mean([photo.e for photo in seen])
+                qnet = enrol.net(e, generated, clock)
+                at = enrol.threshold(qnet, e, generated, point, strangers, clock)
+                p = enrol.named(person, qnet, at, generated, clock)
                 written = content(p, target.suffix, prefix)
                 clock("emit")
                 write(target, written)
-                made.append((seen, target, p))
+                made.append((seen, target, p, at))
         except UserError as e:
             errors = [e]
         if errors and len(photos) == 1:
@@ -147,6 +176,8 @@ def command(
         note(photo.path, photo.crop)
         for error in photo.overridden:
             click.echo(f"{error}; enrolled all the same (--force)", err=True)
+    for reason in strangers.left_out if strangers else ():
+        click.echo(f"left out of the cohort: {reason}", err=True)
     for error in refused:
         click.echo(str(error), err=True)
     if refused:

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hyper_mcu.cli import percent
+from hyper_mcu.codegen.rates import TARGETS
+
 if TYPE_CHECKING:
     from hyper_mcu.codegen.person import Person
 
@@ -84,7 +87,7 @@ def person_text(p: Person, told: dict[str, Any]) -> str:
         f"|sum|: |bias| + 256·Σ|w| of these very weights, no image reaches further; a net may reach {2**30 - 1:,}\n"
         f"head {head.kind} over {over}: |sum| ≤ {told['head_bound']:,}, at most {2**31 - 1:,}; "
         f"match iff logit ≥ {p.threshold:,}\n"
-        f"threshold {p.score:.4f}: FMR {p.fmr:.1%}, FNMR {p.fnmr:.1%} on {p.rates_on}\n"
+        f"threshold {p.score:.4f}: FMR {percent(p.fmr)}, FNMR {percent(p.fnmr)} on {p.rates_on}\n"
         f"flash {told['person_bytes']:,} B for the person in a program, {told['blob_bytes']:,} B as a blob; "
         f"RAM {told['session_bytes']:,} B for a session\n"
         f"the file itself: {told['file_bytes']:,} B, with what the host alone reads\n"
@@ -109,9 +112,20 @@ def generator(path: Path) -> dict[str, Any]:
         "generator": str(path), "sha256": g.sha256, "netspec": g.spec.id, "netspec_sha256": g.spec.sha256,
         "norm": g.spec.norm, "params": g.spec.params, "macs": g.spec.macs, "personal": g.personal, "first": g.first,
         "stages": len(g.spec.stages), "backbone": g.backbone, "backbone_sha256": g.backbone_sha256,
-        "threshold": g.threshold, "fmr": g.fmr, "fnmr": g.fnmr, "rates_on": g.rates_on,
+        **g.rates.told(),
         "scales": [float(s) for s in g.scales], "scales_learned": g.learned, "trained": g.trained,
     }  # fmt: skip
+
+
+def rates_text(told: dict[str, Any]) -> str:
+    """`Rates.told` for people."""
+    each = [
+        f"at FMR {percent(r['target'])} FNMR {percent(r['alone']['fnmr'])}, with cohort {percent(r['cohort']['fnmr'])}"
+        for r in told["rates"]
+    ]
+    if not each:
+        return f"on {told['rates_on']}: so few show no FMR of {percent(max(TARGETS))} or less (rule of three)"
+    return f"on {told['rates_on']}: {'; '.join(each)} ({told['faces']} strangers asked about before)"
 
 
 def generator_text(g: dict[str, Any]) -> str:
@@ -123,7 +137,7 @@ def generator_text(g: dict[str, Any]) -> str:
         f"{g['norm']}\n"
         f"personal: {g['personal']:,} of {g['params']:,} weights, {share}\n"
         f"reads embeddings of {g['backbone']} {g['backbone_sha256'][:16]}\n"
-        f"threshold {g['threshold']:.4f}: FMR {g['fmr']:.1%}, FNMR {g['fnmr']:.1%} on {g['rates_on']}\n"
+        f"{rates_text(g)}\n"
         f"scales {'learned in training' if g['scales_learned'] else 'calibrated after training'}\n"
         f"SHA-256 {g['sha256']}"
     )
@@ -136,7 +150,7 @@ def command(model: Path, as_json: bool) -> None:
     """Print what MODEL holds: its layers, its threshold and what that stands for, and what made it.
 
     MODEL may be a generator.onnx too: the nets that it writes, how many of their weights are personal, its backbone,
-    its threshold, and with --json the settings of its training.
+    its error rates, and with --json the settings of its training.
     """
     from hyper_mcu import cli
     from hyper_mcu.codegen.files import read

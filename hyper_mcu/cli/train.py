@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hyper_mcu.cli.inspect import rates_text
+
 if TYPE_CHECKING:
     from hyper_mcu.hypertrain.pipeline import Trained
 
@@ -137,9 +139,7 @@ def _told(out: Path, trained: Trained) -> dict[str, Any]:
         "generator_sha256": _sha256(path) if path else None,
         "stages": [asdict(stage) for stage in trained.stages],
         "broken_images": len(trained.faces.broken),
-        "held_out": {**asdict(m), "least_fmr": m.least[0], "least_fnmr": m.least[1], "supported": m.supported}
-        if m
-        else None,
+        "held_out": {**m.rates.told(), "eer_int8": m.eer_int8, "eer_float": m.eer_float} if m else None,
     }
 
 
@@ -174,15 +174,10 @@ def text(told: dict[str, Any]) -> str:
         best = f"best at step {s['best_step']:,}, EER {s['check_eer']:.2%} by its own check"
         lines.append(f"{s['stage']}: {s['steps']:,} steps in {_duration(s['seconds'])}, {best}")
     if held_out:
-        h = held_out
         lines += [
-            f"generator, on {h['genuine']:,} genuine and {h['impostor']:,} impostor pairs of held-out people: "
-            f"EER {h['eer_int8']:.2%} int8, {h['eer_float']:.2%} float",
-            f"at its threshold {h['threshold']:.4f}, int8: FMR {h['fmr']:.2%}, FNMR {h['fnmr']:.2%}",
+            f"generator, on held-out people: EER {held_out['eer_int8']:.2%} int8, {held_out['eer_float']:.2%} float",
+            rates_text(held_out),
         ]
-        if not h["supported"]:
-            least = f"FMR below {h['least_fmr']:.2%} and no FNMR below {h['least_fnmr']:.2%}"
-            lines.append(f"few pairs: so many show no {least} (rule of three)")
     lines.append(f"broken images left out: {told['broken_images']:,}")
     return "\n".join(lines)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hyper_mcu.cli import percent
 from hyper_mcu.codegen.targets import TARGETS
 
 if TYPE_CHECKING:
@@ -56,13 +57,14 @@ def as_text(answer: Answer, photo: Path, p: Person) -> str:
     from hyper_mcu.probe import fmr_of_best
 
     run, n = answer.run, answer.compared
+    rates = f"FMR {percent(p.fmr)}, FNMR {percent(p.fnmr)} on {p.rates_on}"
     lines = [
         f"{photo}{answer.crop.which}: {'MATCH' if run.match else 'no match'} for {p.name}",
-        f"  logit {run.logit}, threshold {run.threshold} (FMR {p.fmr:.1%}, FNMR {p.fnmr:.1%} on {p.rates_on})",
+        f"  logit {run.logit}, threshold {run.threshold} ({rates})",
     ]
     if n > 1:
         lines.append(
-            f"  the best of {n} faces; FMR is of one: for {n} strangers about {fmr_of_best(p.fmr, n):.1%} "
+            f"  the best of {n} faces; FMR is of one: for {n} strangers about {percent(fmr_of_best(p.fmr, n))} "
             f"(1 − (1 − FMR)^{n}, an upper estimate for independent faces)"
         )
     for target, r in answer.runs.items():

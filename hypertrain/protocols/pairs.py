@@ -51,14 +51,21 @@ def all_pairs(
     return scores[same & off], scores[~same]
 
 
-def val_pairs(faces: Faces, impostors: int = 24, seed: int = 1) -> Pairs:
-    """One enrolled image a held-out person (the first) against all their others and random images of other people."""
+def val_pairs(faces: Faces, impostors: int = 0, seed: int = 1) -> Pairs:
+    """One enrolled image a held-out person (the first) against all their others, and against one random image of every
+    other person, or so many random images of other people."""
     rng, rows = np.random.default_rng(seed), []
     index = faces.select("val")
     identity = faces.identity[index]
-    for name in np.unique(identity):
-        own, others = index[identity == name], index[identity != name]
+    people = np.unique(identity)
+    images = {name: index[identity == name] for name in people.tolist()}
+    for name in people.tolist():
+        own, others = images[name], index[identity != name]
+        if impostors:
+            strangers = rng.choice(others, min(impostors, len(others)), replace=False)
+        else:
+            strangers = np.array([rng.choice(images[other]) for other in people.tolist() if other != name])
         rows += [(own[0], p, True) for p in own[1:]]
-        rows += [(own[0], p, False) for p in rng.choice(others, min(impostors, len(others)), replace=False)]
+        rows += [(own[0], p, False) for p in strangers]
     enrol, probe, same = (np.array(c) for c in zip(*rows, strict=True))
     return Pairs(enrol, probe, same.astype(bool), np.arange(len(rows)) % 10 + 1)

@@ -31,7 +31,7 @@ def test_demo_knows_the_man_among_sixteen_and_refuses_the_stranger(
     ]
     assert re.search(r", face \d+ of 16, at \d+,\d+–\d+,\d+: ", verdicts[0])
     assert said[said.index(verdicts[0]) + 2] == (
-        "  the best of 16 faces; FMR is of one: for 16 strangers about 79.3% "
+        "  the best of 16 faces; FMR is of one: for 16 strangers about 1.58 % "
         "(1 − (1 − FMR)^16, an upper estimate for independent faces)"
     )
     hashes = [m[1] for line in said if (m := re.fullmatch(r"  layers ([0-9a-f]{64}), the same on the oracle", line))]

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -16,11 +17,16 @@ import onnx
 from hyper_mcu import generator
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.presets import preset
+from hyper_mcu.codegen.rates import Curve, Rates, Strangers
 from hyper_mcu.faces.weights import sha256_of
 from hyper_mcu.hypertrain import export
 from hyper_mcu.hypertrain.hgen import HGen, Shape
 
 SPEC = preset("nano")
+POINTS = tuple((0.1 * i, 400 >> i, 2 * i) for i in range(9))
+RATES = Rates(
+    9, Strangers((0.25,) * 512, 0.1, 0.5, 0.07, 50.0, 60.0), Curve(20, 800, POINTS), Curve(20, 800, POINTS), 4
+)
 
 
 @pytest.fixture
@@ -31,10 +37,7 @@ def path(tmp_path: Path) -> Path:
         "backbone": "mbf-w600k",
         "backbone_sha256": sha256_of("mbf-w600k"),
         "scales": [0.02] * len(SPEC.stages),
-        "threshold": 0.25,
-        "fmr": 0.1,
-        "fnmr": 0.1,
-        "rates_on": "nobody",
+        "rates": RATES.to_json(),
     }
     export.save(HGen(SPEC, Shape(512, 16, 2)), file, meta)
     return file
@@ -54,7 +57,7 @@ def changed(path: Path, key: str, value: str) -> str:
 
 def test_loaded_generator_writes_weights(path: Path) -> None:
     g = generator.load(path)
-    assert (g.spec, g.threshold, g.rates_on) == (SPEC, 0.25, "nobody")
+    assert (g.spec, g.rates) == (SPEC, RATES)
     assert g.weights(np.ones((2, 512), np.float32)).shape == (2, SPEC.params)
 
 
@@ -76,7 +79,7 @@ def test_generator_of_another_netspec_is_refused(path: Path) -> None:
 
 
 def test_generator_of_another_format_is_refused(path: Path) -> None:
-    assert changed(path, "format", "2") == f"{path}: generator format; expected 1, got 2"
+    assert changed(path, "format", "1") == f"{path}: generator format; expected 2, got 1"
 
 
 def test_missing_and_foreign_files_are_refused(tmp_path: Path) -> None:
@@ -104,12 +107,21 @@ def test_damaged_generator_is_not_called_a_foreign_one(path: Path) -> None:
     assert str(e.value) == f"{path}: {said}"
 
 
+@pytest.mark.parametrize("rates", ["{}", "[]", '{"people": 1}', RATES.to_json() | {"faces": "many"}])
+def test_rates_that_are_none_are_refused(path: Path, rates: object) -> None:
+    text = rates if isinstance(rates, str) else json.dumps(rates)
+    assert "not a generator; expected an ONNX file written by hyper-mcu train, got one that is damaged" in changed(
+        path, "rates", text
+    )
+
+
 def test_shipped_generator_keeps_its_promises() -> None:
     g = generator.load()
     assert g.path.stat().st_size <= 15e6
     assert (g.spec.id, g.backbone) == ("paper@1", "mbf-w600k")
-    assert 0 < g.fmr < 0.25
-    assert abs(g.fmr - g.fnmr) < 0.01  # the equal-error point
+    point = g.rates.at()
+    assert 0.9e-3 < point.fmr <= 1e-3 < point.fmr_high < 1.2e-3
+    assert 0 < g.rates.at(cohort=True).fnmr < point.fnmr < 0.7
     assert len(g.scales) == len(g.spec.stages)
 
 
@@ -121,7 +133,9 @@ def test_inspect_tells_what_a_generator_holds(
     assert (told["schema_version"], told["sha256"]) == (1, hashlib.sha256(path.read_bytes()).hexdigest())
     assert (told["netspec"], told["norm"], told["params"]) == (SPEC.id, SPEC.norm, SPEC.params)
     assert (told["backbone"], told["backbone_sha256"]) == ("mbf-w600k", sha256_of("mbf-w600k"))
-    assert (told["threshold"], told["fmr"], told["fnmr"], told["rates_on"]) == (0.25, 0.1, 0.1, "nobody")
+    assert told["rates_on"] == "20 genuine and 800 impostor pairs of 9 held-out people"
+    assert [r["target"] for r in told["rates"]] == [0.1, 0.01]  # 800 pairs show no rate below 3/800
+    assert told["rates"][1]["alone"] == {"z": pytest.approx(0.6), "fmr": 6 / 800, "fmr_high": ANY, "fnmr": 0.6}
     assert (told["scales_learned"], told["trained"], told["first"]) == (False, {}, 0)
     assert told["personal"] == g.personal == SPEC.params
     assert command("inspect", path) == 0

@@ -35,6 +35,7 @@ TYPES: dict[str, Callable[[Any], bool]] = {
     },
     "object of lists of numbers": lambda v: isinstance(v, dict) and all(map(TYPES["list of numbers"], v.values())),
     "object": lambda v: isinstance(v, dict),
+    "object or null": lambda v: v is None or isinstance(v, dict),
 }
 
 

@@ -26,7 +26,7 @@ def test_most_verdicts_on_raw_photos_are_right(research_faces: Path, tmp_path: P
             face_crops(photos[name][0], None, "enrol")[0], generator.load().backbone, enroll.Stopwatch()
         )
         path = tmp_path / f"{name}.h"
-        path.write_text(emit(enroll.person(f"p{name}", e, generator.load(), enroll.Stopwatch())))
+        path.write_text(emit(enroll.person(f"p{name}", e, generator.load(), enroll.Stopwatch(), fmr=0.1)))
         person = person_file(path)
         for probe, same in ((photos[name][1], True), (photos[names[i - 1]][1], False)):
             answer = ask(face_crops(probe, None, "probe"), path, person, ["host", "m4"], quiet)

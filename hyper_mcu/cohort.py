@@ -1,0 +1,90 @@
+"""A cohort: photos of strangers that a new net is asked about, so that its threshold is set for the very person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hyper_mcu.codegen.errors import MissingToolError, UserError
+from hyper_mcu.faces.crop_file import RAW
+from hyper_mcu.faces.crops import Crop, aligned_crop, face_crops
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from hyper_mcu.codegen.qnet import QNet
+    from hyper_mcu.faces.backbone import Backbone
+
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".heic", ".heif", *RAW)
+Track = Callable[[list[Path], str], Iterable[Path]]
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Faces of strangers: crops uint8 (N, 112, 112, 3) RGB and their embeddings float32 (N, d); left_out: why pictures
+    of the folder are of no use, a line each; same: the cosine from which on two embeddings are of one person, 0 where
+    that is not known."""
+
+    folder: Path
+    crops: NDArray[np.uint8]
+    embeddings: NDArray[np.float32]
+    left_out: tuple[str, ...]
+    same: float
+
+    def strangers(self, e: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Which of them are not the person of embedding e (d or more,): bool (N,)."""
+        import numpy as np
+
+        cosines: NDArray[np.float32] = self.embeddings @ e[: self.embeddings.shape[1]]
+        return cosines < self.same if self.same else np.ones(len(cosines), bool)
+
+    def scores(self, qnet: QNet, e: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Real scores (n,) that the strangers among them have on a net."""
+        import numpy as np
+
+        return np.array([qnet.score(logit) for logit in logits(qnet, self.crops[self.strangers(e)])])
+
+
+def logits(qnet: QNet, images: NDArray[np.uint8]) -> list[int]:
+    """What a net says of images: by compiled C, or where there is no compiler by the oracle, which takes longer."""
+    from hyper_mcu.codegen import engine, oracle
+
+    try:
+        return [int(logit) for logit in engine.logits([qnet] * len(images), images)]
+    except MissingToolError:
+        return [oracle.run(qnet, image).logit for image in images]
+
+
+def _crops(path: Path) -> tuple[Crop, ...]:
+    """The crop that a picture is, or the faces that it shows."""
+    try:
+        return (aligned_crop(path, "probe"),)
+    except UserError:
+        if path.suffix.lower() in RAW:
+            raise
+        return face_crops(path, "any", "probe")
+
+
+def read(folder: Path, backbone: Backbone, least: int, track: Track) -> Cohort:
+    """The cohort in a folder and in those under it: all faces in its photos; a picture of 112×112 or of 128×128 pixels
+    is a crop already. Raises UserError where there are fewer than `least` faces."""
+    import numpy as np
+    from numpy.typing import NDArray
+
+    if not folder.is_dir():
+        raise UserError(folder, "no cohort", "a folder of photos of strangers", "a file" if folder.exists() else "none")
+    found, left_out = list[NDArray[np.uint8]](), list[str]()
+    for path in track(sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES), "cohort"):
+        try:
+            found += [crop.pixels for crop in _crops(path)]
+        except UserError as e:
+            left_out.append(str(e))
+    if len(found) < least:
+        raise UserError(
+            folder, "cohort", f"at least {least} faces, as many as the rates were measured with", len(found)
+        )
+    crops = np.stack(found)
+    return Cohort(folder, crops, backbone.enrol(crops)[:, : backbone.dimension], tuple(left_out), backbone.limits.agree)
