@@ -2,8 +2,9 @@
 
 Maps are (M, N·C, H, W) in channels-last memory, so that N nets are one convolution of N·groups groups, and the first
 layer, whose input all nets share, is an ordinary one with N·C outputs. Images are turned by 180° and kernels with
-them: there TFLite's padding, which puts the odd row last, is the symmetric one that convolutions do without a copy.
-Work goes by tiles of nets and images whose maps stay in the cache. `scores_loop` and `scores_vmap` are the references.
+them: there TFLite's padding, which puts the odd row last, is the symmetric one that convolutions do without a copy; not
+where no kernel has more than a pixel. Work goes by tiles of nets and images whose maps stay in the cache. `scores_loop`
+and `scores_vmap` are the references.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def inputs(spec: NetSpec, theta: Tensor, x: Tensor, first: int = 0, activation: 
     too: y (M', N, C, H, W) with the channels on axis 2, M' of the images, all nets; it gives a map of the same shape.
     """
     images, nets = _tile(spec, len(theta), len(x), first, x, whole=activation is not None)
-    parts, rows = _turn(x).split(images), theta.split(nets)
+    parts, rows = _turn(spec, first, x).split(images), theta.split(nets)
     tiles = [(t, part) for t in rows for part in parts]
     return _joined(_run(spec, tiles, first, activation, False), len(rows), len(parts))
 
@@ -52,7 +53,7 @@ def pair_scores(
 ) -> Tensor:
     """Scores (N, K) of net i on images columns[i] alone, int64 (N, K); else as `scores`."""
     images, nets = _tile(spec, len(theta), columns.shape[1], first, x, whole=activation is not None)
-    turned, rows = _turn(x), theta.split(nets)
+    turned, rows = _turn(spec, first, x), theta.split(nets)
     own = [part for mine in columns.split(nets) for part in mine.split(images, 1)]
     width = len(own) // len(rows)
     tiles = [(rows[i // width], _side_by_side(turned, part)) for i, part in enumerate(own)]
@@ -144,7 +145,7 @@ def moments(
         return F.relu(y) if isinstance(c, Conv) and c.relu else y
 
     for t in theta.split(nets):
-        for part in _turn(x).split(images):
+        for part in _turn(spec, first, x).split(images):
             _maps(spec, first, partial(observe, t), False, t, part)
     found = {}
     for index, seen in sums.items():
@@ -191,8 +192,14 @@ def _tile(spec: NetSpec, nets: int, images: int, first: int, x: Tensor, whole: b
     return columns, max(1, pairs // columns)
 
 
-def _turn(x: Tensor) -> Tensor:
-    return x.flip(2, 3).contiguous(memory_format=torch.channels_last)
+def _turns(spec: NetSpec, first: int) -> bool:
+    """Whether images are turned for the stages from `first` on: not where every pixel stays by itself."""
+    return any(isinstance(s.layer, Conv) and s.layer.k > 1 for s in spec.stages[first:])
+
+
+def _turn(spec: NetSpec, first: int, x: Tensor) -> Tensor:
+    x = x.flip(2, 3) if _turns(spec, first) else x
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 def _side_by_side(x: Tensor, columns: Tensor) -> Tensor:
@@ -221,7 +228,9 @@ def _inputs(spec: NetSpec, first: int, activation: Activation | None, own: bool,
     if spec.head.pool:
         u = u.sum((2, 3)).unflatten(1, (-1, channels)).transpose(0, 1)
     else:
-        u = u.permute(0, 2, 3, 1).flip(1, 2).unflatten(3, (-1, channels)).permute(3, 0, 1, 2, 4).flatten(2)
+        u = u.permute(0, 2, 3, 1)
+        u = u.flip(1, 2) if _turns(spec, first) else u
+        u = u.unflatten(3, (-1, channels)).permute(3, 0, 1, 2, 4).flatten(2)
     return u.expand(len(theta), -1, -1)  # no personal stage: one map for all nets
 
 
