@@ -55,7 +55,8 @@ class Settings:
     alpha_until: float = 0.5
     alpha_shape: str = "linear"  # or cosine
     norm: str = "change"  # equation 8 over θ − θ0, or over "theta"
-    teacher: float = 20.0  # times the squared difference of the net's and the teacher's cosines
+    teacher: float = 20.0  # times the squared difference of the net's and the teacher's cosines, of which one
+    emphasis: float = 0.0  # weighs 1 + emphasis · C, C the teacher's cosine where above 0
     soft: float = 0.0  # times the BCE with the soft target σ((C − soft_zero)/soft_width), C the teacher's cosine
     soft_zero: float = 0.3
     soft_width: float = 0.1
@@ -74,7 +75,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         at_least("hyper", self, photos=1, nets=0, mixtures=0, noise=0, clusters=0, cluster_start=0, weight_decay=0)
-        at_least("hyper", self, bce=0, teacher=0, soft=0, soft_width=1e-3, hard=0, random=0, chunk=0, unlabelled=0)
+        at_least("hyper", self, bce=0, teacher=0, emphasis=0, soft=0, soft_width=1e-3)
+        at_least("hyper", self, hard=0, random=0, chunk=0, unlabelled=0)
         at_least("hyper", self, check_nets=1, check_images=0)
         share("hyper", self, "statistics")
         one_of("hyper", self, optimiser=schedule.OPTIMISERS, norm=("theta", "change"))
@@ -250,7 +252,8 @@ class Hyper:
         )
         parts = {"bce": c.bce * bce}
         if c.teacher:
-            parts["teacher"] = c.teacher * loss.similarity(scores, work.teacher[chunk], weight, n)
+            heavy = loss.emphasised(work.teacher[chunk], c.emphasis, weight)
+            parts["teacher"] = c.teacher * loss.similarity(scores, work.teacher[chunk], heavy, n)
         if c.soft:
             logits, teacher = self.module.logits(scores), work.teacher[chunk]
             parts["soft"] = c.soft * loss.soft_bce(logits, teacher, c.soft_zero, c.soft_width, weight, n)

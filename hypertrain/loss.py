@@ -80,6 +80,15 @@ def norm_penalty(theta: Tensor, rows: float | None = None) -> Tensor:
     return theta.float().square().sum() / (len(theta) if rows is None else rows)
 
 
+def emphasised(teacher: Tensor, emphasis: float, weight: Tensor | None) -> Tensor | None:
+    """Weights (N, K) of `similarity` by which a pair counts 1 + emphasis · max(C, 0) times, C the teacher's cosine: most
+    pairs of a batch are strangers to each other, and what they differ by is noise to a verdict."""
+    if not emphasis:
+        return weight
+    more = 1 + emphasis * teacher.float().clamp(min=0)
+    return more if weight is None else weight * more
+
+
 def similarity(student: Tensor, teacher: Tensor, weight: Tensor | None = None, rows: float | None = None) -> Tensor:
     """Teacher term on cosines (N, K): mean squared difference, of any pair, labelled or not.
 

@@ -79,6 +79,19 @@ def test_every_term_and_its_gradient_stay_finite_at_extreme_logits(kind: torch.d
     assert bool(torch.isfinite(z.grad).all())
 
 
+def test_emphasis_is_on_pairs_that_the_teacher_takes_for_alike() -> None:
+    s, t = noise(4, 6).tanh(), torch.tensor([-0.5, 0.0, 0.1, 0.25, 0.5, 1.0]).expand(4, 6)
+    weight = torch.ones(4, 6)
+    assert loss.emphasised(t, 0.0, None) is None
+    assert loss.emphasised(t, 0.0, weight) is weight
+    more = loss.emphasised(t, 4.0, None)
+    assert more is not None
+    assert torch.equal(more[0], torch.tensor([1.0, 1.0, 1.4, 2.0, 3.0, 5.0]))
+    assert torch.equal(loss.emphasised(t, 4.0, 2 * weight), 2 * more)
+    want = (more * (s - t).square()).sum(1).mean() / float(more[0].sum())
+    assert float(loss.similarity(s, t, more)) == pytest.approx(float(want), rel=1e-6)
+
+
 def test_masked_pairs_have_no_part_in_it() -> None:
     y, share, z = loss.targets(BALANCED, BALANCED), loss.shares(BALANCED, BALANCED), noise(8, 8)
     mask = ~torch.eye(8, dtype=torch.bool)
