@@ -39,11 +39,13 @@ from hyper_mcu.hypertrain.metrics import equal_error, rates
 from hyper_mcu.hypertrain.protocols import Pairs, cfp
 
 OWN, OTHERS = 8, 16  # photos of the person, and of others, that a net is asked about
+FEW = 30  # comparisons from which on a rate is told
 EVERY = 4  # of so many people the first photo of one is damaged
 SETS = 10  # drawn of each person and size
 TURNS = (0.15, 0.2, 0.25, 0.3, 0.35)
 NORMS = (14.0, 15.0, 16.0, 17.0, 18.0, 19.0, 20.0)
 COSINES = (0.2, 0.25, 0.3, 0.35)
+DAMAGE = ("blurred", "small", "noisy", "dark", "packed", "covered", "shifted")
 CFP = ("frontal-01", "frontal-02", "profile-01", "profile-02")  # photos of each person of CFP that are looked at
 Rows = NDArray[np.int64]
 Values = NDArray[np.float64]
@@ -110,7 +112,7 @@ def of_cfp_photos(root: Path, cache: Path, h_bb: Backbone) -> tuple[Faces, NDArr
 
 
 def damaged(crop: NDArray[np.uint8], rng: np.random.Generator) -> list[NDArray[np.uint8]]:
-    """Copies of a crop (112, 112, 3), one a kind of damage, each of a random strength."""
+    """Copies of a crop (112, 112, 3), one of each of DAMAGE, of a random strength."""
     blur = cv2.GaussianBlur(crop, (0, 0), rng.uniform(1, 5))
     side = int(rng.integers(14, 56))  # 5 to 18 pixels between the eyes
     small = cv2.resize(cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA), (112, 112))
@@ -141,7 +143,7 @@ class Nets:
         asked = which[self.net]
         genuine, impostor = self.scores[asked & self.same], self.scores[asked & ~self.same]
         found: dict[str, float | int] = {"nets": int(which.sum()), "genuine": len(genuine)}
-        if len(genuine) and len(impostor):
+        if min(len(genuine), len(impostor)) >= FEW:
             fmr, fnmr = rates(genuine, impostor, self.threshold)
             found |= {"eer": equal_error(genuine, impostor).eer, "fnmr": fnmr, "fmr": fmr}
         return found
@@ -270,6 +272,15 @@ def main() -> None:
     rows = np.arange(len(faces.embeddings), len(both.embeddings))
     copies = asked(g, both, rows, index, identity[first].repeat(len(made) // len(first)), nets.threshold)
     clear = np.where(poor.clear, poor.norm, np.nan)
+    kind = np.arange(len(made)) % len(DAMAGE)
+    said["damaged_by_kind"] = {
+        name: {
+            "copies": int((kind == k).sum()),
+            "lit_and_sharp": int((poor.clear & (kind == k)).sum()),
+            "of_these_short": int((poor.clear & (kind == k) & (poor.norm < h_bb.limits.norm)).sum()),
+        }
+        for k, name in enumerate(DAMAGE)
+    }
     said["damaged"] = bins(copies, clear, np.array([0, *NORMS, 40.0]))
     show("damaged copies, lit and sharp, by norm", said["damaged"])
 
