@@ -108,7 +108,10 @@ def check_norm(norm: float, least: float, where: object) -> None:
     """Raises UserError where the embedding of a crop is shorter than `least`, 0 for a backbone that cannot tell."""
     if norm < least:
         raise UserError(
-            where, "backbone sees little of a face", f"an embedding of length {least:.1f}", f"{int(norm * 10) / 10:.1f}"
+            where,
+            "backbone sees little of a face",
+            f"an embedding at least {least:.1f} long",
+            f"{int(norm * 10) / 10:.1f}",
         )
 
 

@@ -178,6 +178,16 @@ def test_research_photos_enrol_and_match_their_given_crops(raw, every):
     assert min(cosines) > 0.8
 
 
+def test_profile_is_refused_at_enrolment_only(raw):
+    for path in [p for p in raw if "profile" in p.name][::20]:
+        text = refusal(path, "largest", "enrol")
+        want = rf"{path.name}: face is turned aside; expected the nose at most 0\.25 off the middle, got 0\.[2-7]\d"
+        assert re.fullmatch(want, text)
+        (crop,) = face_crops(path, "largest", "enrol", force=True)
+        assert [str(e).partition("; ")[0] for e in crop.overridden] == [f"{path}: face is turned aside"]
+        assert np.array_equal(crop.pixels, face_crops(path, "largest", "probe")[0].pixels)
+
+
 def test_crop_with_a_margin_is_its_middle(tmp_path):
     (crop,) = face_crops(PORTRAIT, None, "probe")
     Image.fromarray(np.pad(crop.pixels, ((8, 8), (8, 8), (0, 0)))).save(tmp_path / "a.png")

@@ -110,7 +110,7 @@ def test_short_embedding_is_refused_where_a_limit_is_known():
         check_norm(norm, least, "a.jpg")
     with pytest.raises(UserError) as e:
         check_norm(16.99, 17.0, "a.jpg")
-    assert str(e.value) == "a.jpg: backbone sees little of a face; expected an embedding of length 17.0, got 16.9"
+    assert str(e.value) == "a.jpg: backbone sees little of a face; expected an embedding at least 17.0 long, got 16.9"
 
 
 def test_forced_judge_keeps_what_it_would_refuse():

@@ -171,6 +171,24 @@ def test_poor_photo_is_enrolled_by_force_alone(
     assert parse(tmp_path / "m.h").person.qnet.sha256() == one["qnet_sha256"]
 
 
+def test_face_of_which_the_backbone_sees_little_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: Command, refused: Refused
+) -> None:
+    (crop,) = face_crops(PORTRAIT, None, "enrol")
+    grain = np.random.default_rng(0).normal(0, 90, crop.pixels.shape)
+    noisy = tmp_path / "noisy.png"
+    Image.fromarray((crop.pixels + grain).clip(0, 255).astype(np.uint8)).save(noisy)
+    words = ("enroll", noisy, "--aligned", "--out", tmp_path / "m.h")
+    why = refused(*words)
+    assert re.fullmatch(
+        rf"{noisy}: backbone sees little of a face; expected an embedding at least 17\.0 long, got 1[0-6]\.\d", why
+    )
+    assert command(*words, "--force", "--json") == 0
+    (photo,) = json.loads(capsys.readouterr().out)["people"][0]["photos"]
+    assert photo["overridden"] == [why]
+    assert photo["norm"] < 17
+
+
 def test_force_does_not_choose_a_face_nor_read_what_is_no_photo(tmp_path: Path, refused: Refused) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"no photo")
     Image.new("RGB", (300, 200), (90, 120, 200)).save(tmp_path / "sky.png")
