@@ -15,6 +15,10 @@ class UserError(Exception):
         tail = f"; expected {expected}, got {got}" if expected else ""
         super().__init__(one_line(f"{where}: {what}{tail}"))
 
+    def __reduce__(self) -> tuple[type[UserError], tuple[str, str, str, str]]:
+        """So that it travels between processes."""
+        return type(self), (self.where, self.what, self.expected, self.got)
+
 
 class MissingToolError(UserError):
     """A compiler, an emulator, a package or a folder to build in that is not here; `expected` says how to get it."""

@@ -33,7 +33,6 @@ from hyper_mcu.hypertrain.data.locks import alone
 
 SOURCES = ("photo", "detect", "select", "quality", "align", "crops")
 FEW = 8  # photos for which no process is started
-Mistake = tuple[str, str, str, str]  # the arguments of a UserError, which does not travel between processes itself
 
 
 @dataclass(frozen=True)
@@ -69,8 +68,6 @@ def acquire(paths: list[Path], root: Path, cache: Path, progress: Progress = sil
         tell = counting(progress, "looking for faces", len(missing))
         for k, (i, found) in enumerate(zip(missing, _each([paths[i] for i in missing]), strict=True), 1):
             tell(k)
-            if isinstance(found, tuple):
-                raise UserError(*found)
             files.write(kept[i], _packed(found))
             seen[i] = found
     return [photo for photo in seen if photo is not None]
@@ -83,7 +80,7 @@ def _content(path: Path) -> bytes:
         raise UserError(path, "photo cannot be read", "a readable file", (e.strerror or str(e)).lower()) from e
 
 
-def _each(paths: list[Path]) -> Iterator[Photo | Mistake]:
+def _each(paths: list[Path]) -> Iterator[Photo]:
     """What `look` finds in each photo, in their order, by as many processes as there are cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if len(paths) <= FEW or cores < 2:
@@ -116,8 +113,8 @@ def _one_thread() -> None:
     inference.THREADS = 1
 
 
-def look(path: Path) -> Photo | Mistake:
-    """What is found in one photo; a mistake that is not the photo's is handed back as it is."""
+def look(path: Path) -> Photo:
+    """What is found in one photo; raises UserError for a mistake that is not the photo's."""
 
     def crop(purpose: Purpose) -> tuple[NDArray[np.uint8] | None, str]:
         try:
@@ -127,13 +124,10 @@ def look(path: Path) -> Photo | Mistake:
                 raise
             return None, str(e).removeprefix(f"{e.where}: ")
 
-    try:
-        pixels, no_enrolment = crop("enrol")
-        no_face = ""
-        if pixels is None:  # what cannot be enrolled may still be asked about
-            pixels, no_face = crop("probe")
-    except UserError as e:
-        return e.where, e.what, e.expected, e.got
+    pixels, no_enrolment = crop("enrol")
+    no_face = ""
+    if pixels is None:  # what cannot be enrolled may still be asked about
+        pixels, no_face = crop("probe")
     return Photo(pixels, no_face, no_enrolment, pixels is None and not _readable(path))
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
-from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.errors import MissingToolError, UserError
 
 
 def test_an_error_is_one_printable_line():
@@ -12,3 +13,9 @@ def test_an_error_is_one_printable_line():
     assert str(UserError(name, "no face found", "one face", "none\r")) == (
         r"a\nb\x1b[31m\u202e\udcff é.jpg: no face found; expected one face, got none\r"
     )
+
+
+def test_an_error_travels_between_processes():
+    for error in (UserError("a.jpg", "no face found", "one face", 0), MissingToolError("gcc", "missing")):
+        back = pickle.loads(pickle.dumps(error))
+        assert (type(back), str(back), vars(back)) == (type(error), str(error), vars(error))
