@@ -81,8 +81,10 @@ def norm_penalty(theta: Tensor, rows: float | None = None) -> Tensor:
 
 
 def emphasised(teacher: Tensor, emphasis: float, weight: Tensor | None) -> Tensor | None:
-    """Weights (N, K) of `similarity` by which a pair counts 1 + emphasis · max(C, 0) times, C the teacher's cosine: most
-    pairs of a batch are strangers to each other, and what they differ by is noise to a verdict."""
+    """Weights (N, K) of `similarity` by which a pair counts 1 + emphasis · max(C, 0) times, C the teacher's cosine.
+
+    Most pairs of a batch are strangers to each other, and what they differ by is noise to a verdict.
+    """
     if not emphasis:
         return weight
     more = 1 + emphasis * teacher.float().clamp(min=0)

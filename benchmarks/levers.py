@@ -1,0 +1,171 @@
+"""What does each lever of the personal stage bring? One change at a time, from one trunk, under one budget.
+
+Rows `first K`: the stages from K on and the head are personal, so that `first 10` is a personal head over a shared
+trunk, and what the rows below it add is what personal weights bring. The other rows change one setting of `base`.
+Figures are of float nets, every held-out person's first photo enrolled and asked about all photos of all of them: equal
+error rate, and FNMR at two FMR. `start` is the trunk with its linear head, not trained any further.
+
+    python benchmarks/levers.py --faces FACES --steps 1000 --save benchmarks/results/levers.json
+
+A result that is in the file already is not made again: a call that was stopped goes on, and more seeds are added.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from record import about
+
+from hyper_mcu import generator
+from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.generator import SHIPPED
+from hyper_mcu.hypertrain import checkpoint, config, data, distill, evaluate, export, finish, loop, start
+from hyper_mcu.hypertrain.checkpoint import About
+from hyper_mcu.hypertrain.hyper import Hyper
+from hyper_mcu.hypertrain.metrics import equal_error
+from hyper_mcu.hypertrain.personal import Personal, score_matrix
+from hyper_mcu.hypertrain.qat import Quantiser
+
+BASE = (
+    "run.device=cpu", "run.threads=1", "distill.steps=0",
+    "hgen.first=8", "hgen.rank=16", "hgen.width=512",
+    "hyper.people=24", "hyper.photos=4", "hyper.unlabelled=32", "hyper.nets=16", "hyper.mixtures=16",
+    "hyper.teacher=20", "hyper.emphasis=4", "hyper.bce=0", "hyper.lr=3e-4",
+    "hyper.check_nets=16", "hyper.check_images=64",
+)  # fmt: skip
+ROWS: dict[str, tuple[str, ...]] = {
+    "start": ("hyper.steps=0",),
+    "base": (),
+    **{f"first {k}": (f"hgen.first={k}",) for k in (10, 9, 7, 6, 4, 0)},
+    "channels alone": ("hgen.rank=0",),
+    "rank 4": ("hgen.rank=4",),
+    "rank 64": ("hgen.rank=64",),
+    "full kernels": ("hgen.rank=-1",),
+    "width 256": ("hgen.width=256",),
+    "width 1024": ("hgen.width=1024",),
+    "two hidden layers": ("hgen.depth=2",),
+    "refined once": ("hgen.refine=2",),
+    "no mixtures": ("hyper.nets=32", "hyper.mixtures=0"),
+    "mixtures alone": ("hyper.nets=1", "hyper.mixtures=31"),
+    "no noise": ("hyper.noise=0",),
+    "noise 0.5": ("hyper.noise=0.5",),
+    "labels alone": ("hyper.teacher=0", "hyper.bce=0.05"),
+    "labels too": ("hyper.bce=0.005",),
+    "soft targets too": ("hyper.soft=0.5",),
+    "no emphasis": ("hyper.emphasis=0",),
+    "emphasis 16": ("hyper.emphasis=16",),
+    "no images of nobody": ("hyper.unlabelled=0", "hyper.people=32"),
+    "clusters": ("hyper.clusters=50",),
+    "L_norm a hundred times": ("hyper.alpha_from=1e-3", "hyper.alpha_to=1e-3"),
+    "SGD": ("hyper.optimiser=sgd", "hyper.lr=3e-2"),
+    "learning rate 1e-4": ("hyper.lr=1e-4",),
+    "learning rate 1e-3": ("hyper.lr=1e-3",),
+    "statistics follow": ("hyper.statistics=0.02",),
+    "hard pairs": ("hyper.hard=32", "hyper.random=32"),
+    "quantised in training": ("hyper.qat=true",),
+}  # fmt: skip
+
+
+def figures(name: str, seed: int, steps: int, root: Path, cache: Path, trunk: Path) -> dict[str, float]:
+    """EER, and FNMR at FMR 1e-2 and 1e-3, of a row's nets; seconds of its training."""
+    sets = [f"run.seed={seed}", f"run.every={steps}", f"hyper.steps={steps}", f"hyper.warmup={min(30, steps // 2)}"]
+    c = config.read(None, [*sets, *BASE, *ROWS[name]])
+    torch.set_num_threads(1)
+    faces = data.load(root, cache)
+    shared, _ = export.restore(trunk)
+    base = distill.Trunk(shared.spec, faces.dimension, seed)
+    start.to_trunk(shared, base)
+    module = Personal(start.from_trunk(base, c.hgen, seed))
+    if c.hyper.qat:
+        weights = finish.weights_of(module.hgen)
+        module.hgen.quantiser = Quantiser(shared.spec, evaluate.calibrate(shared.spec, weights, faces))
+    seconds = 0.0
+    if c.hyper.steps:
+        about_it = About(shared.spec, faces.backbone_sha256, "")
+        with TemporaryDirectory() as out:  # where it ends, not where a check was best
+            seconds = loop.train(Hyper(module, faces, c.hyper, c.run), faces, c.run, about_it, Path(out)).seconds
+            last = checkpoint.read(Path(out) / "last.safetensors")
+        checkpoint.fill(last, module, shared.spec, faces.backbone_sha256)
+    index = faces.select("val")
+    identity = faces.identity[index]
+    _, first = np.unique(identity, return_index=True)
+    s = score_matrix(module, torch.from_numpy(faces.enrolled()[index[first]]), faces, index)
+    same = identity[first][:, None] == identity[None]
+    own = first[:, None] == np.arange(len(index))[None]
+    genuine, impostor = s[same & ~own], s[~same]
+    at = {f"fnmr_{t:.0e}": float((genuine <= np.quantile(impostor, 1 - t)).mean()) for t in (1e-2, 1e-3)}
+    return {"eer": equal_error(genuine, impostor).eer, **at, "seconds": seconds}
+
+
+def lines(rows: dict[str, dict[str, dict[str, float]]]) -> Iterator[str]:
+    """The table, means over seeds."""
+    yield f"{'':28}{'EER':>8}{'FNMR at 1e-2':>14}{'1e-3':>8}{'seconds':>9}  seeds"
+    for name, seeds in rows.items():
+        if seeds:
+            mean = {k: float(np.mean([f[k] for f in seeds.values()])) for k in next(iter(seeds.values()))}
+            each = f"{mean['eer']:>8.2%}{mean['fnmr_1e-02']:>14.1%}{mean['fnmr_1e-03']:>8.1%}{mean['seconds']:>9.0f}"
+            yield f"{name:28}{each}  {len(seeds)}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Controlled comparisons of the personal stage.")
+    parser.add_argument("--faces", type=Path, required=True, help="folder with train.csv")
+    parser.add_argument("--steps", type=int, default=1000, help="of 32 nets on 128 images")
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="seeds 0 to N − 1")
+    parser.add_argument("--only", default="", metavar="ROW[;ROW]", help="of the rows; else all")
+    parser.add_argument("--trunk", type=Path, default=SHIPPED, help="what every row starts from")
+    parser.add_argument("--processes", type=int, default=2, help="runs at a time, a thread each")
+    parser.add_argument("--cache", type=Path, default=Path(".cache/hypertrain"))
+    parser.add_argument("--save", type=Path, required=True, help="the figures, as JSON")
+    o = parser.parse_args()
+    chosen = o.only.split(";") if o.only else list(ROWS)
+    if unknown := set(chosen) - set(ROWS):
+        parser.error(f"--only: no rows: {'; '.join(sorted(unknown))}")
+    was: dict[str, Any] = json.loads(o.save.read_text()) if o.save.exists() else {"steps": o.steps, "rows": {}}
+    if was["steps"] != o.steps:
+        parser.error(f"--save: {o.save} is of another number of steps: {was['steps']}")
+    rows: dict[str, dict[str, dict[str, float]]] = {name: was["rows"].get(name, {}) for name in ROWS}
+    data.load(o.faces, o.cache)  # embedded once, not by every process
+
+    def save() -> None:
+        made = {name: seeds for name, seeds in rows.items() if seeds}
+        told = {
+            **about(o.faces),
+            "trunk": generator.load(o.trunk).sha256,
+            "steps": o.steps,
+            "base": BASE,
+            "changes": {n: ROWS[n] for n in made},
+            "rows": made,
+        }
+        o.save.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+
+    with ProcessPoolExecutor(o.processes, get_context("spawn")) as pool:
+        wanted = {
+            pool.submit(figures, name, seed, o.steps, o.faces, o.cache, o.trunk): (name, str(seed))
+            for seed in range(o.seeds)
+            for name in chosen
+            if str(seed) not in rows[name]
+        }
+        for done in as_completed(wanted):
+            name, seed = wanted[done]
+            try:
+                rows[name][seed] = done.result()
+            except UserError as e:
+                print(f"{name}, seed {seed}: {e}", flush=True)
+                continue
+            save()
+            print(f"{name}, seed {seed}: " + ", ".join(f"{k} {v:.4g}" for k, v in rows[name][seed].items()), flush=True)
+    print("\n".join(lines(rows)))
+
+
+if __name__ == "__main__":
+    main()
