@@ -25,6 +25,7 @@ from hyper_mcu.faces import face_crops
 from hyper_mcu.probe import ask
 
 STRANGERS = 2  # asked about for each enrolled person
+FMRS = (1e-1, 1e-2, 1e-3)  # that thresholds are set for; the last one is the default of enrolment
 
 
 def unfit(photo: Path, error: UserError) -> str:
@@ -45,7 +46,7 @@ def main() -> int:
         people.setdefault(photo.name.split("-")[0], []).append(photo)
     names = sorted(people)
     g = generator.load()
-    genuine, impostor, refused = list[bool](), list[bool](), list[str]()
+    genuine, impostor, refused = list[list[bool]](), list[list[bool]](), list[str]()
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model.h"
         for i, name in enumerate(names):
@@ -55,6 +56,7 @@ def main() -> int:
                 refused.append(unfit(people[name][0], error))
                 continue
             model.write_text(emit(enroll.person(f"p{name}", e, g, enroll.Stopwatch())))
+            lower = [enroll.person("p", e, g, enroll.Stopwatch(), fmr).threshold for fmr in FMRS]
             person = person_file(model)
             others = [people[names[(i + k) % len(names)]][-1] for k in range(1, STRANGERS + 1)]
             for probes, answers in ((people[name][1:], genuine), (others, impostor)):
@@ -66,14 +68,21 @@ def main() -> int:
                     except UserError as error:
                         refused.append(unfit(probe, error))
                         continue
-                    answers.append(a.run.match)
+                    answers.append([a.run.logit >= threshold for threshold in lower])
     print(f"{len(names)} people, {o.target}: every answer identical on oracle and targets")
-    print(f"same person:  {sum(genuine)} of {len(genuine)} accepted")
-    print(f"other person: {len(impostor) - sum(impostor)} of {len(impostor)} rejected")
+    at = [
+        {"fmr": fmr, "accepted": sum(a[i] for a in genuine), "rejected": sum(not a[i] for a in impostor)}
+        for i, fmr in enumerate(FMRS)
+    ]
+    for row in at:
+        print(
+            f"threshold for FMR {row['fmr']:g}: {row['accepted']} of {len(genuine)} photos of the same person accepted, "
+            f"{row['rejected']} of {len(impostor)} of others rejected"
+        )
     print(f"refused photos: {len(refused)} {sorted(set(refused))}")
     if o.save:
-        figures = {"people": len(names), "target": o.target, "genuine": len(genuine), "accepted": sum(genuine)}
-        figures |= {"impostor": len(impostor), "rejected": len(impostor) - sum(impostor), "refused": len(refused)}
+        figures = {"people": len(names), "target": o.target, "genuine": len(genuine), "impostor": len(impostor)}
+        figures |= {"at_thresholds": at, "refused": len(refused)}
         o.save.write_text(
             json.dumps({**about(o.photos.parent), "generator_sha256": g.sha256, **figures}, indent=2) + "\n"
         )
