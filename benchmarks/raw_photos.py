@@ -76,7 +76,7 @@ def main() -> int:
     ]
     for row in at:
         print(
-            f"threshold for FMR {row['fmr']:g}: {row['accepted']} of {len(genuine)} photos of the same person accepted, "
+            f"threshold for FMR {row['fmr']:g}: {row['accepted']} of {len(genuine)} of the same person accepted, "
             f"{row['rejected']} of {len(impostor)} of others rejected"
         )
     print(f"refused photos: {len(refused)} {sorted(set(refused))}")
