@@ -70,9 +70,11 @@ def spec_of(c: Config) -> NetSpec:
     return replace(spec, norm=c.net.norm) if c.net.norm else spec  # type: ignore[arg-type]  # checked by config.Net
 
 
-def backbone_of(c: config.Backbone) -> Backbone:
-    """The frozen backbone that the settings name; raises UserError where it has no weights."""
-    return backbones.load(c.name, *_checkpoint(c))
+def backbone_of(c: config.Backbone, device: torch.device | None = None) -> Backbone:
+    """The frozen backbone that the settings name, on a GPU where that is the device; raises UserError where it has no
+    weights."""
+    gpu = device is not None and device.type == "cuda"
+    return backbones.load(c.name, *_checkpoint(c), device=str(device) if gpu else "")
 
 
 def _checkpoint(c: config.Backbone) -> tuple[Path | None, backbones.Fetched | None]:
@@ -134,8 +136,7 @@ def run(
     """
     if c.run.threads:
         torch.set_num_threads(c.run.threads)
-    c.run.on()
-    spec, h_bb = spec_of(c), backbone_of(c.backbone)
+    spec, h_bb = spec_of(c), backbone_of(c.backbone, c.run.on())
     further = h_bb.size - h_bb.dimension if not h_bb.tokens else 0
     shape = replace(c.hgen, dimension=h_bb.size, tokens=h_bb.tokens, layers=(further,) if further else ())
     start.check_shape(spec, shape)

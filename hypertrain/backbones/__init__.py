@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 CACHE = Path("~/.cache/hyper-mcu/backbones")
 Fetched = tuple[str, str]  # URL, SHA-256 in hex
+TORCH = ("mbf-w600k",)  # of the product's those whose graph `backbones.graph` makes a module of
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,12 @@ def official(name: str) -> Official:
 
 
 def load(
-    name: str, weights: Path | None = None, fetch: Fetched | None = None, device: str = "cpu", cache: Path = CACHE
+    name: str, weights: Path | None = None, fetch: Fetched | None = None, device: str = "", cache: Path = CACHE
 ) -> Backbone:
     """The backbone of that name.
 
-    The product's, ONNX files and layers of them: as hyper_mcu.faces.backbone has them, with neither weights nor fetch.
+    The product's, ONNX files and layers of them: as hyper_mcu.faces.backbone has them, with neither weights nor fetch;
+    device: where torch runs those of TORCH instead, whose numbers differ by rounding alone.
     Those of product.CHECKPOINTS read the checkpoint `weights`, or the one that `fetch` names, which is downloaded into
     `cache` once. Raises UserError where there are no weights, or other ones: none are ever made up.
     """
@@ -75,13 +77,14 @@ def load(
             others = " or ".join(product.CHECKPOINTS)
             known = f"{', '.join(product.NAMES)}, an ONNX file, or with backbone.weights {others}"
             raise UserError(name, "unknown backbone", known, name)
-        return product.backbone(name)
+        found = product.backbone(name)
+        return replace(found, look=_by_torch(plain, device)) if device and name in TORCH else found
     net = official(plain)
     if layers:
         raise UserError(name, "layers of a checkpoint", "those of its ONNX file, which backbones.export writes", name)
     module, sha256 = read(net, located(plain, weights, fetch, cache))
     size = net.dimension * max(net.tokens, 1)
-    return Backbone(name, net.dimension, size, net.tokens, net.licence, sha256, _look(net, module, device))
+    return Backbone(name, net.dimension, size, net.tokens, net.licence, sha256, _look(net, module, device or "cpu"))
 
 
 def located(name: str, weights: Path | None, fetch: Fetched | None, cache: Path = CACHE) -> Path:
@@ -120,6 +123,17 @@ def fetched(url: str, sha256: str, cache: Path = CACHE) -> Path:
         )
     except (ValueError, OSError) as e:
         raise UserError(url, "cannot be fetched", f"a file of SHA-256 {sha256[:16]}…", str(e).splitlines()[0]) from e
+
+
+def _by_torch(name: str, device: str) -> product.Look:
+    import torch
+
+    from hyper_mcu.faces.onnx_backbone import RECIPES
+    from hyper_mcu.faces.weights import locate
+    from hyper_mcu.hypertrain.backbones import graph
+
+    said = RECIPES[name].sidecar
+    return graph.looking(locate(name).read_bytes(), device, torch.float32, said.mean, said.scale)
 
 
 def _look(net: Official, module: nn.Module, device: str) -> product.Look:
