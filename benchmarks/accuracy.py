@@ -61,7 +61,7 @@ def plot(scored: Scored, scores: NDArray[np.float64], g: generator.Generator, pa
         left.axvline(g.rates.at(target).z, color="black", lw=1, ls=style, label=f"threshold for FMR {target:g}")
     left.set(xlabel="score of the int8 net, on the person's own scale", ylabel="CFP-FF pairs")
     left.set_ylim(0, 1.45 * left.get_ylim()[1])
-    left.legend(frameon=False, loc="upper left")
+    left.legend(frameon=False, loc="upper right")
     for name, s in scored.items():
         for kind, style in (("float", ":"), ("int8", "-")):
             fmr, fnmr = s.curves()[f"{kind}, enrol first"]
