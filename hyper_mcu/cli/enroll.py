@@ -76,6 +76,7 @@ def line(photos: list[Photo], target: Path, p: Person, at: Threshold) -> str:
 )
 @click.option(
     "--fmr",
+    metavar="RATE",
     type=float,
     help="False match rate that the threshold is to stand for, one that was measured; default: 1e-3.",
 )
