@@ -67,6 +67,7 @@ class Settings:
     weight_decay: float = 1e-2
     # the nets
     chunk: int = 0  # nets at a time, which bound the memory; 0: one a thread on the CPU, else 32
+    trunk: bool = False  # the stages that all people share learn too
     statistics: float = 0.0  # momentum by which the channel statistics follow the generated nets
     qat: bool = False  # nets are quantised in training, and the activation scales are learned
     # the checks
@@ -149,7 +150,11 @@ class Hyper:
         self._loose = [self.module.logit, *(quantiser.parameters() if quantiser else ())]
         processes.alike(self._loose)
         convs = sum(isinstance(s.layer, Conv) for s in spec.stages[: module.hgen.shape.first])
-        self._frozen = spec.tensors[2 * convs].offset  # of θ0: what belongs to shared stages stays
+        self._frozen = spec.tensors[2 * convs].offset  # of θ0: what belongs to shared stages
+        if c.trunk and not (self._frozen and quantiser is None):
+            got = "hyper.qat" if quantiser is not None else "hgen.first 0"
+            want = "hgen.first above 0 and no hyper.qat"
+            raise UserError("hyper.trunk", "needs shared stages of real numbers", want, got)
         self._val, self._nobody = faces.select("val"), faces.select("unlabelled")
         self._enrolled, self._teacher = torch.from_numpy(faces.enrolled()), torch.from_numpy(faces.teacher())
         code = {name: i for i, name in enumerate(np.unique(faces.identity[train]).tolist())}
@@ -184,7 +189,9 @@ class Hyper:
             with torch.no_grad():
                 m.hgen.stats.calibrate(m.hgen.spec, m.hgen.raw(work.enrolled[:1])[0], x.float())
             processes.alike(m.hgen.stats.buffers())
-        shared = m.shared(x, self.run.amp)
+        with torch.set_grad_enabled(c.trunk):
+            below = m.shared(x, self.run.amp)
+        shared = below.detach().requires_grad_(c.trunk)  # what chunks leave there goes on through the trunk, once
         raw = self._raw(work.enrolled)
         found: dict[int, dict[str, Tensor]] = {}  # the loss of each chunk, which come in any order
         exact = m.hgen.quantiser is not None  # bfloat16 has no room for the integers
@@ -199,13 +206,18 @@ class Hyper:
 
         change = raw - m.hgen.base() if c.norm == "change" else raw
         norm = self._schedule.at(step).alpha_norm * loss.norm_penalty(change)
-        batched.backward(raw, self._chunk, loss_of, beside=norm, workers=self._workers, loose=self._loose)
+        loose = [*self._loose, shared] if c.trunk else self._loose
+        batched.backward(raw, self._chunk, loss_of, beside=norm, workers=self._workers, loose=loose)
         processes.average_gradients(self._loose)
-        if m.hgen.theta0.grad is not None:
-            m.hgen.theta0.grad[: self._frozen] = 0
+        theta0 = m.hgen.theta0
+        if theta0.grad is not None:
+            theta0.grad[: self._frozen] = 0
+            if shared.grad is not None:
+                (trunk,) = torch.autograd.grad(below, theta0, shared.grad)
+                theta0.grad += processes.averaged(trunk)
         if c.statistics:
-            theta = m.hgen.fold(raw.detach())
-            seen = batched.moments(m.hgen.spec, theta, m.hgen.stats, shared, m.hgen.shape.first, processes.size() > 1)
+            h, theta = m.hgen, m.hgen.fold(raw.detach())
+            seen = batched.moments(h.spec, theta, h.stats, shared.detach(), h.shape.first, processes.size() > 1)
             m.hgen.stats.update(seen, c.statistics)
         sums = {k: torch.stack([found[i][k] for i in sorted(found)]).sum() for k in found[0]}
         return {**sums, "norm": norm}, processes.size() * work.same.numel()

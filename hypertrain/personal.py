@@ -40,7 +40,6 @@ class Personal(nn.Module):
         """Logits of scores: CosDot's cosines on a learned slope, Dot's scores as they are."""
         return self.logit[0] * (scores - self.logit[1]) if self.hgen.spec.head.kind == "cosdot" else scores
 
-    @torch.no_grad()
     def shared(self, x: Tensor, amp: bool = True) -> Tensor:
         """Output of the stages that all people share, float32 (M, C, H, W)."""
         h = self.hgen

@@ -105,12 +105,17 @@ class _Gathered(torch.autograd.Function):
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Averages the gradients of parameters that DistributedDataParallel does not see."""
-    if size() == 1:
-        return
     for p in parameters:
         if p.grad is not None:
-            dist.all_reduce(p.grad)
-            p.grad /= size()
+            averaged(p.grad)
+
+
+def averaged(x: Tensor) -> Tensor:
+    """x itself, its numbers now the means over all processes."""
+    if size() > 1:
+        dist.all_reduce(x)
+        x /= size()
+    return x
 
 
 def parallel(module: nn.Module, without: Sequence[str] = ()) -> nn.Module:

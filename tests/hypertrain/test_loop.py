@@ -43,7 +43,7 @@ def stage(name: str, people: Faces, run: loop.Run = RUN) -> loop.Stage:
         return direct.Direct(TOY, people, direct.Settings(steps=STEPS, batch=12, warmup=2, lr=0.02, scale=8.0), run)
     settings = hyper.Settings(
         steps=STEPS, people=2, photos=2, beta=1.0, double_at=(0.5,), nets=4, mixtures=4, warmup=2, chunk=3, clusters=2,
-        cluster_start=2, lr=1e-3, hard=1, random=2, check_images=12,
+        cluster_start=2, lr=1e-3, hard=1, random=2, check_images=12, trunk=True,
     )  # fmt: skip
     if name == "scratch":
         settings = hyper.Settings(
@@ -56,7 +56,7 @@ def stage(name: str, people: Faces, run: loop.Run = RUN) -> loop.Stage:
     hgen = start.from_trunk(distill.Trunk(TOY, DIMENSION, 0), Shape(DIMENSION, 16, 2, first=2))
     if name == "quantised":
         hgen.quantiser = Quantiser(TOY, np.full(len(TOY.stages), 0.03, np.float32))
-        settings = replace(settings, qat=True, unlabelled=2, soft=1.0)
+        settings = replace(settings, qat=True, trunk=False, unlabelled=2, soft=1.0)
     return hyper.Hyper(Personal(hgen), people, settings, run)
 
 

@@ -17,7 +17,7 @@ from synthetic_faces import DIMENSION, TOY, faces
 
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.presets import preset
-from hyper_mcu.hypertrain import distill, hyper, loop, start
+from hyper_mcu.hypertrain import distill, hyper, loop, loss, start
 from hyper_mcu.hypertrain.augment import plain
 from hyper_mcu.hypertrain.checkpoint import About
 from hyper_mcu.hypertrain.data import Faces
@@ -194,6 +194,30 @@ def test_chunks_of_nets_make_the_same_gradients(trunk: distill.Trunk, people: Fa
     assert len(grads[0]) == len(grads[1]) > 10
     for a, b in zip(*grads, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_the_trunk_learns_with_the_nets_where_it_is_to(trunk: distill.Trunk, people: Faces) -> None:
+    """Its gradient is that of one pass through everything."""
+    c = replace(SECOND, trunk=True, chunk=5)
+    stage = hyper.Hyper(Personal(start.from_trunk(trunk, SHAPE)), people, c, replace(RUN, amp=False))
+    rows, m = stage.rows(1), stage.module
+    x = plain(people.crops[rows])
+    stage.backward(1, rows, x)
+    got = m.hgen.theta0.grad
+    assert got is not None
+    assert float(got[: TOY.tensors[2 * SHAPE.first].offset].abs().min()) > 0
+    work = stage._work(1, torch.from_numpy(rows))
+    raw = m.hgen.raw(work.enrolled)
+    parts = stage._parts(work, slice(0, len(raw)), m.scores(m.nets(raw), m.shared(x, amp=False)))
+    norm = 1e-5 * loss.norm_penalty(raw - m.hgen.base())
+    (want,) = torch.autograd.grad(torch.stack([*parts.values(), norm]).sum(), m.hgen.theta0)
+    torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-6)
+
+
+def test_a_trunk_that_cannot_learn_is_named(trunk: distill.Trunk, people: Faces) -> None:
+    c = replace(SECOND, trunk=True)
+    with pytest.raises(UserError, match=r"hyper.trunk: needs shared stages of real numbers; .* got hgen.first 0"):
+        hyper.Hyper(Personal(start.from_trunk(trunk, replace(SHAPE, first=0))), people, c, RUN)
 
 
 def test_quantised_training_learns_nets_and_scales(trunk: distill.Trunk, people: Faces, tmp_path: Path) -> None:
