@@ -87,7 +87,7 @@ class Curve:
         """The least FMR that so many comparisons can show."""
         return min(1.0, RULE_OF_THREE / self.impostor)
 
-    def at(self, fmr: float | None, where: str = "--fmr") -> Operating:
+    def at(self, fmr: float | None) -> Operating:
         """The lowest threshold that no more than `fmr` of the impostors reach; None: DEFAULT_FMR, or where so many
         comparisons do not show that the highest threshold. Raises UserError for a rate that they do not show."""
         if fmr is None and self.least > DEFAULT_FMR:
@@ -95,7 +95,7 @@ class Curve:
         fmr = DEFAULT_FMR if fmr is None else fmr
         if not self.least * (1 - 1e-9) <= fmr < 1:
             shown = f"{self.least:.1g} or more, and less than 1: {self.impostor:,} comparisons show no less"
-            raise UserError(where, "false match rate", shown, f"{fmr:g}")
+            raise UserError("--fmr", "false match rate", shown, f"{fmr:g}")
         enough = [p for p in self.points if p[1] <= fmr * self.impostor + 1e-9] or self.points[-1:]
         return self._counted(enough[0])
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hyper_mcu.codegen.errors import MissingToolError, UserError
+from hyper_mcu.faces.align import SIDE
 from hyper_mcu.faces.crop_file import RAW
 from hyper_mcu.faces.crops import Crop, aligned_crop, face_crops
 
@@ -26,13 +27,22 @@ Track = Callable[[list[Path], str], Iterable[Path]]
 class Cohort:
     """Faces of strangers: crops uint8 (N, 112, 112, 3) RGB and their embeddings float32 (N, d); left_out: why pictures
     of the folder are of no use, a line each; same: the cosine from which on two embeddings are of one person, 0 where
-    that is not known."""
+    that is not known; least: how many strangers it takes. Raises UserError where it has fewer faces."""
 
     folder: Path
     crops: NDArray[np.uint8]
     embeddings: NDArray[np.float32]
     left_out: tuple[str, ...]
     same: float
+    least: int
+
+    def __post_init__(self) -> None:
+        self._check(len(self.crops), "faces")
+
+    def _check(self, count: int, what: str) -> None:
+        if count < self.least:
+            want = f"at least {self.least} {what}, as many as the rates were measured with"
+            raise UserError(self.folder, "cohort", want, count)
 
     def strangers(self, e: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Which of them are not the person of embedding e (d or more,): bool (N,)."""
@@ -42,10 +52,13 @@ class Cohort:
         return cosines < self.same if self.same else np.ones(len(cosines), bool)
 
     def scores(self, qnet: QNet, e: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Real scores (n,) that the strangers among them have on a net."""
+        """Real scores (n,) that the strangers among them have on the net of embedding e. Raises UserError where too few
+        are left without the person's own faces."""
         import numpy as np
 
-        return np.array([qnet.score(logit) for logit in logits(qnet, self.crops[self.strangers(e)])])
+        others = self.strangers(e)
+        self._check(int(others.sum()), "faces of other people than the one enrolled")
+        return np.array([qnet.score(logit) for logit in logits(qnet, self.crops[others])])
 
 
 def logits(qnet: QNet, images: NDArray[np.uint8]) -> list[int]:
@@ -82,9 +95,6 @@ def read(folder: Path, backbone: Backbone, least: int, track: Track) -> Cohort:
             found += [crop.pixels for crop in _crops(path)]
         except UserError as e:
             left_out.append(str(e))
-    if len(found) < least:
-        raise UserError(
-            folder, "cohort", f"at least {least} faces, as many as the rates were measured with", len(found)
-        )
-    crops = np.stack(found)
-    return Cohort(folder, crops, backbone.enrol(crops)[:, : backbone.dimension], tuple(left_out), backbone.limits.agree)
+    crops = np.stack(found) if found else np.empty((0, SIDE, SIDE, 3), np.uint8)
+    embeddings = backbone.enrol(crops)[:, : backbone.dimension]
+    return Cohort(folder, crops, embeddings, tuple(left_out), backbone.limits.agree, least)

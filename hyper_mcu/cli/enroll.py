@@ -177,8 +177,12 @@ def command(
         note(photo.path, photo.crop)
         for error in photo.overridden:
             click.echo(f"{error}; enrolled all the same (--force)", err=True)
-    for reason in strangers.left_out if strangers else ():
-        click.echo(f"left out of the cohort: {reason}", err=True)
+    if strangers:
+        for _, _, p, at in made:
+            if own := len(strangers.crops) - at.strangers:
+                click.echo(f"{p.name}: of the cohort {own} of this person's own faces left out", err=True)
+        for reason in strangers.left_out:
+            click.echo(f"left out of the cohort: {reason}", err=True)
     for error in refused:
         click.echo(str(error), err=True)
     if refused:

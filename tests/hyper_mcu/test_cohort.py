@@ -84,6 +84,7 @@ def test_strangers_set_the_threshold_and_the_owner_is_none_of_them(
     (told,) = json.loads(said.out)["people"]
     assert "broken.jpg" in said.err
     assert "left out of the cohort" in said.err
+    assert "yaoming: of the cohort 1 of this person's own faces left out\n" in said.err
     g, e = (
         generator.load(easy),
         enroll.embedding(face_crops(PORTRAIT, None, "enrol")[0], "mbf-w600k", lambda step: None),
@@ -110,6 +111,20 @@ def test_a_cohort_too_small_for_the_rates_is_refused(strangers: Path, tmp_path: 
     assert said == f"{strangers}: cohort; expected {want}, got 17"
     said = refused("enroll", PORTRAIT, "--cohort", tmp_path / "none", "--out", tmp_path / "a.h")
     assert said == f"{tmp_path / 'none'}: no cohort; expected a folder of photos of strangers, got none"
+    assert not (tmp_path / "a.h").exists()
+
+
+def test_a_cohort_of_the_persons_own_photos_is_refused(
+    easy: Path, tmp_path: Path, command: Command, refused: Refused
+) -> None:
+    """Else the rates would be those of a cohort, and the threshold a guess."""
+    own = tmp_path / "own"
+    own.mkdir()
+    for i in range(12):
+        (own / f"{i}.jpg").write_bytes(PORTRAIT.read_bytes())
+    said = refused("enroll", PORTRAIT, "--generator", easy, "--cohort", own, "--out", tmp_path / "a.h")
+    want = "at least 12 faces of other people than the one enrolled, as many as the rates were measured with"
+    assert said == f"{own}: cohort; expected {want}, got 0"
     assert not (tmp_path / "a.h").exists()
 
 
