@@ -58,9 +58,11 @@ def plot(scored: Scored, scores: NDArray[np.float64], g: generator.Generator, pa
     left.hist(scores[same], bins, alpha=0.7, label="same person")
     left.hist(scores[~same], bins, alpha=0.7, label="another person")
     for target, style in zip(FMRS, (":", "-.", "--"), strict=True):
-        left.axvline(g.rates.at(target).z, color="black", lw=1, ls=style, label=f"threshold for FMR {target:g}")
+        left.axvline(
+            g.rates.at(target).z, ymax=0.57, color="black", lw=1, ls=style, label=f"threshold for FMR {target:g}"
+        )
     left.set(xlabel="score of the int8 net, on the person's own scale", ylabel="CFP-FF pairs")
-    left.set_ylim(0, 1.45 * left.get_ylim()[1])
+    left.set_ylim(0, 1.8 * left.get_ylim()[1])
     left.legend(frameon=False, loc="upper right")
     for name, s in scored.items():
         for kind, style in (("float", ":"), ("int8", "-")):
