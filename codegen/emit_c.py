@@ -92,6 +92,24 @@ def emit(person: Person, prefix: str = PREFIX) -> str:
     return FIRST_LINE.format(abi=ABI, sha256=hashlib.sha256(body.encode("ascii")).hexdigest()) + body
 
 
+def emit_engine(person: Person, prefix: str = PREFIX) -> str:
+    """The text of a header with the engine of a person's architecture and no person (ASCII); the same for all people of
+    one architecture but for the version of the tool in its first lines."""
+    program = compiled(person.qnet)
+    return (
+        environment(prefix)
+        .get_template("engine_alone.h.j2")
+        .render(
+            **_engine(program),
+            prefix=prefix,
+            abi=ABI,
+            tool=comment(person.provenance.tool),
+            arrays=program.arrays,
+            person_bytes=weights_bytes(program.spec) + 32,  # hm_person, and a name of any length
+        )
+    )
+
+
 def _engine(program: Program) -> dict[str, Any]:
     """What the templates need to know of an architecture: the same for all people."""
     spec, run = program.spec, calls(program)

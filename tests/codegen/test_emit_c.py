@@ -16,8 +16,8 @@ import pytest
 from c_programs import C11, CROSS, CXX14, HOST, HOST_COMPILERS, SANITIZED, answers, compile_c, run, sanitizes, zig
 from people import OTHER, TINY, net, person, with_threshold
 
-from hyper_mcu.codegen import oracle
-from hyper_mcu.codegen.emit_c import emit
+from hyper_mcu.codegen import oracle, person_bin
+from hyper_mcu.codegen.emit_c import emit, emit_engine
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.layout import person_bytes, session_bytes, weights_bytes
 from hyper_mcu.codegen.presets import PERSON_BYTES, preset
@@ -53,6 +53,28 @@ def test_the_same_person_gives_the_same_text_of_plain_lines():
     assert text.isascii()
     assert text.endswith("*/\n")
     assert not [line for line in text.splitlines() if line != line.rstrip() or "\t" in line]
+
+
+def test_the_engine_alone_is_the_same_for_all_people_of_an_architecture():
+    alice, bob = person(net(TINY)), replace(person(net(TINY, seed=9)), name="somebody_else")
+    assert emit_engine(alice) == emit_engine(bob) != emit_engine(person(net(OTHER)))
+
+
+@needs_host
+def test_the_engine_alone_judges_a_person_who_is_data(tmp_path):
+    p = person(net(TINY))
+    blob, logit = person_bin.pack(p, for_device=True), oracle.run(p.qnet, image(p)).logit
+    main = (
+        IMPLEMENTATION
+        + '#include "hm_engine.h"\n#include <stdio.h>\n'
+        + "static _Alignas(4) const uint8_t blob[] = {" + ", ".join(map(str, blob)) + "};\n"
+        + "static const uint8_t rgb[] = {" + ", ".join(map(str, image(p).ravel())) + "};\n"
+        + "int main(void) { static hm_session s; hm_person p; hm_verdict v;\n"
+        + "if (hm_person_from_blob(blob, sizeof blob, &p) != HM_OK) { return 1; }\n"
+        + "if (hm_verify(&s, &p, rgb, &v) != HM_OK) { return 2; }\n"
+        + 'printf("%ld", (long)v.logit); return 0; }\n'
+    )  # fmt: skip
+    assert run(compile_c(tmp_path, {"hm_engine.h": emit_engine(p), "main.c": main}, *C11)) == str(logit).encode()
 
 
 @needs_host

@@ -1,0 +1,56 @@
+/* The link: frames over a serial line. The whole protocol: SPEC.md, "Link".
+ *
+ * A frame is COBS(type, sequence, payload, CRC-32 of these, little-endian), with a zero before and behind it. What is no
+ * frame (noise, a console's text) is dropped without an answer; the host asks again. */
+#ifndef HM_LINK_H
+#define HM_LINK_H
+
+#include "hm_code.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    HM_LINK_VERSION = 1,
+    HM_LINK_PAYLOAD = 1024, /* most bytes of a payload */
+    HM_LINK_RAW = 2 + HM_LINK_PAYLOAD + 4,
+    HM_LINK_FRAME = HM_LINK_RAW + HM_LINK_RAW / 254 + 1 + 2, /* encoded, with both zeros */
+    HM_LINK_CHALLENGE = 16,
+    HM_LINK_RESPONSE = 0x80 /* added to the type of the request */
+};
+
+/* Types of requests; what they carry and what comes back is in SPEC.md. */
+typedef enum hm_request {
+    HM_PING = 1,
+    HM_INFO = 2,
+    HM_LIST = 3,
+    HM_CHALLENGE = 4,
+    HM_LOAD = 5,        /* authenticated: begins or resumes an upload */
+    HM_LOAD_PART = 6,
+    HM_LOAD_END = 7,
+    HM_DELETE = 8,      /* authenticated */
+    HM_SET_KEY = 9,     /* once, while the device has no key */
+    HM_VERIFY = 10,     /* begins one; authenticated but in a replay build. Never opens anything */
+    HM_VERIFY_ROWS = 11,
+    HM_VERIFY_END = 12,
+    HM_LAYERS = 13,     /* CRC-32 of each layer of the last verification; a self-test build has them */
+    HM_PROFILE = 14,    /* cycles of each layer of the last verification; a self-test build has them */
+    HM_KAT = 15         /* known answer of a person */
+} hm_request;
+
+/* Takes bytes one by one; *frame and *n are a whole request's type, sequence and payload when it returns true, valid until
+ * the next call. */
+typedef struct hm_receiver {
+    uint8_t bytes[HM_LINK_FRAME];
+    uint32_t n;
+    bool lost; /* longer than any frame: until the next zero nothing counts */
+} hm_receiver;
+
+void hm_receiver_reset(hm_receiver *receiver);
+bool hm_receive(hm_receiver *receiver, uint8_t byte, const uint8_t **frame, uint32_t *n);
+
+/* Encodes type, sequence and payload; returns the bytes of `frame` that are to be sent. */
+uint32_t hm_link_encode(uint8_t type, uint8_t sequence, const uint8_t *payload, uint32_t n, uint8_t frame[HM_LINK_FRAME]);
+
+#endif

@@ -1,0 +1,37 @@
+/* SHA-256 (FIPS 180-4) and HMAC-SHA-256 (RFC 2104). */
+#ifndef HM_SHA256_H
+#define HM_SHA256_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { HM_SHA256_BYTES = 32, HM_SHA256_BLOCK = 64 };
+
+typedef struct hm_sha256 {
+    uint32_t state[8];
+    uint64_t length; /* bytes so far */
+    uint8_t block[HM_SHA256_BLOCK];
+} hm_sha256;
+
+void hm_sha256_begin(hm_sha256 *hash);
+void hm_sha256_add(hm_sha256 *hash, const void *bytes, size_t n);
+void hm_sha256_end(hm_sha256 *hash, uint8_t digest[HM_SHA256_BYTES]); /* and wipes *hash */
+
+typedef struct hm_hmac {
+    hm_sha256 inner;
+    hm_sha256 outer;
+} hm_hmac;
+
+void hm_hmac_begin(hm_hmac *mac, const uint8_t *key, size_t n);
+void hm_hmac_add(hm_hmac *mac, const void *bytes, size_t n);
+void hm_hmac_end(hm_hmac *mac, uint8_t tag[HM_SHA256_BYTES]); /* and wipes *mac */
+
+/* Whether n bytes are equal, in a time that does not depend on where they differ; *decision becomes HM_MATCH or
+ * HM_NO_MATCH, so that no single flipped bit makes one of the other. */
+uint32_t hm_equal_secret(const uint8_t *a, const uint8_t *b, size_t n);
+
+/* Zeros that the compiler does not leave out. */
+void hm_wipe(void *bytes, size_t n);
+
+#endif
