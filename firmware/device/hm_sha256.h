@@ -1,8 +1,9 @@
-/* SHA-256 (FIPS 180-4) and HMAC-SHA-256 (RFC 2104). */
+/* SHA-256 (FIPS 180-4), HMAC-SHA-256 (RFC 2104), and a comparison that tells neither time nor one flipped bit anything. */
 #ifndef HM_SHA256_H
 #define HM_SHA256_H
 
-#include <stdbool.h>
+#include "../core/hm_memory.h" /* hm_wipe, for whoever holds a secret */
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,11 +28,8 @@ void hm_hmac_begin(hm_hmac *mac, const uint8_t *key, size_t n);
 void hm_hmac_add(hm_hmac *mac, const void *bytes, size_t n);
 void hm_hmac_end(hm_hmac *mac, uint8_t tag[HM_SHA256_BYTES]); /* and wipes *mac */
 
-/* Whether n bytes are equal, in a time that does not depend on where they differ; *decision becomes HM_MATCH or
- * HM_NO_MATCH, so that no single flipped bit makes one of the other. */
+/* HM_MATCH where n bytes are equal, in a time that does not depend on where they differ, HM_NO_MATCH where they are not;
+ * no single flipped bit makes one of the other. Compare what it returns with HM_MATCH, never with HM_NO_MATCH. */
 uint32_t hm_equal_secret(const uint8_t *a, const uint8_t *b, size_t n);
-
-/* Zeros that the compiler does not leave out. */
-void hm_wipe(void *bytes, size_t n);
 
 #endif
