@@ -1,4 +1,5 @@
-/* Sealed people: person.bin in an envelope that one device alone accepts. Its bytes: SPEC.md, "Sealed person". */
+/* Sealed people: person.bin in an envelope that one device alone accepts. Its bytes: firmware/STORE.md,
+ * "Sealed person". */
 #ifndef HM_SEAL_H
 #define HM_SEAL_H
 
@@ -19,10 +20,10 @@ enum {
     HM_SEAL_FLAGS = 12,   /* HM_SEAL_ENCRYPTED or 0 */
     HM_SEAL_KEY = 16,     /* number of the key that it is sealed under */
     HM_SEAL_COUNTER = 20, /* rollback counter: above every one that the device accepted before */
-    HM_SEAL_PAYLOAD = 24, /* bytes of the payload, before any filling of the cipher */
-    HM_SEAL_RESERVED = 28,
+    HM_SEAL_PAYLOAD = 24, /* bytes of the payload, a multiple of 4 */
+    HM_SEAL_RESERVED = 28, /* 4 zeros */
     HM_SEAL_ID = 32,      /* random, of this person on all devices */
-    HM_SEAL_NONCE = 48,   /* 16 random bytes, the cipher's first counter block */
+    HM_SEAL_NONCE = 48,   /* 16 random bytes, the cipher's first counter block; zeros where nothing is encrypted */
     HM_SEAL_NAME = 64,    /* 48 bytes, as in person.bin */
     HM_SEAL_DEVICE = 112, /* 16 zeros: reserved */
     HM_SEAL_HEAD = 128,   /* then the payload: person.bin, F = 0, at a multiple of 16 */
@@ -41,7 +42,7 @@ void hm_key_for(const uint8_t key[HM_KEY_BYTES], uint32_t number, hm_use use, ui
 
 /* What a sealed person says of itself. Pointers into it. */
 typedef struct hm_sealed {
-    const uint8_t *id;
+    const uint8_t *id; /* HM_ID_BYTES */
     const char *name;
     uint32_t flags;
     uint32_t key;
@@ -51,12 +52,13 @@ typedef struct hm_sealed {
     uint32_t payload_bytes;
 } hm_sealed;
 
-/* Takes a sealed person of n bytes apart; HM_CODE_NOT_SEALED where its sizes, its name or a reserved byte are wrong. Looks
- * at no key: for what the store has accepted already. */
+/* Takes a sealed person of n bytes apart; HM_CODE_NOT_SEALED, and *sealed all zeros, where its sizes, its name or a
+ * reserved byte are wrong. Looks at no key: for what the store has accepted already. */
 HM_MUST_CHECK hm_code hm_seal_read(const uint8_t *bytes, uint32_t n, hm_sealed *sealed);
 
 /* The same, and whether it was sealed under this key and number, and its counter is above `counter`. *decision is
- * HM_MATCH only then: who goes on by the code alone can be made to by one flipped bit. */
+ * HM_MATCH only then: go on only where the code is HM_CODE_OK and *decision is HM_MATCH. One fault (a flipped bit, an
+ * instruction left out) may change either; it does not change both. */
 HM_MUST_CHECK hm_code hm_seal_open(const uint8_t *bytes, uint32_t n, const uint8_t key[HM_KEY_BYTES], uint32_t number,
                                    uint32_t counter, hm_sealed *sealed, uint32_t *decision);
 

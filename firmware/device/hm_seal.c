@@ -1,0 +1,133 @@
+/* Sealed people: taken apart, and opened with a device's key. firmware/STORE.md, "Sealed person", has their bytes. */
+#include "hm_seal.h"
+
+#include "../core/hm_blob.h" /* hm_word, hm_is_name */
+
+HM_STATIC_ASSERT((int)HM_SEAL_NAME + (int)HM_NAME_BYTES == (int)HM_SEAL_DEVICE, "hyper-mcu: the name fills its place");
+HM_STATIC_ASSERT(HM_SEAL_HEAD % 16 == 0, "hyper-mcu: what a sealed person holds lies at a multiple of 16");
+
+void hm_key_for(const uint8_t key[HM_KEY_BYTES], uint32_t number, hm_use use, uint8_t out[HM_KEY_BYTES])
+{
+    static const char labels[3][20] = {"hyper-mcu seal", "hyper-mcu encrypt", "hyper-mcu link"};
+    const char *label = labels[(unsigned)use % 3];
+    size_t length = 0;
+    while (label[length] != 0) {
+        length++;
+    }
+    const uint8_t last[4] = {(uint8_t)number, (uint8_t)(number >> 8), (uint8_t)(number >> 16), (uint8_t)(number >> 24)};
+    hm_hmac mac;
+    hm_hmac_begin(&mac, key, HM_KEY_BYTES);
+    hm_hmac_add(&mac, label, length);
+    hm_hmac_add(&mac, last, sizeof last);
+    hm_hmac_end(&mac, out);
+}
+
+static bool hm_is_zero(const uint8_t *bytes, size_t n)
+{
+    unsigned any = 0;
+    for (size_t i = 0; i < n; i++) {
+        any |= bytes[i];
+    }
+    return any == 0;
+}
+
+/* Whether n bytes keep every rule that needs no key. */
+static bool hm_is_sealed(const uint8_t *bytes, uint32_t n)
+{
+    static const uint8_t magic[4] = {'H', 'M', 's', 'p'};
+    if (n <= HM_SEAL_HEAD + HM_SEAL_TAG || n % 4 != 0) {
+        return false;
+    }
+    const uint32_t flags = hm_word(bytes + HM_SEAL_FLAGS);
+    return hm_equal(bytes + HM_SEAL_MAGIC, magic, sizeof magic) &&
+           hm_word(bytes + HM_SEAL_VERSION) == HM_SEAL_FORMAT &&
+           hm_word(bytes + HM_SEAL_TOTAL) == n &&
+           hm_word(bytes + HM_SEAL_PAYLOAD) == n - HM_SEAL_HEAD - HM_SEAL_TAG &&
+           (flags == 0 || flags == HM_SEAL_ENCRYPTED) &&
+           (flags == HM_SEAL_ENCRYPTED || hm_is_zero(bytes + HM_SEAL_NONCE, 16)) &&
+           hm_word(bytes + HM_SEAL_KEY) != 0 &&
+           hm_word(bytes + HM_SEAL_COUNTER) != 0 &&
+           hm_is_zero(bytes + HM_SEAL_RESERVED, 4) &&
+           hm_is_zero(bytes + HM_SEAL_DEVICE, 16) &&
+           hm_is_name(bytes + HM_SEAL_NAME, HM_NAME_BYTES);
+}
+
+hm_code hm_seal_read(const uint8_t *bytes, uint32_t n, hm_sealed *sealed)
+{
+    hm_fill(sealed, 0, sizeof *sealed);
+    if (!hm_is_sealed(bytes, n)) {
+        return HM_CODE_NOT_SEALED;
+    }
+    sealed->id = bytes + HM_SEAL_ID;
+    sealed->name = (const char *)(bytes + HM_SEAL_NAME);
+    sealed->flags = hm_word(bytes + HM_SEAL_FLAGS);
+    sealed->key = hm_word(bytes + HM_SEAL_KEY);
+    sealed->counter = hm_word(bytes + HM_SEAL_COUNTER);
+    sealed->nonce = bytes + HM_SEAL_NONCE;
+    sealed->payload = bytes + HM_SEAL_HEAD;
+    sealed->payload_bytes = hm_word(bytes + HM_SEAL_PAYLOAD);
+    return HM_CODE_OK;
+}
+
+/* HM_MATCH where the last 32 of n bytes are the tag of those before them, under this key and number. */
+static uint32_t hm_seal_holds(const uint8_t *bytes, uint32_t n, const uint8_t key[HM_KEY_BYTES], uint32_t number)
+{
+    uint8_t secret[HM_KEY_BYTES];
+    uint8_t tag[HM_SEAL_TAG];
+    hm_hmac mac;
+    hm_key_for(key, number, HM_USE_SEAL, secret);
+    hm_hmac_begin(&mac, secret, sizeof secret);
+    hm_hmac_add(&mac, bytes, n - HM_SEAL_TAG);
+    hm_hmac_end(&mac, tag);
+    const uint32_t decision = hm_equal_secret(tag, bytes + n - HM_SEAL_TAG, HM_SEAL_TAG);
+    hm_wipe(secret, sizeof secret);
+    hm_wipe(tag, sizeof tag); /* the right one for bytes that somebody made up */
+    return decision;
+}
+
+/* What is wrong, by ordinary branches. Copies that the compiler knows nothing of, so that it does not conclude from a
+ * branch that was taken what the decision must be. */
+static hm_code hm_seal_fault(const hm_sealed *sealed, uint32_t seal, uint32_t number, uint32_t counter)
+{
+    uint32_t key = sealed->key;
+    uint32_t own = sealed->counter;
+    HM_OPAQUE(key);
+    HM_OPAQUE(own);
+    HM_OPAQUE(seal);
+    if (key != number) {
+        return HM_CODE_WRONG_KEY;
+    }
+    if (seal != HM_MATCH) {
+        return HM_CODE_WRONG_SEAL;
+    }
+    return own > counter ? HM_CODE_OK : HM_CODE_OLD;
+}
+
+hm_code hm_seal_open(const uint8_t *bytes, uint32_t n, const uint8_t key[HM_KEY_BYTES], uint32_t number,
+                     uint32_t counter, hm_sealed *sealed, uint32_t *decision)
+{
+    hm_sealed found;
+    *decision = HM_NO_MATCH;
+    hm_fill(sealed, 0, sizeof *sealed);
+    if (n <= HM_SEAL_HEAD + HM_SEAL_TAG) {
+        return HM_CODE_NOT_SEALED;
+    }
+    /* The seal comes first: nothing that is not sealed is looked at but to say what is wrong with it. */
+    const uint32_t seal = hm_seal_holds(bytes, n, key, number);
+    hm_code code = hm_seal_read(bytes, n, &found);
+    if (code == HM_CODE_OK) {
+        code = hm_seal_fault(&found, seal, number, counter);
+    }
+    if (code != HM_CODE_OK) {
+        return code;
+    }
+    /* Here everything was right, or a branch was taken that should not have been. So the decision is no constant, but
+     * what the seal's comparison gave, with its highest bit, which HM_MATCH has not, set by a wrong number and by a
+     * counter that is not above: bits are only added, so that no two faults of a forgery cancel out. */
+    const uint32_t other = found.key ^ number;
+    uint32_t made = seal | other | (0U - other);
+    made |= ~(uint32_t)(((uint64_t)counter - found.counter) >> 32);
+    *sealed = found;
+    *decision = made;
+    return HM_CODE_OK;
+}
