@@ -1,0 +1,97 @@
+"""Finding the serial port that a board is on, by what its USB bridge says of itself."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from hyper_mcu.codegen import install
+from hyper_mcu.codegen.errors import MissingToolError, UserError, one_line
+from hyper_mcu.device.remedies import NO_PORT
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """A USB device that is a serial port. products: its numbers, none for all of the vendor's. family: of the boards
+    that carry it; "" where any may."""
+
+    vendor: int
+    products: tuple[int, ...]
+    name: str
+    family: str = ""
+
+
+# USB ids as their makers' descriptors have them.
+BRIDGES = (
+    Bridge(0x0483, (0x374A, 0x374B, 0x374E, 0x374F, 0x3752, 0x3753, 0x3754, 0x3757), "ST-Link", "stm32"),
+    Bridge(0x0483, (0x5740,), "STM32 USB serial", "stm32"),
+    Bridge(0x303A, (), "Espressif USB serial/JTAG", "esp32"),
+    Bridge(0x10C4, (0xEA60, 0xEA70), "CP210x"),
+    Bridge(0x1A86, (0x7522, 0x7523, 0x5523, 0x55D3, 0x55D4), "CH340"),
+    Bridge(0x0403, (0x6001, 0x6010, 0x6011, 0x6014, 0x6015), "FTDI"),
+    Bridge(0x067B, (0x2303, 0x23A3, 0x23C3), "PL2303"),
+    Bridge(0x0D28, (0x0204,), "CMSIS-DAP"),
+    Bridge(0x1366, (), "J-Link"),
+)
+
+
+@dataclass(frozen=True)
+class Port:
+    """A serial port of this machine: the name to open it by, and the bridge behind it where its USB ids are known."""
+
+    name: str
+    bridge: Bridge | None
+    ids: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.bridge.name if self.bridge else 'USB ' + self.ids})"
+
+
+def bridge_of(vendor: int | None, product: int | None) -> Bridge | None:
+    """The row of BRIDGES with these USB ids."""
+    return next((b for b in BRIDGES if b.vendor == vendor and (not b.products or product in b.products)), None)
+
+
+def usb_ports(found: Iterable[Any]) -> list[Port]:
+    """Those of pyserial's list_ports that are on USB, known bridges first; ports of the mainboard have no board."""
+    on_usb = [i for i in found if i.vid is not None]
+    ports = [Port(i.device, bridge_of(i.vid, i.pid), f"{i.vid:04x}:{i.pid:04x}") for i in on_usb]
+    return sorted(ports, key=lambda p: (p.bridge is None, p.name))
+
+
+def attached() -> list[Port]:
+    """The USB serial ports of this machine; raises MissingToolError where pyserial is not installed."""
+    try:
+        list_ports: Any = importlib.import_module("serial.tools.list_ports")
+    except ImportError as e:
+        raise MissingToolError("--port", "needs pyserial", install.extra("device"), "no such package") from e
+    return usb_ports(list_ports.comports())
+
+
+def chosen(port: str, there: Collection[Port], family: str = "") -> str:
+    """The port to open: `port` itself, or for "auto" the only one of `there` that a board may be on.
+
+    family: of the board, where it is known: a bridge that is on such boards alone goes before others. Raises UserError
+    where there is none, and where there are several, which it lists.
+    """
+    if port != AUTO:
+        return port
+    known = [p for p in there if p.bridge]
+    own = [p for p in known if p.bridge and p.bridge.family == family] if family else []
+    others = [p for p in known if p.bridge and p.bridge.family in ("", family)] if family else known
+    may = own or others or [p for p in there if p.bridge is None]
+    if not may:
+        seen = ", ".join(map(str, there)) or "none"
+        raise UserError("--port auto", f"no board found; {NO_PORT}", "a serial port on USB", one_line(seen))
+    if len(may) > 1:
+        raise UserError("--port auto", "several boards", "--port with one of them", one_line(", ".join(map(str, may))))
+    return may[0].name
+
+
+def port_named(port: str, family: str = "") -> str:
+    """`port`, or what "auto" stands for on this machine now."""
+    return chosen(port, attached() if port == AUTO else (), family)
