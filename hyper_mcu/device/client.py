@@ -1,0 +1,342 @@
+"""A device from the host's side: who is on it, sending and deleting people, asking it about images.
+
+    with Device("tcp:127.0.0.1:4000", key=key, number=1) as device:
+        device.load(sealed)
+        print(device.verify(crop, name).match)
+
+Every call raises UserError: LineError where the line is gone, DeviceError (with its code) where the device refuses.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import struct
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.device.codes import Code, DeviceError
+from hyper_mcu.device.frames import PAYLOAD, Request
+from hyper_mcu.device.line import RATES, SECONDS, LineError, connect
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from hyper_mcu.codegen.oracle import Result
+
+T = TypeVar("T")
+
+VERSION = 1  # of the protocol
+MATCH, NO_MATCH = 0x5AC369A5, 0xA53C965A
+SLOW = 5.0  # seconds of a request that erases flash, or runs f
+PART = PAYLOAD - 4
+LASTING = 8  # how often anything is begun
+BACK = 10.0  # seconds that a device has to come back, restarted or plugged in again
+_INFO = struct.Struct("<2B17I")
+_ENTRY = struct.Struct("<IB48s16s3I")
+_VERDICT = struct.Struct("<IiiII48s")
+_LINK = b"hyper-mcu link"  # label of the key
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a device says of itself. architecture: the first 32 bits of the hash of the network that it runs. key: the
+    number of its key, 0: none yet. wait: seconds that its gate stays shut. stack: most bytes ever in use, 0: not
+    known. cipher: whether it takes encrypted people."""
+
+    protocol: int
+    replay: bool
+    selftest: bool
+    cipher: bool
+    abi: int
+    architecture: int
+    layers: int
+    rows: int
+    row_bytes: int
+    session_bytes: int
+    places: int
+    people: int
+    slot_bytes: int
+    largest: int
+    partition: int
+    counter: int
+    key: int
+    failures: int
+    wait: int
+    stack: int
+    hz: int
+    board: str
+    firmware: str
+
+    @property
+    def free(self) -> int:
+        """Places for more people."""
+        return self.places - self.people
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A person on a device. code: OK, or why that place cannot be used. id: hex, key and counter as it was sealed; size
+    in bytes, the seal included."""
+
+    place: int
+    code: int
+    name: str
+    id: str
+    key: int
+    counter: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """name: whose, of all that were asked; layers: CRC-32 of each layer's bytes, profile: cycles of each layer, both
+    empty unless they were asked for; cycles of the whole at `hz`."""
+
+    name: str
+    match: bool
+    decision: int
+    logit: int
+    threshold: int
+    cycles: int
+    hz: int
+    layers: tuple[int, ...] = ()
+    profile: tuple[int, ...] = ()
+
+
+def link_key(key: bytes, number: int) -> bytes:
+    """The key by which challenges are answered: firmware/LINK.md, "Who may"."""
+    return hmac.digest(key, _LINK + number.to_bytes(4, "little"), "sha256")
+
+
+def answered(key: bytes, number: int, challenge: bytes, request: Request, payload: bytes) -> bytes:
+    """The payload of an authenticated request: with its tag."""
+    return payload + hmac.digest(link_key(key, number), challenge + bytes([request]) + payload, "sha256")
+
+
+def layer_crcs(result: Result) -> tuple[int, ...]:
+    """What a device's layers are compared with: CRC-32 of the oracle's canonical bytes."""
+    return tuple(zlib.crc32(layer.tobytes()) for layer in result.layers)
+
+
+def first_difference(device: Sequence[int], oracle: Sequence[int]) -> int | None:
+    """The first layer whose bytes differ; None where all are the same."""
+    if len(device) != len(oracle):
+        raise UserError("layers", "their number", str(len(oracle)), len(device))
+    return next((i for i, (a, b) in enumerate(zip(device, oracle, strict=True)) if a != b), None)
+
+
+class Device:
+    """A device on a line. key, number: of the device, for what needs an answered challenge: `load`, `delete`, and
+    `verify` unless it is a replay build.
+
+    A line that fails is opened again, and what was being done is done again: uploads go on where they were.
+    """
+
+    def __init__(
+        self, port: str, *, key: bytes = b"", number: int = 0, rates: Sequence[int] = RATES, patience: float = 1.0
+    ) -> None:
+        """Opens the line and greets the device. rates: bits a second, tried in order; patience: factor of all waits."""
+        self.port = port
+        self.key, self.number = key, number
+        self._rates, self._patience = rates, patience
+        self.talk = connect(port, rates, patience)
+
+    def __enter__(self) -> Device:
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the line."""
+        self.talk.close()
+
+    def ping(self) -> float:
+        """Seconds of a round trip."""
+        begin = time.monotonic()
+        self._lasting(lambda: self._ask("ping", Request.PING, b"hyper-mcu"))
+        return time.monotonic() - begin
+
+    def info(self) -> Info:
+        """What the device says of itself; UserError for another version of the protocol."""
+        said = self._lasting(lambda: self._ask("info", Request.INFO))
+        if said[:1] != bytes([VERSION]):
+            expected = f"version {VERSION}; flash this version's firmware"
+            raise UserError(self.port, "another protocol", expected, f"version {said[0] if said else 'none'}")
+        protocol, flags, *words = _INFO.unpack_from(self._whole(said, _INFO.size))
+        board, firmware, *_ = (said[_INFO.size :] + b"\0\0").split(b"\0")
+        flag = [bool(flags & 1 << i) for i in range(3)]
+        texts = (t.decode("ascii", "backslashreplace") for t in (board, firmware))
+        return Info(protocol, *flag, *words, *texts)
+
+    def people(self) -> tuple[Entry, ...]:
+        """Who is on it, in the order of their places."""
+        return self._lasting(self._people)
+
+    def load(
+        self,
+        sealed: bytes,
+        *,
+        name: str | None = None,
+        replace: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Sends a sealed person; name: as the seal has it. replace: the one of that name, who stays until the new one
+        is whole, accepted and known to work. progress: called with the bytes that are there, and of how many."""
+        name = sealed[64:112].rstrip(b"\0").decode("ascii", "backslashreplace") if name is None else name
+        asked = struct.pack("<BI", replace, len(sealed)) + hashlib.sha256(sealed).digest() + _name(name)
+
+        def send() -> None:
+            doing = f"sending {name}"
+            at = self._next(self._authenticated(doing, Request.LOAD, asked, SLOW))
+            while at < len(sealed):
+                if progress:
+                    progress(at, len(sealed))
+                part = struct.pack("<I", at) + sealed[at : at + PART]
+                at = self._next(self._ask(doing, Request.LOAD_PART, part, SLOW))
+            self._ask(doing, Request.LOAD_END, b"", SLOW)
+            if progress:
+                progress(len(sealed), len(sealed))
+
+        self._lasting(send)
+
+    def delete(self, name: str) -> None:
+        """Deletes a person; DeviceError NO_PERSON where there is none."""
+        asked = 0
+
+        def remove() -> None:
+            nonlocal asked
+            asked += 1
+            try:
+                self._authenticated(f"deleting {name}", Request.DELETE, _name(name), SLOW)
+            except DeviceError as e:
+                if e.code != Code.NO_PERSON or asked == 1:  # else the first time did it, and its answer was lost
+                    raise
+
+        self._lasting(remove)
+
+    def set_key(self, key: bytes, number: int) -> None:
+        """Gives a device that has none its key of 32 bytes, over a line that nobody else hears; number: above 0."""
+        if len(key) != 32 or not 0 < number < 1 << 32:
+            got = f"{len(key)} bytes, number {number}"
+            raise UserError(self.port, "no key of a device", "32 bytes, and a number of 1…2^32−1", got)
+        self._lasting(lambda: self._ask("setting the key", Request.SET_KEY, struct.pack("<I", number) + key, SLOW))
+        self.key, self.number = key, number
+
+    def verify(self, crop: NDArray[np.uint8], name: str = "", *, layers: bool = False) -> Verdict:
+        """Asks about an aligned crop, uint8 (height, width, 3), whether it shows `name`, or "": who of all people, the
+        furthest above their threshold. Opens nothing. layers: those of a named person too, on a selftest build."""
+        if layers and not name:
+            raise UserError(self.port, "layers of all people", "the name of one", "none")
+        return self._lasting(lambda: self._verify(crop.tobytes(), name, layers))
+
+    def known_answer(self, name: str) -> tuple[int, int]:
+        """Lets a person's self-test run; cycles, and how many a second has. DeviceError WRONG_ANSWER where it fails."""
+        said = self._lasting(lambda: self._ask(f"self-test of {name}", Request.KAT, _name(name), SLOW))
+        cycles, hz = struct.unpack_from("<II", self._whole(said, 8))
+        return cycles, hz
+
+    def _people(self) -> tuple[Entry, ...]:
+        found, first, places = list[Entry](), 0, 1
+        while first < places:
+            said = self._ask("list", Request.LIST, struct.pack("<I", first))
+            places, after = struct.unpack_from("<2I", self._whole(said, 8))
+            for place, code, name, ident, key, counter, size in _ENTRY.iter_unpack(said[8:]):
+                found.append(Entry(place, code, _text(name), ident.hex(), key, counter, size))
+            if after <= first:
+                break
+            first = after
+        return tuple(found)
+
+    def _verify(self, image: bytes, name: str, layers: bool) -> Verdict:
+        doing = f"verifying {name}".rstrip()
+        begin = self._ask if self.info().replay else self._authenticated
+        said = begin(doing, Request.VERIFY, _name(name), SLOW)
+        people, size = struct.unpack_from("<2I", self._whole(said, 8))
+        if size != len(image):
+            raise UserError(self.port, f"{doing}: an image of another size", f"{size} bytes", len(image))
+        shown, at = image * people, 0
+        while at < len(shown):
+            at = self._next(self._ask(doing, Request.VERIFY_ROWS, struct.pack("<I", at) + shown[at : at + PART], SLOW))
+        said = self._ask(doing, Request.VERIFY_END, b"", SLOW)
+        decision, logit, threshold, cycles, hz, who = _VERDICT.unpack_from(self._whole(said, _VERDICT.size))
+        if decision not in (MATCH, NO_MATCH) or (decision == MATCH) != (logit >= threshold):
+            got = f"decision {decision:08x}, logit {logit}, threshold {threshold}"
+            raise UserError(self.port, f"{doing}: a decision that is none", f"{MATCH:08x} iff logit ≥ threshold", got)
+        crcs = self._layers(doing, Request.LAYERS) if layers else ()
+        profile = self._layers(doing, Request.PROFILE) if layers else ()
+        return Verdict(_text(who), decision == MATCH, decision, logit, threshold, cycles, hz, crcs, profile)
+
+    def _layers(self, doing: str, request: Request) -> tuple[int, ...]:
+        words, layers = list[int](), 1
+        while len(words) < layers:
+            said = self._ask(doing, request, struct.pack("<I", len(words)))
+            (layers,) = struct.unpack_from("<I", self._whole(said, 8))
+            words += [word for (word,) in struct.iter_unpack("<I", said[4:])]
+        return tuple(words)
+
+    def _ask(self, doing: str, request: Request, payload: bytes = b"", seconds: float = SECONDS) -> bytes:
+        """What the response says behind its code; raises DeviceError for a refusal."""
+        said = self.talk.ask(request, payload, seconds=seconds)
+        if said[0] != Code.OK:
+            raise DeviceError(self.port, said[0], doing)
+        return said[1:]
+
+    def _authenticated(self, doing: str, request: Request, payload: bytes, seconds: float = SECONDS) -> bytes:
+        if not self.key:
+            raise UserError(self.port, f"{doing} needs the device's key", "--key FILE", "none")
+        challenge = self._whole(self._ask(doing, Request.CHALLENGE), 16)
+        return self._ask(doing, request, answered(self.key, self.number, challenge, request, payload), seconds)
+
+    def _next(self, said: bytes) -> int:
+        (at,) = struct.unpack_from("<I", self._whole(said, 4))
+        return int(at)
+
+    def _whole(self, said: bytes, n: int) -> bytes:
+        if len(said) < n:
+            raise UserError(self.port, "an answer cut short", f"{n} bytes; flash this version's firmware", len(said))
+        return said
+
+    def _lasting(self, work: Callable[[], T]) -> T:
+        """The one policy of what goes wrong on the way: a line that fails is opened again, a device that was restarted
+        meanwhile (it then misses what came before) is asked from the beginning; LASTING times, then it is an error."""
+        for attempt in range(LASTING):
+            try:
+                return work()
+            except LineError:
+                if attempt == LASTING - 1:
+                    raise
+                self._open_again()
+            except DeviceError as e:
+                if e.code not in (Code.WRONG_ORDER, Code.WRONG_OFFSET) or attempt == LASTING - 1:
+                    raise
+        raise AssertionError
+
+    def _open_again(self) -> None:
+        self.talk.close()
+        end = time.monotonic() + BACK * self._patience
+        while True:
+            try:
+                self.talk = connect(self.port, self._rates, self._patience)
+                return
+            except UserError:
+                if time.monotonic() > end:
+                    raise
+            time.sleep(0.1 * self._patience)
+
+
+def _name(name: str) -> bytes:
+    try:
+        return struct.pack("48s", name.encode("ascii"))
+    except UnicodeEncodeError as e:
+        raise UserError("name", "not a name", "a C identifier of letters, digits and _", repr(name)) from e
+
+
+def _text(name: bytes) -> str:
+    return name.rstrip(b"\0").decode("ascii", "backslashreplace")
