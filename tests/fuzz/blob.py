@@ -8,17 +8,12 @@ reached; what is taken is asked about images. Exit code 1 on a fault, whose inpu
 
 from __future__ import annotations
 
-import argparse
-import re
-import shutil
 import struct
-import subprocess
 import sys
-import tempfile
-from functools import cache
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "codegen"))
+from fuzzing import changed, link, main
 from people import OTHER, TINY, net, person
 
 from hyper_mcu.codegen.emit_c import emit
@@ -27,7 +22,6 @@ from hyper_mcu.codegen.person import Person
 from hyper_mcu.codegen.person_bin import HEAD, pack
 
 PREFIXES: dict[str, NetSpec] = {"one": TINY, "two": OTHER}
-OPTIONS = ("-std=c11", "-O1", "-g", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all")
 
 TARGET = r"""
 #define HYPER_MCU_IMPLEMENTATION
@@ -106,18 +100,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 """
 
 
-@cache
-def missing() -> str:
-    """Why nothing can be fuzzed here, or ""."""
-    if not shutil.which("clang"):
-        return "no clang on PATH"
-    program = b"int LLVMFuzzerTestOneInput(const char *d, unsigned long n); "
-    program += b"int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { return !d && n; }"
-    words = ["clang", *OPTIONS, "-x", "c", "-", "-o", "/dev/null"]
-    done = subprocess.run(words, input=program, capture_output=True, check=False)
-    return "clang without its fuzzer's and sanitizers' libraries (Debian: libclang-rt-dev)" if done.returncode else ""
-
-
 def people() -> dict[str, Person]:
     """A person of each prefix."""
     return {prefix: person(net(spec)) for prefix, spec in PREFIXES.items()}
@@ -126,14 +108,9 @@ def people() -> dict[str, Person]:
 def build(folder: Path, *changes: tuple[str, str]) -> Path:
     """The fuzzer of the emitted C; changes: pieces of the C replaced, to plant a fault."""
     for prefix, p in people().items():
-        text = emit(p, prefix)
-        for old, new in changes:
-            assert old in text
-            text = text.replace(old, new)
-        (folder / f"{prefix}.h").write_text(text, encoding="ascii")
+        (folder / f"{prefix}.h").write_text(changed(emit(p, prefix), changes), encoding="ascii")
     (folder / "target.c").write_text(TARGET, encoding="ascii")
-    subprocess.run(["clang", *OPTIONS, "target.c", "-o", "fuzzer"], cwd=folder, check=True)
-    return folder / "fuzzer"
+    return link(folder, ["target.c"])
 
 
 def seeds() -> list[bytes]:
@@ -153,33 +130,5 @@ def seeds() -> list[bytes]:
     return made
 
 
-def fuzz(program: Path, corpus: Path, seconds: int) -> tuple[int, str]:
-    """How many inputs were tried, and what the fuzzer says of a fault, or ""."""
-    for i, data in enumerate(seeds()):
-        (corpus / f"seed-{i:03}").write_bytes(data)
-    words = [program, corpus, f"-max_total_time={seconds}", "-max_len=4096", "-print_final_stats=1", "-timeout=10"]
-    # the peak of memory that the kernel tells a process begins with its parent's: it is no measure of this one
-    words += ["-rss_limit_mb=0", "-malloc_limit_mb=64", f"-artifact_prefix={corpus}/fault-"]
-    done = subprocess.run(words, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
-    tried = re.search(r"number_of_executed_units: (\d+)", done.stderr)
-    return int(tried[1]) if tried else 0, done.stderr if done.returncode else ""
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Fuzzes the reader of person.bin.")
-    parser.add_argument("--seconds", type=int, default=60)
-    parser.add_argument("--corpus", type=Path, help="folder of inputs to go on with; new ones are added")
-    options = parser.parse_args()
-    if why := missing():
-        print(why, file=sys.stderr)
-        return 2
-    with tempfile.TemporaryDirectory() as folder:
-        corpus = options.corpus or Path(tempfile.mkdtemp(prefix="corpus-"))
-        corpus.mkdir(parents=True, exist_ok=True)
-        tried, fault = fuzz(build(Path(folder)), corpus, options.seconds)
-    print(fault or f"{tried:,} inputs, no fault", file=sys.stderr if fault else sys.stdout)
-    return 1 if fault else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("Fuzzes the reader of person.bin.", build, seeds))

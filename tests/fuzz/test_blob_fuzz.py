@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from blob import build, fuzz, missing
+from blob import build, seeds
+from fuzzing import fuzz, missing
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
 
 def test_no_blob_makes_the_reader_or_the_engine_do_anything_undefined(tmp_path: Path) -> None:
     (tmp_path / "corpus").mkdir()
-    tried, fault = fuzz(build(tmp_path), tmp_path / "corpus", seconds=6)
+    tried, fault = fuzz(build(tmp_path), tmp_path / "corpus", seeds(), seconds=6)
     assert fault == ""
     assert tried > 500
 
@@ -29,5 +30,5 @@ def test_no_blob_makes_the_reader_or_the_engine_do_anything_undefined(tmp_path: 
 )
 def test_a_check_that_is_left_out_is_found(tmp_path: Path, check: str, without: str, found: str) -> None:
     (tmp_path / "corpus").mkdir()
-    _, fault = fuzz(build(tmp_path, (check, without)), tmp_path / "corpus", seconds=6)
+    _, fault = fuzz(build(tmp_path, (check, without)), tmp_path / "corpus", seeds(), seconds=6)
     assert found in fault
