@@ -15,7 +15,7 @@ from hyper_mcu.codegen.facts import NONSENSE, facts, person_of, spec_of
 from hyper_mcu.codegen.files import read
 from hyper_mcu.codegen.layout import ABI, architecture, check_sum, members, payload
 from hyper_mcu.codegen.passes import compiled
-from hyper_mcu.codegen.person import Person
+from hyper_mcu.codegen.person import Person, check_name
 
 MAGIC = b"HMpb"
 FORMAT = 1
@@ -69,8 +69,28 @@ def parse_bytes(data: bytes, where: str = "person.bin") -> Person:
     return p
 
 
+def device_name(data: bytes, where: str = "person.bin") -> str:
+    """Whose blob for a device this is: whole, undamaged and without facts; raises UserError."""
+    _, said = _sizes(data, where)
+    if said:
+        raise UserError(where, "with what the host alone reads", "a person.bin made for a device", f"{said} bytes more")
+    name = HEAD.unpack_from(data)[-1].rstrip(b"\0").decode("latin-1")
+    check_name(where, name)
+    return name
+
+
 def _parts(data: bytes, where: str) -> tuple[bytes, bytes]:
     """Facts and weights of a blob that is whole; raises UserError."""
+    weights, said = _sizes(data, where)
+    if not said:
+        raise UserError(
+            where, "made for a device alone", "the model.h or person.bin that it was made from", "no facts in it"
+        )
+    return data[-CRC.size - said : -CRC.size], data[HEAD.size : HEAD.size + weights]
+
+
+def _sizes(data: bytes, where: str) -> tuple[int, int]:
+    """Bytes of weights and of facts of a blob that is whole; raises UserError."""
     if data[:4] != MAGIC:
         raise UserError(where, "not a person.bin", f"{MAGIC!r} at its beginning", repr(data[:4]))
     if len(data) < HEAD.size + CRC.size:
@@ -89,8 +109,4 @@ def _parts(data: bytes, where: str) -> tuple[bytes, bytes]:
         raise UserError(where, "layout of the weights", str(LAYOUT), layout)
     if HEAD.size + weights + said + CRC.size != total:
         raise UserError(where, "sizes of its parts", f"{total} bytes together", HEAD.size + weights + said + CRC.size)
-    if not said:
-        raise UserError(
-            where, "made for a device alone", "the model.h or person.bin that it was made from", "no facts in it"
-        )
-    return data[-CRC.size - said : -CRC.size], data[HEAD.size : HEAD.size + weights]
+    return weights, said

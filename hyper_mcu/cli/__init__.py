@@ -37,6 +37,7 @@ COMMANDS = {
     "bench": "What a network costs on emulated cores, layer by layer.",
     "compare": "Two results of bench: what grew, what shrank.",
     "export": "A person's network for other runtimes, as C, or for a device.",
+    "key": "The key that a device accepts people by: make one, show its fingerprint.",
     "demo": "Enrol a real photo and ask the emulated Cortex-M4 about two others.",
     "doctor": "What is installed, what is missing, and the line that installs it.",
     "train": "Train a generator on a folder of faces.",
