@@ -15,6 +15,8 @@
  *
  * Erased bytes are 0xFF. Power may fail at any moment: the unit being erased or the words being programmed then hold
  * anything. */
+enum { HM_FLASH_WORD = 32, HM_FLASH_UNIT = 256 }; /* largest word, smallest unit that is looked after */
+
 typedef struct hm_flash {
     const uint8_t *base;
     uint32_t size;
@@ -34,6 +36,9 @@ typedef struct hm_flash_part {
 
 hm_flash hm_flash_of(hm_flash_part *part, const hm_flash *whole, uint32_t first, uint32_t n);
 
+/* Whether sizes and alignment are as above, and both calls are there: what a mount asks first. */
+bool hm_flash_is_sound(const hm_flash *flash);
+
 /* Erases the unit at `offset` and looks whether it is. */
 HM_MUST_CHECK hm_code hm_flash_erase(const hm_flash *flash, uint32_t offset);
 
@@ -42,5 +47,8 @@ HM_MUST_CHECK hm_code hm_flash_program(const hm_flash *flash, uint32_t offset, c
 
 /* Whether n bytes at `offset` are erased. */
 bool hm_flash_is_erased(const hm_flash *flash, uint32_t offset, uint32_t n);
+
+/* CRC-32 as hm_crc32 has it, as one function with one table for all who keep something in flash. */
+uint32_t hm_flash_crc(uint32_t crc, const void *bytes, uint32_t n);
 
 #endif
