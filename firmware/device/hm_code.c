@@ -70,6 +70,8 @@ const char *hm_code_text(unsigned code)
         return "no random numbers for a challenge";
     case HM_CODE_NOT_HERE:
         return "not in this build or not on this board";
+    case HM_CODE_WRONG_VALUE:
+        return "a field out of its range";
 
     case HM_CODE_LOCKED:
         return "locked after failed attempts";

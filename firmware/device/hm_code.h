@@ -33,6 +33,7 @@ typedef enum hm_code {
     HM_CODE_WRONG_DIGEST,  /* the parts are not what was announced */
     HM_CODE_NO_RANDOM,     /* the port has no random numbers, so there is no challenge */
     HM_CODE_NOT_HERE,      /* what this build or this board does not have */
+    HM_CODE_WRONG_VALUE,   /* a field out of its range: a name that is none, a key without a number */
 
     /* the gate and the camera */
     HM_CODE_LOCKED = 80, /* too many attempts: not before the delay is over */
