@@ -1,0 +1,149 @@
+/* Flash as a file in memory: what was programmed is there after kill -9, and the power can be cut at any operation. */
+#define _POSIX_C_SOURCE 200809L
+
+#include "host.h"
+
+#include "hm_port.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static uint8_t *bytes;
+static uint32_t operations;
+static hm_flash whole;
+static hm_flash people;
+static hm_flash gate_log;
+static hm_flash_part people_part;
+static hm_flash_part log_part;
+
+/* The power goes: nothing runs any more, no sanitizer's report and no flush either. */
+static _Noreturn void cut_power(void)
+{
+    fprintf(stderr, "power cut at operation %u of flash\n", (unsigned)operations);
+    for (;;) {
+        (void)raise(SIGKILL);
+    }
+}
+
+/* Counts an operation; whether it is the one that the power is cut at. */
+static bool is_cut(void)
+{
+    operations++;
+    if (operations != host.cut_at) {
+        return false;
+    }
+    if (host.cut == HOST_BEFORE) {
+        cut_power();
+    }
+    return true;
+}
+
+static _Noreturn void fault(const char *what, uint32_t offset)
+{
+    fprintf(stderr, "flash: %s at %u\n", what, (unsigned)offset);
+    exit(HOST_FAULT);
+}
+
+static bool erase(void *context, uint32_t offset)
+{
+    (void)context;
+    if (offset % host.unit != 0 || offset >= whole.size) {
+        fault("erased at no unit", offset);
+    }
+    const bool cut = is_cut();
+    memset(bytes + offset, 0xFF, cut && host.cut == HOST_TORN ? host.unit / 2 + 1 : host.unit);
+    if (cut) {
+        cut_power();
+    }
+    return true;
+}
+
+/* A word that lost its power halfway: some bits have gone, others not yet. */
+static void tear(uint8_t *word, const uint8_t *wanted)
+{
+    for (uint32_t i = 0; i < host.word; i++) {
+        word[i] = (uint8_t)(wanted[i] | (i % 2 == 0 ? 0x5A : 0xA5));
+    }
+}
+
+static bool program(void *context, uint32_t offset, const uint8_t *from, uint32_t n)
+{
+    (void)context;
+    if (offset % host.word != 0 || n % host.word != 0 || offset > whole.size || n > whole.size - offset) {
+        fault("programmed at no word", offset);
+    }
+    for (uint32_t at = offset; at < offset + n; at += host.word, from += host.word) {
+        for (uint32_t i = 0; i < host.word; i++) {
+            if (bytes[at + i] != 0xFF) {
+                fault("programmed twice", at); /* what flash with check bits of its own does not take */
+            }
+        }
+        const bool cut = is_cut();
+        if (cut && host.cut == HOST_TORN) {
+            tear(bytes + at, from);
+        } else {
+            memcpy(bytes + at, from, host.word);
+        }
+        if (cut) {
+            cut_power();
+        }
+    }
+    return true;
+}
+
+/* A file of `size` bytes, erased where it is new. */
+static int open_file(size_t size)
+{
+    struct stat there;
+    const int file = open(host.flash, O_RDWR | O_CREAT, 0600);
+    if (file < 0 || fstat(file, &there) != 0) {
+        host_refuse(host.flash, strerror(errno));
+    }
+    if (there.st_size == 0) {
+        static uint8_t erased[256];
+        memset(erased, 0xFF, sizeof erased);
+        for (size_t done = 0; done < size; done += sizeof erased) {
+            if (write(file, erased, sizeof erased) != (ssize_t)sizeof erased) {
+                host_refuse(host.flash, strerror(errno));
+            }
+        }
+    } else if (there.st_size != (off_t)size) {
+        host_refuse(host.flash, "a flash of another size");
+    }
+    return file;
+}
+
+void host_open_flash(void)
+{
+    const uint32_t units = host.units + HOST_LOG_UNITS;
+    const size_t size = (size_t)units * host.unit;
+    void *const at = host.flash != NULL ? mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, open_file(size), 0)
+                                        : malloc(size);
+    if (at == NULL || at == MAP_FAILED) {
+        host_refuse("flash", strerror(errno));
+    }
+    bytes = at;
+    if (host.flash == NULL) {
+        memset(bytes, 0xFF, size);
+    }
+    whole = (hm_flash){bytes, (uint32_t)size, host.unit, host.word, NULL, erase, program};
+    people = hm_flash_of(&people_part, &whole, 0, host.units);
+    gate_log = hm_flash_of(&log_part, &whole, host.units, HOST_LOG_UNITS);
+}
+
+const hm_flash *hm_port_people(void)
+{
+    return &people;
+}
+
+const hm_flash *hm_port_log(void)
+{
+    return &gate_log;
+}
