@@ -1,6 +1,6 @@
 /* From a camera's frame to the rows of the net: an integer similarity warp with bilinear sampling, row by row.
  *
- * The definition is SPEC.md, "Camera"; hyper_mcu/device/image.py is its twin, byte by byte. No frame is copied. */
+ * CAMERA.md is the definition, hyper_mcu/device/image.py its twin, byte by byte. No frame is copied. */
 #ifndef HM_IMAGE_H
 #define HM_IMAGE_H
 
