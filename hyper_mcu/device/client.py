@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, TypeVar
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.device.codes import Code, DeviceError
 from hyper_mcu.device.frames import PAYLOAD, Request
+from hyper_mcu.device.keys import LINK, Key
 from hyper_mcu.device.line import RATES, SECONDS, LineError, connect
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ BACK = 10.0  # seconds that a device has to come back, restarted or plugged in a
 _INFO = struct.Struct("<2B17I")
 _ENTRY = struct.Struct("<IB48s16s3I")
 _VERDICT = struct.Struct("<IiiII48s")
-_LINK = b"hyper-mcu link"  # label of the key
 
 
 @dataclass(frozen=True)
@@ -109,14 +109,9 @@ class Verdict:
     profile: tuple[int, ...] = ()
 
 
-def link_key(key: bytes, number: int) -> bytes:
-    """The key by which challenges are answered: firmware/LINK.md, "Who may"."""
-    return hmac.digest(key, _LINK + number.to_bytes(4, "little"), "sha256")
-
-
-def answered(key: bytes, number: int, challenge: bytes, request: Request, payload: bytes) -> bytes:
-    """The payload of an authenticated request: with its tag."""
-    return payload + hmac.digest(link_key(key, number), challenge + bytes([request]) + payload, "sha256")
+def answered(key: Key, challenge: bytes, request: Request, payload: bytes) -> bytes:
+    """The payload of an authenticated request, with its tag: firmware/LINK.md, "Who may"."""
+    return payload + hmac.digest(key.derived(LINK), challenge + bytes([request]) + payload, "sha256")
 
 
 def layer_crcs(result: Result) -> tuple[int, ...]:
@@ -223,10 +218,8 @@ class Device:
 
     def set_key(self, key: bytes, number: int) -> None:
         """Gives a device that has none its key of 32 bytes, over a line that nobody else hears; number: above 0."""
-        if len(key) != 32 or not 0 < number < 1 << 32:
-            got = f"{len(key)} bytes, number {number}"
-            raise UserError(self.port, "no key of a device", "32 bytes, and a number of 1…2^32−1", got)
-        self._lasting(lambda: self._ask("setting the key", Request.SET_KEY, struct.pack("<I", number) + key, SLOW))
+        said = struct.pack("<I", Key(number, key).number) + key
+        self._lasting(lambda: self._ask("setting the key", Request.SET_KEY, said, SLOW))
         self.key, self.number = key, number
 
     def verify(self, crop: NDArray[np.uint8], name: str = "", *, layers: bool = False) -> Verdict:
@@ -292,7 +285,7 @@ class Device:
         if not self.key:
             raise UserError(self.port, f"{doing} needs the device's key", "--key FILE", "none")
         challenge = self._whole(self._ask(doing, Request.CHALLENGE), 16)
-        return self._ask(doing, request, answered(self.key, self.number, challenge, request, payload), seconds)
+        return self._ask(doing, request, answered(Key(self.number, self.key), challenge, request, payload), seconds)
 
     def _next(self, said: bytes) -> int:
         (at,) = struct.unpack_from("<I", self._whole(said, 4))
