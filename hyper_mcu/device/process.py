@@ -47,7 +47,8 @@ class Process:
         self._process = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
-        assert self._process.stdout and self._process.stderr
+        assert self._process.stdout
+        assert self._process.stderr
         self.line = self._process.stdout.readline().decode().strip()
         if not self.line:
             said = self.wait()[1].strip()
@@ -73,7 +74,8 @@ class Process:
     def wait(self, seconds: float | None = None) -> tuple[int, str]:
         """Waits for its end: exit code, below 0 for a signal; and what it said on stderr."""
         code = self._process.wait(seconds)
-        assert self._process.stdout and self._process.stderr
+        assert self._process.stdout
+        assert self._process.stderr
         said = "" if self._process.stderr.closed else self._process.stderr.read().decode(errors="replace")
         self._process.stdout.close()
         self._process.stderr.close()
