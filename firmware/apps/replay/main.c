@@ -1,0 +1,17 @@
+/* Images over the wire: a board on a desk that verifies what the host sends, without a challenge. It opens nothing. */
+#include "../say.h"
+
+#if !HM_REPLAY
+#error "apps/replay: build it with -DHM_REPLAY=1"
+#endif
+
+static hm_device device;
+
+int main(void)
+{
+    hm_start_device(&device);
+    for (;;) {
+        hm_device_poll(&device);
+        hm_port_idle();
+    }
+}
