@@ -58,7 +58,7 @@ def seal(person: Person | bytes, key: Key, counter: int, *, id: bytes | None = N
         MAGIC, FORMAT, total, ENCRYPTED if encrypt else 0, key.number, counter, len(payload),
         own, nonce, name.encode("ascii"),
     )  # fmt: skip
-    return head + payload + _tag(key, head + payload)
+    return head + payload + tag(key, head + payload)
 
 
 def read(data: bytes, where: str = "sealed person") -> Sealed:
@@ -91,7 +91,7 @@ def open_(data: bytes, key: Key, counter: int = 0, where: str = "sealed person")
     """
     if len(data) <= HEAD.size + TAG:
         _refuse(where, Code.NOT_SEALED, f"{len(data)} bytes")
-    right = hmac.compare_digest(_tag(key, data[:-TAG]), data[-TAG:])
+    right = hmac.compare_digest(tag(key, data[:-TAG]), data[-TAG:])
     found = read(data, where)
     if found.number != key.number:
         _refuse(where, Code.WRONG_KEY, f"key {found.number} for key {key.number}")
@@ -104,7 +104,8 @@ def open_(data: bytes, key: Key, counter: int = 0, where: str = "sealed person")
     return Sealed(**{**vars(found), "payload": _crypt(key, found.nonce, found.payload)})
 
 
-def _tag(key: Key, data: bytes) -> bytes:
+def tag(key: Key, data: bytes) -> bytes:
+    """The tag of all that stands before it, 32 bytes."""
     return hmac.digest(key.derived(SEAL), data, "sha256")
 
 
