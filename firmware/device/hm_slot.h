@@ -61,11 +61,11 @@ static inline bool hm_slot_is_erased(const hm_store *store, uint32_t slot)
     return hm_flash_is_erased(store->flash, hm_slot_offset(store, slot), store->slot_bytes);
 }
 
-/* Erases a slot, its head last: until then it says what is being erased. */
-static inline hm_code hm_slot_erase(const hm_store *store, uint32_t slot)
+/* Erases a slot from a unit at `from` on, its head last: until then it says what is being erased. */
+static inline hm_code hm_slot_erase(const hm_store *store, uint32_t slot, uint32_t from)
 {
     hm_code code = HM_CODE_OK;
-    for (uint32_t at = store->slot_bytes; at > 0 && code == HM_CODE_OK; at -= store->flash->unit) {
+    for (uint32_t at = store->slot_bytes; at > from && code == HM_CODE_OK; at -= store->flash->unit) {
         code = hm_flash_erase(store->flash, hm_slot_offset(store, slot) + at - store->flash->unit);
     }
     return code;

@@ -77,7 +77,7 @@ static hm_code hm_recover(hm_store *store, uint32_t place)
         hm_plan plan;
         const bool counts = newest.found && newest.slot == slot;
         const bool resumes = hm_slot_awaits(store, slot, &plan) && hm_slot_resumes_at(store, slot, plan.size) > 0;
-        if (!counts && !resumes && !hm_slot_is_erased(store, slot) && hm_slot_erase(store, slot) != HM_CODE_OK) {
+        if (!counts && !resumes && !hm_slot_is_erased(store, slot) && hm_slot_erase(store, slot, 0) != HM_CODE_OK) {
             code = HM_CODE_FLASH;
         }
     }
@@ -173,25 +173,18 @@ static uint32_t hm_interrupted(const hm_store *store, uint32_t place, uint32_t s
             (place == store->places ? hm_is_free(store, slot / 2) : slot / 2 == place)) {
             found = slot;
         } else if (!hm_slot_read(store, slot, &commit, &sure) && !hm_slot_is_erased(store, slot)) {
-            (void)hm_slot_erase(store, slot); /* of no harm where it fails: the next mount tries again */
+            (void)hm_slot_erase(store, slot, 0); /* of no harm where it fails: the next mount tries again */
         }
     }
     return found;
 }
 
-/* Makes a slot ready from the first byte on that an upload goes on with. */
+/* Makes a slot ready from byte `from` on, where an upload goes on: the unit in which power failed is erased again, and all
+ * behind it, where a word may have been begun that reads as erased. */
 static hm_code hm_prepare(const hm_store *store, uint32_t slot, const hm_upload *wanted, uint32_t from)
 {
-    if (from == 0) {
-        const hm_code code = hm_slot_erase(store, slot);
-        return code == HM_CODE_OK ? hm_slot_plan(store, slot, wanted->size, wanted->digest) : code;
-    }
-    /* The unit in which power failed, and before it the next one: its first word may have been begun and read as erased. */
-    const uint32_t unit = store->flash->unit;
-    const uint32_t last = from + HM_SLOT_HEAD;
-    const uint32_t at = hm_slot_offset(store, slot) + last;
-    const hm_code code = last + unit < store->slot_bytes ? hm_flash_erase(store->flash, at + unit) : HM_CODE_OK;
-    return code == HM_CODE_OK ? hm_flash_erase(store->flash, at) : code;
+    const hm_code code = hm_slot_erase(store, slot, from > 0 ? HM_SLOT_HEAD + from : 0);
+    return code == HM_CODE_OK && from == 0 ? hm_slot_plan(store, slot, wanted->size, wanted->digest) : code;
 }
 
 /* A slot for a person in that place, or in any free one. */
@@ -308,7 +301,7 @@ hm_code hm_store_written(const hm_store *store, hm_upload *upload, hm_entry *ent
     }
     if (!upload->whole) {
         upload->open = false;
-        (void)hm_slot_erase(store, upload->slot);
+        (void)hm_slot_erase(store, upload->slot, 0);
         return HM_CODE_WRONG_DIGEST;
     }
     return hm_read_entry(store, upload->slot, upload->size, entry);
@@ -331,16 +324,17 @@ hm_code hm_store_commit(hm_store *store, hm_upload *upload, uint32_t counter)
     if (place != upload->place && (place < store->places || !hm_is_free(store, upload->place))) {
         return HM_CODE_NAME_TAKEN;
     }
-    upload->open = false;
-    upload->whole = false;
-    code = hm_slot_commit(store, upload->slot, upload->size, counter);
+    const uint32_t slot = upload->slot;
+    const uint32_t other = slot ^ 1;
+    code = hm_slot_commit(store, slot, upload->size, counter);
+    hm_fill(upload, 0, sizeof *upload);
     if (code != HM_CODE_OK) {
-        (void)hm_slot_erase(store, upload->slot);
+        (void)hm_slot_erase(store, slot, 0);
         return code;
     }
     store->counter = counter;
-    if (!hm_slot_is_erased(store, upload->slot ^ 1)) {
-        (void)hm_slot_erase(store, upload->slot ^ 1); /* it does not count any more; the next mount tries again */
+    if (!hm_slot_is_erased(store, other)) {
+        (void)hm_slot_erase(store, other, 0); /* it does not count any more; the next mount tries again */
     }
     return HM_CODE_OK;
 }
@@ -348,7 +342,7 @@ hm_code hm_store_commit(hm_store *store, hm_upload *upload, uint32_t counter)
 void hm_store_abandon(hm_store *store, hm_upload *upload)
 {
     if (upload->open && hm_is_upload(store, upload->slot, upload->size, upload->digest)) {
-        (void)hm_slot_erase(store, upload->slot); /* the next mount or begin tries again */
+        (void)hm_slot_erase(store, upload->slot, 0); /* the next mount or begin tries again */
     }
     hm_fill(upload, 0, sizeof *upload);
 }
@@ -361,7 +355,7 @@ hm_code hm_store_delete(hm_store *store, const char *name)
     }
     const hm_newest newest = hm_find_newest(store, place);
     const uint32_t other = newest.slot ^ 1;
-    hm_code code = hm_slot_erase(store, other);
+    hm_code code = hm_slot_erase(store, other, 0);
     if (code == HM_CODE_OK) {
         code = hm_slot_plan(store, other, 0, NULL); /* nothing has a commit that had no plan */
     }
@@ -369,8 +363,8 @@ hm_code hm_store_delete(hm_store *store, const char *name)
         code = hm_slot_commit(store, other, 0, store->counter);
     }
     if (code != HM_CODE_OK) {
-        (void)hm_slot_erase(store, other);
+        (void)hm_slot_erase(store, other, 0);
         return code;
     }
-    return hm_slot_erase(store, newest.slot);
+    return hm_slot_erase(store, newest.slot, 0);
 }
