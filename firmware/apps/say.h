@@ -3,7 +3,7 @@
 #ifndef HM_SAY_H
 #define HM_SAY_H
 
-#include "../device/hm_device.h"
+#include "../device/hm_factory.h"
 
 /* Failures before the first delay, that delay and the longest one, in seconds. */
 #ifndef HM_GATE_POLICY

@@ -6,12 +6,13 @@
 #endif
 
 static hm_device device;
+static hm_code factory = HM_CODE_NO_KEY; /* hm_device_serve */
 
 int main(void)
 {
     hm_start_device(&device);
     for (;;) {
-        hm_device_poll(&device);
+        hm_device_serve(&device, &factory);
         hm_port_idle();
     }
 }

@@ -7,6 +7,7 @@
 #endif
 
 static hm_device device;
+static hm_code factory = HM_CODE_NO_KEY; /* hm_device_serve */
 
 static void say_layers(uint32_t cycles)
 {
@@ -69,7 +70,7 @@ int main(void)
     hm_say_number(HM_SESSION_BYTES, 10);
     hm_say(" bytes\r\n");
     for (;;) {
-        hm_device_poll(&device);
+        hm_device_serve(&device, &factory);
         hm_port_idle();
     }
 }

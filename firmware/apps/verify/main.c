@@ -14,6 +14,7 @@
 #endif
 
 static hm_device device;
+static hm_code factory = HM_CODE_NO_KEY; /* hm_device_serve */
 static bool open;
 static uint32_t opened_ms;
 
@@ -77,7 +78,7 @@ int main(void)
 {
     hm_start_device(&device);
     for (;;) {
-        hm_device_poll(&device);
+        hm_device_serve(&device, &factory);
         if (open && hm_port_ms() - opened_ms >= HM_OPEN_MS) {
             hm_port_light(false);
             open = false;

@@ -1,7 +1,7 @@
 /* The device as a process: `device --tcp 0 --flash FILE --key FILE` prints the name of its line, and serves it. */
 #include "host.h"
 
-#include "hm_device.h"
+#include "hm_factory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +10,7 @@
 host_options host = {NULL, NULL, NULL, "host", 4096, 8, 64, 0, HOST_BEFORE, -1, 0, 0};
 
 static hm_device device;
+static hm_code factory = HM_CODE_NO_KEY; /* hm_device_serve */
 
 _Noreturn void host_refuse(const char *what, const char *got)
 {
@@ -88,7 +89,7 @@ int main(int argc, char **argv)
     }
     host_open_line();
     for (;;) {
-        hm_device_poll(&device);
+        hm_device_serve(&device, &factory);
         hm_port_idle();
     }
 }

@@ -1,0 +1,44 @@
+/* People that come with the program: put into the store of a device on which nobody ever was.
+ *
+ * They are sealed by the device itself, under its own key, and are people like all others from then on: listed, replaced
+ * and deleted by the link. */
+#ifndef HM_FACTORY_H
+#define HM_FACTORY_H
+
+#include "hm_device.h"
+
+/* A person.bin without facts, at a multiple of 4, for as long as the call lasts. */
+typedef struct hm_built_in {
+    const uint8_t *blob;
+    uint32_t size;
+} hm_built_in;
+
+/* Person i is sealed with the rollback counter i + 1, and put there only while the device accepted none as high: each of
+ * them once, whenever the power fails, and never again after somebody was sent or deleted. HM_CODE_NO_KEY while the
+ * device has no key: call it again when it has. Ends at the first one who is refused. */
+HM_MUST_CHECK hm_code hm_factory_people(hm_device *device, const hm_built_in *people, uint32_t n);
+
+/* -DHM_FACTORY=1: people come with the program, as hm_people in a file of its own. */
+#ifndef HM_FACTORY
+#define HM_FACTORY 0
+#endif
+#if HM_FACTORY
+extern const hm_built_in hm_people[];
+extern const uint32_t hm_people_count;
+#endif
+
+/* What an application does again and again: the people that came with it, as soon as the device has a key, and the link.
+ * *factory begins as HM_CODE_NO_KEY. */
+static inline void hm_device_serve(hm_device *device, hm_code *factory)
+{
+#if HM_FACTORY
+    if (*factory == HM_CODE_NO_KEY) {
+        *factory = hm_factory_people(device, hm_people, hm_people_count);
+    }
+#else
+    (void)factory;
+#endif
+    hm_device_poll(device);
+}
+
+#endif
