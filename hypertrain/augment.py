@@ -81,10 +81,12 @@ def batches(
     side: int = CROP,
     part: Callable[[int], slice] = lambda count: slice(0, count),
     ahead: int = 2,
+    made: bool = False,
 ) -> Iterator[tuple[int, NDArray[np.int64], Tensor]]:
     """(step, rows, augmented input) of every step, prepared in a thread ahead of their use.
 
-    rows: the images of a step; part: of so many images those that are prepared. What happens to an image depends on the
+    rows: the images of a step; part: of so many images those that are prepared. made: they are views already, and only
+    mirrored, half of them. What happens to an image depends on the
     seed, the step and its place among the rows alone.
     """
 
@@ -96,7 +98,11 @@ def batches(
         def rng(place: int) -> np.random.Generator:
             return np.random.default_rng((seed, step, place, VIEW))
 
-        images = [view(c, rng(k), side) for c, k in zip(crops[index[mine]], places, strict=True)]
+        chosen = crops[index[mine]]
+        if made:
+            turned = [c[:, ::-1] if rng(k).random() < 0.5 else c for c, k in zip(chosen, places, strict=True)]
+            return step, index, to_input(np.stack([fit(c, side) for c in turned])).to(torch.bfloat16)
+        images = [view(c, rng(k), side) for c, k in zip(chosen, places, strict=True)]
         light = sampling.torch_rng(seed, step, "light")
         return step, index, relight(np.stack(images), light, len(index), mine)
 

@@ -17,7 +17,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.netspec import Norm
-from hyper_mcu.hypertrain import direct, distill, hyper
+from hyper_mcu.hypertrain import direct, distill, hyper, views
 from hyper_mcu.hypertrain.data import layout
 from hyper_mcu.hypertrain.hgen import Shape
 from hyper_mcu.hypertrain.loop import Run
@@ -94,6 +94,7 @@ class Config:
     net: Net = field(default_factory=Net)
     backbone: Backbone = field(default_factory=Backbone)
     hgen: Shape = field(default_factory=Shape)
+    views: views.Settings = field(default_factory=views.Settings)
     distill: distill.Settings = field(default_factory=distill.Settings)
     hyper: hyper.Settings = field(default_factory=hyper.Settings)
     direct: direct.Settings = field(default_factory=direct.Settings)

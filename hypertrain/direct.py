@@ -111,6 +111,7 @@ class Direct:
 
     name = "direct"
     unit = "images"
+    views = None
 
     def __init__(self, spec: NetSpec, faces: Faces, c: Settings, run: Run) -> None:
         """Raises UserError for a batch that processes cannot share."""

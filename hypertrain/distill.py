@@ -22,6 +22,7 @@ from hyper_mcu.hypertrain.metrics import equal_error
 from hyper_mcu.hypertrain.net import Statistics, features, flatten, he_init
 from hyper_mcu.hypertrain.protocols import all_pairs
 from hyper_mcu.hypertrain.settings import at_least, share, warmup_within
+from hyper_mcu.hypertrain.views import Views
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,11 @@ class Trunk(torch.nn.Module):
         return self.look(x, True, amp), self.enrol(e)
 
 
+def taught(faces: Faces) -> NDArray[np.int64]:
+    """The images that the stage learns from: those to train on, and those of nobody known."""
+    return np.concatenate([faces.select("train"), faces.select("unlabelled")])
+
+
 def albums(faces: Faces) -> list[NDArray[np.int64]]:
     """For each image all images of its person, itself included; alone where it has no label."""
     found = [np.array([i]) for i in range(len(faces.identity))]
@@ -98,15 +104,16 @@ def partners(
     return np.array([rng.choice(album[k]) if c else k for k, c in zip(rows, changed, strict=True)])
 
 
-def loss(c: Settings, student: Tensor, teacher: Tensor, head: Tensor) -> dict[str, Tensor]:
-    """Weighted parts of the loss of similarities student, teacher (N, N), rows enrolled, columns probed."""
+def loss(c: Settings, student: Tensor, teacher: Tensor, head: Tensor, known: Tensor) -> dict[str, Tensor]:
+    """Weighted parts of the loss of similarities student, teacher (N, N), rows enrolled, columns probed; known (N,):
+    pairs of the diagonal that are of one person."""
     gram = head.T @ head
 
     def soft(s: Tensor, t: Tensor) -> Tensor:
         return F.cross_entropy(s / c.temperature, F.softmax(t / c.temperature, 1))
 
     return {
-        "direct": c.direct * (1 - student.diagonal()).mean(),
+        "direct": c.direct * ((1 - student.diagonal()) * known).sum() / len(known),
         "relation": c.relation * (student - teacher).square().mean(),
         "contrast": c.contrast * (soft(student, teacher) + soft(student.T, teacher.T)) / 2,
         "isometry": c.isometry * (gram - torch.eye(len(gram), device=gram.device)).square().sum() / len(gram),
@@ -136,14 +143,15 @@ class Distill:
     name = "distill"
     unit = "pairs"  # of an embedding and an image
 
-    def __init__(self, trunk: Trunk, faces: Faces, c: Settings, run: Run) -> None:
-        """Raises UserError for a batch that processes cannot share."""
+    def __init__(self, trunk: Trunk, faces: Faces, c: Settings, run: Run, views: Views | None = None) -> None:
+        """views: of the images to train on, to be looked at instead of these. Raises UserError for a batch that
+        processes cannot share."""
         processes.check_share("distill.batch", c.batch)
-        self.steps, self.c, self.run, self.faces = c.steps, c, run, faces
+        self.steps, self.c, self.run, self.faces, self.views = c.steps, c, run, faces, views
         self.device = run.on()
         self.module: Trunk = trunk.to(self.device)
         self._parallel = processes.parallel(self.module)
-        self._index = np.concatenate([faces.select("train"), faces.select("unlabelled")])
+        self._index = np.arange(len(views.crops)) if views else taught(faces)
         self._val = faces.select("val")
         self._e = torch.from_numpy(faces.enrolled()[:, : faces.dimension])
         self._album = albums(faces)
@@ -162,14 +170,29 @@ class Distill:
 
     def backward(self, step: int, rows: NDArray[np.int64], x: Tensor) -> tuple[dict[str, Tensor], int]:
         rng = sampling.rng(self.run.seed, step, "partners")
-        enrolled = self._e[torch.from_numpy(partners(rows, self._album, self.c.partner, rng))].to(self.device)
-        probed = self._e[torch.from_numpy(rows)].to(self.device)
+        enrolled, probed, blend = (t.to(self.device) for t in self._said(rows, rng))
         looks, heads = self._parallel(x, enrolled, self.run.amp)
         student = heads @ processes.gather(looks).T
-        teacher = (enrolled @ probed.T).fill_diagonal_(1.0)  # a pair of one person, whatever the teacher thinks
-        parts = loss(self.c, student, teacher, self.module.head)
+        teacher = enrolled @ probed.T
+        own = teacher.diagonal()
+        own[~blend] = 1.0  # a pair of one person, whatever the teacher thinks
+        parts = loss(self.c, student, teacher, self.module.head, ~blend)
         torch.stack([*parts.values()]).sum().backward()
         return parts, student.numel()
+
+    def _said(self, rows: NDArray[np.int64], rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Embeddings (N, d) that are enrolled, those of what is probed, and whether that is a blend of people (N,)."""
+        if (v := self.views) is None:
+            enrolled = self._e[torch.from_numpy(partners(rows, self._album, self.c.partner, rng))]
+            return enrolled, self._e[torch.from_numpy(rows)], torch.zeros(len(rows), dtype=torch.bool)
+        probed = torch.from_numpy(v.teacher[rows]).float()
+        blend, weight = v.first[rows] != v.second[rows], torch.from_numpy(v.weight[rows])[:, None]
+        of_first, of_second = (
+            self._e[torch.from_numpy(partners(people[rows], self._album, 1.0, rng))] for people in (v.first, v.second)
+        )
+        other = torch.where(torch.from_numpy(blend)[:, None], weight * of_first + (1 - weight) * of_second, of_first)
+        partnered = torch.from_numpy(rng.random(len(rows)) < self.c.partner)[:, None]
+        return F.normalize(torch.where(partnered, other, probed), dim=1), probed, torch.from_numpy(blend)
 
     def check(self) -> dict[str, float]:
         return check(self.module, self.faces, self._val)

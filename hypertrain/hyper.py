@@ -24,6 +24,7 @@ from hyper_mcu.hypertrain.loop import Run
 from hyper_mcu.hypertrain.net import Statistics
 from hyper_mcu.hypertrain.personal import Personal, Raw, check
 from hyper_mcu.hypertrain.settings import at_least, one_of, share
+from hyper_mcu.hypertrain.views import Views
 from hyper_mcu.hypertrain.work import Work
 
 
@@ -129,11 +130,12 @@ class Hyper:
     name = "hyper"
     unit = "pairs"  # of a net and an image
 
-    def __init__(self, module: Personal, faces: Faces, c: Settings, run: Run) -> None:
-        """Raises UserError for a set too small, or numbers that do not go together."""
+    def __init__(self, module: Personal, faces: Faces, c: Settings, run: Run, views: Views | None = None) -> None:
+        """views: of the images to train on, to be probed instead of these. Raises UserError for a set too small, or
+        numbers that do not go together."""
         spec, train = module.hgen.spec, faces.select("train")
         check_set(c, faces, spec)
-        self.steps, self.c, self.run, self.faces = c.steps, c, run, faces
+        self.steps, self.c, self.run, self.faces, self.views = c.steps, c, run, faces, views
         self.device, self._schedule = run.on(), c.schedule
         cpu = self.device.type == "cpu"
         self._chunk, self._workers = c.chunk or (1 if cpu else 32), torch.get_num_threads() if cpu else 1
@@ -174,10 +176,10 @@ class Hyper:
 
     def rows(self, step: int) -> NDArray[np.int64]:
         rows = self._sampler.rows(step, self._schedule.at(step).people)
-        if not self.c.unlabelled:
-            return rows
-        rng = sampling.rng(self.run.seed, step, "unlabelled")
-        return np.concatenate([rows, rng.choice(self._nobody, self.c.unlabelled)])
+        if self.c.unlabelled:
+            rng = sampling.rng(self.run.seed, step, "unlabelled")
+            rows = np.concatenate([rows, rng.choice(self._nobody, self.c.unlabelled)])
+        return self.views.of(rows, sampling.rng(self.run.seed, step, "views")) if self.views else rows
 
     def part(self, count: int) -> slice:
         return slice(0, count)  # nets are shared among processes, images are not
@@ -225,7 +227,8 @@ class Hyper:
     def _work(self, step: int, rows: Tensor) -> Work:
         """This process's share of the nets of a step, and what they are taught; the same draws in every process."""
         c, g = self.c, sampling.torch_rng(self.run.seed, step, "enrolment")
-        plain, people = self._enrolled[rows], len(rows) - c.unlabelled
+        images, labels, said = self._shown(rows)
+        plain, people = self._enrolled[images], len(rows) - c.unlabelled
         own = torch.arange(people) if c.nets == 0 else torch.randperm(people, generator=g)[: c.nets]
         strength = torch.randn(c.mixtures, 3, generator=g).abs().unsqueeze(2)
         mixed = (strength * plain[torch.randint(len(plain), (c.mixtures, 3), generator=g)]).sum(1)
@@ -233,20 +236,29 @@ class Hyper:
         if c.noise:
             noise = torch.randn(enrolled.shape, generator=g) / enrolled.shape[1] ** 0.5
             enrolled = F.normalize(enrolled + c.noise * noise, dim=1)
-        labels, nobody = self._labels[rows], torch.full((c.mixtures,), -1)
-        who = torch.cat([labels[own], nobody])
+        nobody = torch.full((c.mixtures,), -1)
+        who = torch.cat([self._labels[images[own]], nobody])
         same = loss.targets(who, labels)
         counted = loss.known(who, labels)
         if not c.own:  # nor where a person with few photos shows it a second time
-            counted &= torch.cat([rows[own], nobody])[:, None] != rows[None]
-        teacher = enrolled[:, : self.faces.dimension] @ self._teacher[rows].T
+            counted &= torch.cat([images[own], nobody])[:, None] != images[None]
+        teacher = enrolled[:, : self.faces.dimension] @ said.T
         work = Work(enrolled, same, counted, teacher, loss.shares(who, labels), None, None)
         if c.random:
             rng = sampling.rng(self.run.seed, step, "pairs")
             work = work.only(pairs.choose(same.bool().numpy(), teacher.numpy(), c.hard, c.random, rng))
-        images, mixtures = torch.arange(len(enrolled)).split([len(enrolled) - c.mixtures, c.mixtures])
-        mine = torch.cat([part[processes.share(len(part))] for part in (images, mixtures)])
+        plainly, mixtures = torch.arange(len(enrolled)).split([len(enrolled) - c.mixtures, c.mixtures])
+        mine = torch.cat([part[processes.share(len(part))] for part in (plainly, mixtures)])
         return work.rows(mine).to(self.device)
+
+    def _shown(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of what is probed (M,): the images of the set that it shows, its labels, what the teacher says of it (M, d).
+        A blend of two people is nobody."""
+        if (v := self.views) is None:
+            return rows, self._labels[rows], self._teacher[rows]
+        at = rows.numpy()
+        images, blend = torch.from_numpy(v.first[at]), torch.from_numpy(v.first[at] != v.second[at])
+        return images, torch.where(blend, -1, self._labels[images]), torch.from_numpy(v.teacher[at]).float()
 
     def _parts(self, work: Work, chunk: slice, scores: Tensor) -> dict[str, Tensor]:
         """Weighted parts of the loss of a chunk of nets, whose sums over chunks are those of the step."""

@@ -28,6 +28,7 @@ from hyper_mcu.hypertrain.checkpoint import About
 from hyper_mcu.hypertrain.data import Faces
 from hyper_mcu.hypertrain.journal import Journal, Watch, unwatched
 from hyper_mcu.hypertrain.settings import at_least, one_of
+from hyper_mcu.hypertrain.views import Views
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,10 @@ class Stage(Protocol):
     def rate(self, step: int) -> float:
         """Learning rate of step 1…steps."""
 
+    @property
+    def views(self) -> Views | None:
+        """What it looks at instead of the set's own images, of which views are made step by step."""
+
     def rows(self, step: int) -> NDArray[np.int64]:
         """The images of a step."""
 
@@ -146,7 +151,9 @@ def train(
             c = checkpoint.read(best)  # later than `last` where the run was killed between the two
             kept, least, top = c.module, c.about.best, c.about.step
         steps, mark = range(start + 1, stage.steps + 1), time.monotonic()
-        for step, rows, x in augment.batches(faces.crops, stage.rows, steps, run.seed, about.spec.height, stage.part):
+        crops, made = (stage.views.crops, True) if stage.views else (faces.crops, False)
+        batches = augment.batches(crops, stage.rows, steps, run.seed, about.spec.height, stage.part, made=made)
+        for step, rows, x in batches:
             schedule.set_lr(optimiser, stage.rate(step))
             optimiser.zero_grad(set_to_none=True)
             parts, pairs = stage.backward(step, rows, x.to(device, kind, non_blocking=True))

@@ -39,13 +39,15 @@ from hyper_mcu.hypertrain.checkpoint import About
 from hyper_mcu.hypertrain.config import Config
 from hyper_mcu.hypertrain.data import Faces
 from hyper_mcu.hypertrain.direct import Classifier, Direct
-from hyper_mcu.hypertrain.distill import Distill, Trunk
+from hyper_mcu.hypertrain.distill import Distill, Trunk, taught
 from hyper_mcu.hypertrain.hgen import HGen, Shape
 from hyper_mcu.hypertrain.hyper import Hyper, check_set
 from hyper_mcu.hypertrain.journal import Watch, unwatched
 from hyper_mcu.hypertrain.mould import mould
 from hyper_mcu.hypertrain.personal import Personal
 from hyper_mcu.hypertrain.qat import Quantiser
+from hyper_mcu.hypertrain.views import Views
+from hyper_mcu.hypertrain.views import views as made_once
 
 CONFIG = "config.json"
 MOULDED = 400  # images by which a trunk is fitted to another
@@ -84,7 +86,7 @@ def _checkpoint(c: config.Backbone) -> tuple[Path | None, backbones.Fetched | No
 
 def trunk_key(c: Config) -> str:
     """A name for what stage distill makes of the settings."""
-    depends = {k: v for k, v in asdict(c).items() if k in ("data", "start", "net", "backbone", "distill")}
+    depends = {k: v for k, v in asdict(c).items() if k in ("data", "start", "net", "backbone", "views", "distill")}
     depends["run"] = {"seed": c.run.seed, "every": c.run.every, "amp": c.run.amp}  # every: of its checks the best stays
     return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -164,14 +166,15 @@ def run(
         direct = Direct(spec, faces, c.direct, c.run)
         trained(direct)
         return Trained(spec, faces, direct.module, stages)
+    shown = made_once(faces, taught(faces), h_bb, c.views, c.run.seed, cache, say) if c.views.each else None
     if hgen is None:
-        hgen = _from_trunk(c, spec, shape, faces, trained, say)
+        hgen = _from_trunk(c, spec, shape, faces, shown, trained, say)
     if c.hyper.qat:
         say("first activation scales")
         hgen.quantiser = Quantiser(spec, evaluate.calibrate(spec, finish.weights_of(hgen), faces))
     module = Personal(hgen)
     if c.hyper.steps:
-        trained(Hyper(module, faces, c.hyper, c.run))
+        trained(Hyper(module, faces, c.hyper, c.run, shown))
     if spec.norm in RUN_TIME_NORMS:
         return Trained(spec, faces, module, stages)
     path = out / "generator.onnx"
@@ -184,7 +187,13 @@ def run(
 
 
 def _from_trunk(
-    c: Config, spec: NetSpec, shape: Shape, faces: Faces, trained: Callable[[loop.Stage], None], say: Progress
+    c: Config,
+    spec: NetSpec,
+    shape: Shape,
+    faces: Faces,
+    shown: Views | None,
+    trained: Callable[[loop.Stage], None],
+    say: Progress,
 ) -> HGen:
     """h_gen on a trunk: distilled now, read from a file, or untrained."""
     trunk = Trunk(spec, faces.dimension, c.run.seed)
@@ -194,7 +203,7 @@ def _from_trunk(
         explained = mould_from(Path(c.start.mould), trunk, faces, c.run.seed)
         say(f"moulded from {c.start.mould}: its convolutions explain {min(explained):.0%} or more of the old ones")
     if c.distill.steps and not c.start.trunk:
-        trained(Distill(trunk, faces, c.distill, c.run))
+        trained(Distill(trunk, faces, c.distill, c.run, shown))
     elif not (c.start.trunk or shape.residual):
         return start.fresh(spec, shape, c.run.seed)
     return start.from_trunk(trunk, shape, c.run.seed)

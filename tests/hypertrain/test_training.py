@@ -99,9 +99,9 @@ def test_loss_of_a_student_equal_to_its_teacher_is_the_least(part: str) -> None:
     only = distill.Settings(**{"direct": 0.0, "relation": 0.0, "contrast": 0.0, "isometry": 0.0, part: 1.0})
     e = torch.nn.functional.normalize(torch.randn(12, 6, generator=torch.Generator().manual_seed(0)), dim=1)
     teacher, isometric = e @ e.T, torch.eye(8, 6)
-    best = distill.loss(only, teacher, teacher, isometric)
+    best = distill.loss(only, teacher, teacher, isometric, torch.ones(12))
     assert [k for k, v in best.items() if float(v) > 1e-6] in ([], [part])
-    worse = distill.loss(only, 0.5 * teacher.flip(1), teacher, 1.5 * isometric)
+    worse = distill.loss(only, 0.5 * teacher.flip(1), teacher, 1.5 * isometric, torch.ones(12))
     assert float(worse[part]) > float(best[part]) + 1e-3
     if part != "contrast":  # a cross-entropy's least is the teacher's own entropy
         assert float(best[part]) == pytest.approx(0, abs=1e-6)

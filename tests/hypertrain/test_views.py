@@ -1,0 +1,142 @@
+"""Views: made once, the same in every run, and what the backbone says of each is of that very picture."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="needs hyper-mcu[train]: torch")
+pytest.importorskip("cv2", reason="needs hyper-mcu[train]: opencv-python-headless")
+
+import torch
+from synthetic_faces import DIMENSION, TOY, Reader, faces
+
+from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.faces.align import ARCFACE_TEMPLATE
+from hyper_mcu.hypertrain import distill, hyper, loop, start, views
+from hyper_mcu.hypertrain.checkpoint import About
+from hyper_mcu.hypertrain.data import Faces
+from hyper_mcu.hypertrain.data.faces import central
+from hyper_mcu.hypertrain.hgen import Shape
+from hyper_mcu.hypertrain.personal import Personal
+
+C = views.Settings(each=2)
+
+
+@pytest.fixture(scope="module")
+def people() -> Faces:
+    return faces({"train": 20, "unlabelled": 4, "val": 8}, photos=5, side=112)
+
+
+def made(people: Faces, cache: Path, reader: Reader | None = None, c: views.Settings = C) -> views.Views:
+    return views.views(people, distill.taught(people), reader or Reader(), c, 0, cache)
+
+
+def test_a_view_and_what_the_backbone_says_of_it_belong_together(people: Faces, tmp_path: Path) -> None:
+    v = made(people, tmp_path)
+    assert v.crops.shape == (240, 112, 112, 3)
+    assert np.allclose(v.teacher, Reader().embed(v.crops), atol=2e-3)
+    assert set(v.first) == set(distill.taught(people).tolist())
+    blend = v.first != v.second
+    assert 0.35 < blend.mean() < 0.65
+    assert (v.weight[~blend] == 1).all()
+    assert ((v.weight[blend] >= 0.5) & (v.weight[blend] <= 0.9)).all()
+
+
+def test_views_are_made_once_and_go_on_where_they_were(people: Faces, tmp_path: Path) -> None:
+    whole = made(people, tmp_path / "whole")
+
+    class Ends(Reader):
+        calls = 0
+
+        def embed(self, crops: np.ndarray) -> np.ndarray:
+            self.calls += 1
+            if self.calls == 2:
+                raise KeyboardInterrupt
+            return super().embed(crops)
+
+    with pytest.raises(KeyboardInterrupt):
+        made(people, tmp_path / "parts", Ends())
+    resumed = made(people, tmp_path / "parts")
+    assert np.array_equal(resumed.crops, whole.crops)
+    assert np.array_equal(resumed.teacher, whole.teacher)
+    nothing_left = Ends()
+    made(people, tmp_path / "parts", nothing_left)
+    assert nothing_left.calls == 0
+
+
+def test_other_settings_are_other_views(people: Faces, tmp_path: Path) -> None:
+    plain = made(people, tmp_path, c=replace(C, blended=0, turned=0, camera=0))
+    assert (plain.first == plain.second).all()
+    assert not np.array_equal(plain.crops, made(people, tmp_path).crops)
+
+
+def test_a_face_that_is_not_turned_stays_as_it_is(people: Faces) -> None:
+    crop = people.crops[0]
+    assert np.abs(central(views.turned(crop, 0.0)).astype(int) - central(crop)).mean() < 1
+
+
+@pytest.mark.parametrize("yaw", [0.2, 0.5, 0.9])
+def test_turning_left_is_turning_right_in_a_mirror(people: Faces, yaw: float) -> None:
+    even = people.crops[3]
+    even = ((even.astype(int) + even[:, ::-1]) // 2).astype(np.uint8)  # so that only the turn differs
+    left, right = views.turned(even, yaw), views.turned(even, -yaw)[:, ::-1]
+    assert np.abs(central(left).astype(int) - central(right)).mean() < 6
+    assert np.abs(central(left).astype(int) - central(even)).mean() > 6
+
+
+def test_a_turned_face_is_aligned_by_its_landmarks() -> None:
+    crop = np.zeros((128, 128, 3), np.uint8)
+    for x, y in ARCFACE_TEMPLATE:
+        crop[round(y) + 6 : round(y) + 11, round(x) + 6 : round(x) + 11] = 255
+    seen = views.turned(crop, 0.3)[..., 0] > 60
+    y, x = np.nonzero(seen)
+    want = np.mean(ARCFACE_TEMPLATE, 0) + 8
+    assert abs(x.mean() - want[0]) < 3
+    assert abs(y.mean() - want[1]) < 3
+
+
+def test_a_camera_without_defects_shows_what_is_there(people: Faces) -> None:
+    crop = np.ascontiguousarray(central(people.crops)[0])
+    assert np.array_equal(views.through_camera(crop, 0.0, np.random.default_rng(0)), crop)
+    bad = [views.through_camera(crop, 1.0, np.random.default_rng(k)) for k in range(40)]
+    assert all(b.shape == crop.shape and b.dtype == np.uint8 for b in bad)
+    assert sum(np.array_equal(b, crop) for b in bad) < 8
+
+
+@pytest.mark.parametrize("wrong", [{"each": -1}, {"blended": 1.5}, {"camera": -0.1}, {"yaw": -1.0}])
+def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(UserError):
+        views.Settings(**wrong)
+
+
+def test_every_image_has_its_views_by_chance(people: Faces, tmp_path: Path) -> None:
+    v, images = made(people, tmp_path), np.repeat(distill.taught(people), 20)
+    drawn = v.of(images, np.random.default_rng(0))
+    assert np.array_equal(v.first[drawn], images)
+    assert len(set(drawn.tolist())) == len(v.first)
+
+
+def test_nets_are_taught_what_the_backbone_says_of_views(people: Faces, tmp_path: Path) -> None:
+    shown, run = made(people, tmp_path), loop.Run(device="cpu", amp=False)
+    c = hyper.Settings(people=10, photos=3, nets=8, mixtures=4, unlabelled=5, noise=0.0, bce=0.0)
+    trunk = distill.Trunk(TOY, DIMENSION, 0)
+    stage = hyper.Hyper(Personal(start.from_trunk(trunk, Shape(DIMENSION, 32, 4, first=4))), people, c, run, shown)
+    rows = stage.rows(3)
+    work = stage._work(3, torch.from_numpy(rows))
+    assert torch.allclose(work.teacher, work.enrolled @ torch.from_numpy(shown.teacher[rows]).float().T, atol=1e-6)
+    blend = shown.first[rows] != shown.second[rows]
+    assert blend.any()
+    assert not work.same[:, blend].any()
+    assert work.same[:8, ~blend].any()
+
+
+def test_a_trunk_learns_from_views(people: Faces, tmp_path: Path) -> None:
+    c, run = distill.Settings(steps=40, batch=40, warmup=4, lr=1e-2), loop.Run(every=20, log=20, device="cpu")
+    stage = distill.Distill(distill.Trunk(TOY, DIMENSION, 0), people, c, run, made(people, tmp_path))
+    before = stage.check()["val_eer"]
+    reached = loop.train(stage, people, run, About(TOY, "ab" * 32, ""), tmp_path / "out")
+    assert reached.check_eer < before - 0.05
