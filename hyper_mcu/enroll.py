@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hyper_mcu.codegen.qnet import QNet
     from hyper_mcu.codegen.rates import Operating
     from hyper_mcu.cohort import Cohort
+    from hyper_mcu.device.keys import Key
     from hyper_mcu.faces import Crop
 
 KNOWN_SEED = 0x48594D43  # of the known-answer image; any non-zero number
@@ -93,14 +94,21 @@ class Threshold:
         return clopper_pearson(self.matches, self.strangers)[1] if self.strangers else 1.0
 
 
-def net(e: NDArray[np.float32], generator: Generator, clock: Clock) -> QNet:
-    """The integer net of an embedding e float32 (1, d)."""
+def net(e: NDArray[np.float32], generator: Generator, clock: Clock, key: Key | None = None) -> QNet:
+    """The integer net of an embedding e float32 (1, d); key: by which its channels are permuted (codegen/permute.py),
+    each net's in an order of its own."""
     from hyper_mcu.codegen.quantize import quantize
 
     theta = generator.weights(e)[0]
     clock("generate")
     qnet = quantize(generator.spec, theta, generator.scales)
     clock("quantise")
+    if key is not None:
+        from hyper_mcu.codegen.permute import permuted
+        from hyper_mcu.device.keys import PERMUTE
+
+        qnet = permuted(qnet, key.derived(PERMUTE, bytes.fromhex(qnet.sha256())))
+        clock("permute")
     return qnet
 
 

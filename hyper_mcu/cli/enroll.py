@@ -11,11 +11,12 @@ from hyper_mcu.cli import percent
 
 if TYPE_CHECKING:
     from hyper_mcu.codegen.person import Person
+    from hyper_mcu.device.keys import Key
     from hyper_mcu.enroll import Threshold
     from hyper_mcu.photos import Photo
 
 
-def entry(photos: list[Photo], target: Path, p: Person, at: Threshold) -> dict[str, Any]:
+def entry(photos: list[Photo], target: Path, p: Person, at: Threshold, key: Key | None) -> dict[str, Any]:
     """An enrolled person as `--json` prints them: SPEC.md, "enroll's JSON"."""
     return {
         "photos": [
@@ -38,6 +39,7 @@ def entry(photos: list[Photo], target: Path, p: Person, at: Threshold) -> dict[s
         "fnmr": p.fnmr,
         "rates_on": p.rates_on,
         "cohort": {"faces": at.strangers, "matches": at.matches, "fmr_high": at.bound} if at.strangers else None,
+        "permuted": key.number if key else None,
         "qnet_sha256": p.qnet.sha256(),
         "layers_sha256": p.known.layers_sha256,
     }
@@ -86,6 +88,13 @@ def line(photos: list[Photo], target: Path, p: Person, at: Threshold) -> str:
     type=click.Path(path_type=Path),
     help="Photos of strangers, or crops, by which each person's threshold is set.",
 )
+@click.option(
+    "--permute",
+    metavar="KEY",
+    type=click.Path(path_type=Path),
+    help="Key file of key new: the order of the network's channels is drawn by it. The answers stay the same; it only "
+    "makes the network harder to read.",
+)
 @click.option("--name", help="C identifier of the person; default: from the photo's name (張偉.jpg: u5f35_u5049).")
 @click.option("--prefix", default="hm", show_default=True, help="Of the C names, for two architectures in one program.")
 @click.option("--generator", type=click.Path(path_type=Path), help="Generator file; default: the shipped one.")
@@ -100,6 +109,7 @@ def command(
     force: bool,
     fmr: float | None,
     cohort: Path | None,
+    permute: Path | None,
     name: str | None,
     prefix: str,
     generator: Path | None,
@@ -118,6 +128,7 @@ def command(
     from hyper_mcu.codegen.files import check_other, write
     from hyper_mcu.codegen.person_file import content
     from hyper_mcu.cohort import read
+    from hyper_mcu.device.keys import read as read_key
     from hyper_mcu.faces import crops_by
     from hyper_mcu.faces.backbone import backbone
     from hyper_mcu.generator import SHIPPED, load
@@ -132,8 +143,9 @@ def command(
     targets = enrol.destinations(people, out, form)
     if prefix != PREFIX and targets[0].suffix == ".bin":
         raise UserError("--prefix", "person.bin holds no C", "a .h to be written", targets[0])
+    key = read_key(permute) if permute else None
     for target in targets:
-        check_other("--out", target, photos)
+        check_other("--out", target, [*photos, *([permute] if permute else [])])
     generated = load(generator or SHIPPED)
     h_bb = backbone(generated.backbone)
     point = generated.rates.at(fmr, cohort=cohort is not None)
@@ -147,7 +159,7 @@ def command(
         try:
             if not errors:
                 e = h_bb.mean([photo.e for photo in seen])
-                qnet = enrol.net(e, generated, clock)
+                qnet = enrol.net(e, generated, clock, key)
                 at = enrol.threshold(qnet, e, generated, point, strangers, clock)
                 p = enrol.named(person, qnet, at, generated, clock)
                 written = content(p, target.suffix, prefix)
@@ -162,7 +174,7 @@ def command(
     if as_json:
         emit_json(
             {
-                "people": [entry(*m) for m in made],
+                "people": [entry(*m, key) for m in made],
                 "refused": [str(e) for e in refused],
                 "seconds": {k: round(v, 4) for k, v in clock.seconds.items()},
             }

@@ -61,6 +61,7 @@ def cells(row: dict[str, Any]) -> tuple[str, ...]:
 def person(p: Person, model: Path, data: bytes) -> dict[str, Any]:
     """What a person's file holds, as plain values; data: the bytes of the file `model`."""
     from hyper_mcu.codegen.layout import person_bytes, session_bytes
+    from hyper_mcu.codegen.permute import bits
     from hyper_mcu.codegen.person_bin import pack
 
     spec = p.qnet.spec
@@ -70,7 +71,8 @@ def person(p: Person, model: Path, data: bytes) -> dict[str, Any]:
         "rates_on": p.rates_on, "file_bytes": len(data), "person_bytes": person_bytes(p),
         "blob_bytes": len(pack(p, for_device=True)), "session_bytes": session_bytes(spec),
         "sha256": sha256(data).hexdigest(), "qnet_sha256": p.qnet.sha256(),
-        "head_bound": p.qnet.head.reach(spec.head_peak), "provenance": asdict(p.provenance), "layers": layers(p),
+        "head_bound": p.qnet.head.reach(spec.head_peak), "permutation_bits": round(bits(spec), 1),
+        "provenance": asdict(p.provenance), "layers": layers(p),
     }  # fmt: skip
 
 
@@ -90,6 +92,8 @@ def person_text(p: Person, told: dict[str, Any]) -> str:
         f"threshold {p.score:.4f}: FMR {percent(p.fmr)}, FNMR {percent(p.fnmr)} on {p.rates_on}\n"
         f"flash {told['person_bytes']:,} B for the person in a program, {told['blob_bytes']:,} B as a blob; "
         f"RAM {told['session_bytes']:,} B for a session\n"
+        f"orders of the channels that leave every logit as it is: 2^{told['permutation_bits']:,}; enroll --permute "
+        "draws one, and nothing in the file says whether it did\n"
         f"the file itself: {told['file_bytes']:,} B, with what the host alone reads\n"
         f"made by {made.tool}, backbone {made.backbone} {made.backbone_sha256[:16]}, "
         f"generator {made.generator_sha256[:16]}"
