@@ -35,7 +35,7 @@ T = TypeVar("T")
 VERSION = 1  # of the protocol
 MATCH, NO_MATCH = 0x5AC369A5, 0xA53C965A
 SLOW = 5.0  # seconds of a request that erases flash, or runs f
-PART = PAYLOAD - 4
+PART, LEAST_PART = PAYLOAD - 4, 16  # bytes of a blob or an image in one request
 LASTING = 8  # how often anything is begun
 BACK = 10.0  # seconds that a device has to come back, restarted or plugged in again
 _INFO = struct.Struct("<2B17I")
@@ -140,6 +140,7 @@ class Device:
         self.port = port
         self.key, self.number = key, number
         self._rates, self._patience = rates, patience
+        self._part = PART
         self.talk = connect(port, rates, patience)
 
     def __enter__(self) -> Device:
@@ -193,7 +194,7 @@ class Device:
             while at < len(sealed):
                 if progress:
                     progress(at, len(sealed))
-                part = struct.pack("<I", at) + sealed[at : at + PART]
+                part = struct.pack("<I", at) + sealed[at : at + self._part]
                 at = self._next(self._ask(doing, Request.LOAD_PART, part, SLOW))
             self._ask(doing, Request.LOAD_END, b"", SLOW)
             if progress:
@@ -256,7 +257,9 @@ class Device:
             raise UserError(self.port, f"{doing}: an image of another size", f"{size} bytes", len(image))
         shown, at = image * people, 0
         while at < len(shown):
-            at = self._next(self._ask(doing, Request.VERIFY_ROWS, struct.pack("<I", at) + shown[at : at + PART], SLOW))
+            at = self._next(
+                self._ask(doing, Request.VERIFY_ROWS, struct.pack("<I", at) + shown[at : at + self._part], SLOW)
+            )
         said = self._ask(doing, Request.VERIFY_END, b"", SLOW)
         decision, logit, threshold, cycles, hz, who = _VERDICT.unpack_from(self._whole(said, _VERDICT.size))
         if decision not in (MATCH, NO_MATCH) or (decision == MATCH) != (logit >= threshold):
@@ -305,6 +308,7 @@ class Device:
             except LineError:
                 if attempt == LASTING - 1:
                     raise
+                self._part = max(self._part // 4, LEAST_PART)  # of shorter frames more come through noise
                 self._open_again()
             except DeviceError as e:
                 if e.code not in (Code.WRONG_ORDER, Code.WRONG_OFFSET) or attempt == LASTING - 1:

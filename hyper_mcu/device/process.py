@@ -21,7 +21,13 @@ TCP = ("--tcp", "0")
 
 
 def build(
-    person: Person, out: Path, *, defines: Sequence[str] = (REPLAY, SELFTEST), sanitise: bool = False, main: str = ""
+    person: Person,
+    out: Path,
+    *,
+    defines: Sequence[str] = (REPLAY, SELFTEST),
+    optimise: str = "-O2",
+    sanitise: bool = False,
+    main: Path | None = None,
 ) -> Path:
     """Compiles the device to `out`, for the architecture of `person`, who is not in it. main: a C file instead of the
     port's own main.c.
@@ -30,12 +36,11 @@ def build(
     """
     (out.parent / "hm_engine.h").write_text(emit_engine(person), encoding="ascii")
     port = [p for p in sorted(HOST.glob("*.c")) if not main or p.name != "main.c"]
-    sources = [*sorted((FIRMWARE / "device").glob("*.c")), *port, *([Path(main)] if main else [])]
+    sources = [*sorted((FIRMWARE / "device").glob("*.c")), *port, *([main] if main else [])]
     folders = [out.parent, FIRMWARE / "device", HOST]
-    program = compile_program(
-        sources, target_named("host"), out=out, include_dirs=folders, defines=defines, sanitise=sanitise
-    )
-    return program.elf
+    host = target_named("host")
+    compile_program(sources, host, out=out, include_dirs=folders, defines=defines, optimise=optimise, sanitise=sanitise)
+    return out
 
 
 class Process:

@@ -12,14 +12,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from c_programs import HOST, sanitizes
+from c_programs import sanitizes
 from people import OTHER, TINY, known, net, person
 
 from hyper_mcu.codegen.person import Person
 from hyper_mcu.codegen.person_bin import pack
+from hyper_mcu.codegen.targets import target_named
+from hyper_mcu.codegen.toolchain import find_toolchain
 from hyper_mcu.device.client import Device
 from hyper_mcu.device.keys import Key
-from hyper_mcu.device.process import Process, build
+from hyper_mcu.device.process import REPLAY, SELFTEST, Process, build
 from hyper_mcu.device.seal import HEAD, seal, tag
 
 KEY = Key(1, bytes(range(32)))
@@ -32,10 +34,13 @@ PATIENCE = 0.2  # a factor of the client's waits: nothing here is as slow as a b
 SMALL = ("--unit", 256, "--units", 40)  # flash whose units are smaller than a tiny person: resuming shows
 
 
-def compiled(folder: Path, whose: Person, *, defines: Sequence[str] | None = None, main: str = "") -> Path:
-    """The device, for the architecture of `whose`."""
-    given = {} if defines is None else {"defines": defines}
-    return build(whose, folder / "device", sanitise=sanitizes("cc") or sanitizes(HOST), main=main, **given)
+def compiled(
+    folder: Path, whose: Person, *, defines: Sequence[str] = (REPLAY, SELFTEST), main: Path | None = None
+) -> Path:
+    """The device, for the architecture of `whose`; not optimised, which would take ten times as long."""
+    sanitise = sanitizes(find_toolchain(target_named("host")).path.name)
+    out = folder / "device"
+    return build(whose, out, defines=defines, optimise="-O0", sanitise=sanitise, main=main)
 
 
 def keep_key(path: Path, key: Key) -> Path:
