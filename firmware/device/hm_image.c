@@ -4,6 +4,7 @@
 #include "../core/hm_memory.h"
 #include "hm_pixel.h"
 #include "hm_similarity.h"
+#include "hm_tries.h"
 
 #define HM_CROP_COLUMNS (HM_ROW_BYTES / 3)
 
@@ -20,6 +21,8 @@ static const uint8_t hm_layouts[][4] = {
     {1, 0, 0, 0}, /* HM_GREY */
 };
 
+#define HM_FORMATS (sizeof hm_layouts / sizeof hm_layouts[0])
+
 static bool hm_is_pair(hm_format format) { return format == HM_YUYV || format == HM_UYVY; }
 
 static bool hm_is_sized(const hm_frame *frame)
@@ -30,7 +33,7 @@ static bool hm_is_sized(const hm_frame *frame)
 /* Whether all that the frame says can be, so that every place in it is less than 2^31 bytes from its first. */
 static bool hm_is_frame(const hm_frame *frame)
 {
-    if (frame->pixels == NULL || !hm_is_sized(frame) || (uint32_t)frame->format >= sizeof hm_layouts / sizeof hm_layouts[0]) {
+    if (frame->pixels == NULL || !hm_is_sized(frame) || (uint32_t)frame->format >= HM_FORMATS) {
         return false;
     }
     return frame->stride >= (uint32_t)frame->width * hm_layouts[frame->format][0] &&
@@ -250,11 +253,6 @@ hm_code hm_image_verify(hm_session *session, const hm_person *person, const hm_f
 
 /* ---- Search ------------------------------------------------------------------------------------------------------- */
 
-static bool hm_is_span(uint32_t steps, uint32_t step, uint32_t most)
-{
-    return steps == 0 || (step > 0 && steps * step <= most);
-}
-
 uint32_t hm_search_cost(const hm_search *search)
 {
     if (search == NULL || !hm_is_span(search->shifts, search->shift, 112) ||
@@ -263,64 +261,6 @@ uint32_t hm_search_cost(const hm_search *search)
     }
     const uint32_t places = 2 * (uint32_t)search->shifts + 1;
     return places * places * (2 * (uint32_t)search->scales + 1) * (2 * (uint32_t)search->tilts + 1);
-}
-
-/* Step `index` of 0, 1, ...: 0, -1, 1, -2, 2 and so on, so that of equal tries the one that moves least comes first. */
-static int32_t hm_step_of(uint32_t index, uint32_t step)
-{
-    const int32_t size = (int32_t)((index + 1) / 2 * step);
-    return index % 2 != 0 ? -size : size;
-}
-
-static int64_t hm_turned(int32_t a, int32_t x, int32_t b, int32_t y)
-{
-    return ((int64_t)a * x + (int64_t)b * y + 32768) >> 16;
-}
-
-/* The warp whose crop is that of `around` turned by tilt/64 radian and scaled by 1 + scale/64 about its middle, (56, 56),
- * and shifted by (x, y). False where a coefficient does not fit. */
-static bool hm_moved(const hm_warp *around, int32_t x, int32_t y, int32_t scale, int32_t tilt, hm_warp *warp)
-{
-    const int32_t square = tilt * tilt; /* 4096 at most; cosine and sine by their series, in 1/65536 */
-    const int32_t cosine = 65536 - square * 8 + square * square / 6144;
-    const int32_t sine = tilt * (1024 - square / 24 + square * square / 1966080);
-    const int32_t re = (cosine * (64 + scale)) >> 6;
-    const int32_t im = (sine * (64 + scale)) >> 6;
-    const int32_t u = (56 + x) * 65536 - 56 * (re - im); /* where crop pixel (0, 0) goes */
-    const int32_t v = (56 + y) * 65536 - 56 * (re + im);
-    const int64_t moved[6] = {
-        hm_turned(around->a, re, around->b, im),
-        hm_turned(around->b, re, around->a, -im),
-        hm_turned(around->a, u, around->b, v) + around->c,
-        hm_turned(around->d, re, around->e, im),
-        hm_turned(around->e, re, around->d, -im),
-        hm_turned(around->d, u, around->e, v) + around->f,
-    };
-    for (int k = 0; k < 6; k++) {
-        if (moved[k] < INT32_MIN || moved[k] > INT32_MAX) {
-            return false;
-        }
-    }
-    warp->halvings = around->halvings;
-    warp->a = (int32_t)moved[0];
-    warp->b = (int32_t)moved[1];
-    warp->c = (int32_t)moved[2];
-    warp->d = (int32_t)moved[3];
-    warp->e = (int32_t)moved[4];
-    warp->f = (int32_t)moved[5];
-    return true;
-}
-
-/* Try number `index`: shifts in x go fastest, then shifts in y, scales and tilts. */
-static bool hm_try(const hm_search *search, const hm_warp *around, uint32_t index, hm_warp *warp)
-{
-    const uint32_t places = 2 * (uint32_t)search->shifts + 1;
-    const uint32_t widths = 2 * (uint32_t)search->scales + 1;
-    const int32_t x = hm_step_of(index % places, search->shift);
-    const int32_t y = hm_step_of(index / places % places, search->shift);
-    const int32_t scale = hm_step_of(index / (places * places) % widths, search->scale);
-    const int32_t tilt = hm_step_of(index / (places * places * widths), search->tilt);
-    return hm_moved(around, x, y, scale, tilt, warp);
 }
 
 hm_code hm_image_search(hm_session *session, const hm_person *person, const hm_frame *frame, const hm_warp *around,

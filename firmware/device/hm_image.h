@@ -49,19 +49,23 @@ typedef struct hm_guide {
 } hm_guide;
 
 /* By five landmarks: left eye, right eye, nose, left and right corner of the mouth, left as in the frame. Umeyama's least
- * squares in integers. HM_CODE_NO_FACE where they make none. */
+ * squares in integers. Needs the frame's sides, not its pixels. HM_CODE_NO_FACE where they make none: a place farther than
+ * 8192 pixels, five in one point, a crop pixel that would be narrower than 1/64 pixel or 64 or more of them wide. */
 HM_MUST_CHECK hm_code hm_warp_of_landmarks(const hm_frame *frame, const hm_point landmarks[5], hm_warp *warp);
 HM_MUST_CHECK hm_code hm_warp_of_guide(const hm_frame *frame, const hm_guide *guide, hm_warp *warp);
 
-/* One row of the crop, 0 … HM_INPUT_ROWS − 1, HM_ROW_BYTES of RGB; black outside the frame. */
+/* One row of the crop, 0 … HM_INPUT_ROWS − 1, HM_ROW_BYTES of RGB; black outside the frame. Any warp will do.
+ * HM_CODE_NO_FRAME for a frame that cannot be, of which no pixel is read. */
 HM_MUST_CHECK hm_code hm_image_row(const hm_frame *frame, const hm_warp *warp, uint32_t row, uint8_t *rgb);
 
-/* Verifies a frame: hm_begin, every row, hm_end. `row` is room for HM_ROW_BYTES. */
+/* Verifies a frame: hm_begin, every row, hm_end. `row` is room for HM_ROW_BYTES, and is wiped. Never a match unless the
+ * result is HM_CODE_OK; codes 1 to 31 are the engine's hm_status. */
 HM_MUST_CHECK hm_code hm_image_verify(hm_session *session, const hm_person *person, const hm_frame *frame,
                                       const hm_warp *warp, uint8_t *row, hm_verdict *verdict);
 
-/* A search around a warp without landmarks: every combination of −steps … steps times each step, the best logit wins.
- * Costs (2·shifts + 1)²·(2·scales + 1)·(2·tilts + 1) verifications. Its false match rate is that of as many tries. */
+/* A search around a warp without landmarks: every combination of −steps … steps times each step, the best logit wins, of
+ * equals the one that comes first, the warp itself before all. Its false match rate is that of as many tries. steps · step
+ * is at most 112 crop pixels, 32/64 of the size and 64/64 radian, and no step is 0 where there are steps. */
 typedef struct hm_search {
     uint8_t shifts; /* steps to each side in x and in y */
     uint8_t scales;
@@ -71,7 +75,10 @@ typedef struct hm_search {
     uint8_t tilt;  /* in 1/64 radian */
 } hm_search;
 
+/* Its verifications, (2·shifts + 1)²·(2·scales + 1)·(2·tilts + 1); 0 for one out of bounds. */
 uint32_t hm_search_cost(const hm_search *search);
+
+/* HM_CODE_NO_FACE for a search out of bounds. After any error there is no match, and *best is *around. */
 HM_MUST_CHECK hm_code hm_image_search(hm_session *session, const hm_person *person, const hm_frame *frame,
                                       const hm_warp *around, const hm_search *search, uint8_t *row, hm_verdict *verdict,
                                       hm_warp *best);

@@ -159,7 +159,8 @@ def moved(around: Warp, x: int, y: int, scale: int, tilt: int) -> Warp:
     """
     square = tilt * tilt
     cosine = 65_536 - 8 * square + square * square // 6144
-    sine = tilt * (1024 - square // 24 + square * square // 1_966_080)
+    size = abs(tilt)  # quotients are rounded to 0
+    sine = _sign(tilt) * (1024 * size - size * square // 24 + size * square * square // 1_966_080)
     re, im = cosine * (64 + scale) >> 6, sine * (64 + scale) >> 6
     u, v = ((56 + x) << 16) - 56 * (re - im), ((56 + y) << 16) - 56 * (re + im)
     a, b, c, d, e, f = around.q16
