@@ -70,10 +70,14 @@ class Process:
         """Whether it still does."""
         return self._process.poll() is None
 
-    def kill(self) -> str:
-        """Ends it as a power cut does, and returns what it said on stderr. May be called twice."""
+    def cut(self) -> None:
+        """Ends it as a power cut does."""
         if self.runs:
             os.kill(self._process.pid, signal.SIGKILL)
+
+    def kill(self) -> str:
+        """Ends it, waits for that, and returns what it said on stderr. May be called twice."""
+        self.cut()
         return self.wait()[1]
 
     def wait(self, seconds: float | None = None) -> tuple[int, str]:

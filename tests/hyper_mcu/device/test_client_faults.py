@@ -30,7 +30,6 @@ from people import TINY, Person, known, net, person
 from hyper_mcu.codegen import oracle
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.device.client import Device
-from hyper_mcu.device.process import Process
 
 pytestmark = pytest.mark.skipif(not HOST, reason=NO_COMPILER)
 
@@ -177,11 +176,11 @@ class Restarted:
             self._process = self._board.start("--cut", self._every, line=("--tcp", port))
             self.starts += 1
 
-    def end(self) -> Process:
+    def end(self) -> None:
         self._ends = True
-        self._process.kill()
-        self._thread.join()
-        return self._process
+        while self._thread.is_alive():  # which alone waits for the processes
+            self._process.cut()
+            self._thread.join(0.05)
 
 
 @pytest.fixture
