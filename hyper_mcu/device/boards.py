@@ -32,10 +32,10 @@ class Region:
 class Chip:
     """A microcontroller that firmware/ports/cortex_m and stm32 are built for.
 
-    flags: of gcc for its core. defines: which family of registers it has. vectors, code: the program; people, log and key:
-    the partitions; word: bytes of flash that are programmed at once. sources: of firmware/ports, by which they differ.
-    openocd, pyocd: what those programs call it. in_one_piece: whether nothing of the partitions lies within a binary
-    image, so that one file may be written over all of it.
+    flags: of gcc for its core. defines: which family of registers it has. vectors, code: the program; people, log and
+    key: the partitions; word: bytes of flash that are programmed at once. sources: of firmware/ports, by which they
+    differ. openocd, pyocd: what those programs call it. in_one_piece: whether nothing of the partitions lies within a
+    binary image, so that one file may be written over all of it.
     """
 
     name: str
@@ -190,7 +190,7 @@ U575 = Chip(
     openocd="target/stm32u5x.cfg",
     pyocd="stm32u575zitx",
 )
-# QEMU's STM32F405: 192 KB of RAM in one piece, of which the upper 128 are its flash, kept in a file; 64 for the program.
+# QEMU's STM32F405: 192 KB of RAM in one piece, of which 64 are the program's; the rest is its flash, kept in a file.
 F405_QEMU = replace(
     F405,
     ram=Region(0x20000000, 64 * KIB),
@@ -250,6 +250,7 @@ def _stm32(
     )
 
 
+NO_IDF = "not built with ESP-IDF: its C by gcc for the host and RV32, against declarations of ours of the IDF's calls"
 ST_LINK = "on the ST-Link's USB"
 ADAPTER = "on pins, for a USB serial adapter of 3.3 V"
 QEMU_F405 = replace(
@@ -293,6 +294,30 @@ BOARDS = {
         _stm32("nucleo-h743zi2", "ST Nucleo-H743ZI2", H743, 3, "PD8 PD9", ST_LINK, "PB0"),
         _stm32("nucleo-l476rg", "ST Nucleo-L476RG", L476, 2, "PA2 PA3", ST_LINK, "PA5"),
         _stm32("nucleo-u575zi-q", "ST Nucleo-U575ZI-Q", U575, 1, "PA9 PA10", ST_LINK, "PC7"),
+        Board(
+            "esp32-cam",
+            "AI-Thinker ESP32-CAM",
+            "esp-idf",
+            None,
+            "ESP32",
+            f"UART0, U0T and U0R, {ADAPTER}",
+            "GPIO33, low is on",
+            NO_IDF,
+            camera="OV2640",
+            family="esp32",
+        ),
+        Board(
+            "esp32-s3-eye",
+            "Espressif ESP32-S3-EYE",
+            "esp-idf",
+            None,
+            "ESP32-S3",
+            "the chip's own USB",
+            "GPIO3",
+            NO_IDF,
+            camera="OV2640",
+            family="esp32",
+        ),
     )
 }
 

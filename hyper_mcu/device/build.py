@@ -6,11 +6,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.targets import TARGETS
+from hyper_mcu.codegen.toolchain import C_WARNINGS, SECTIONS, WARNINGS, CompileError, find_toolchain, first_error
 from hyper_mcu.device.boards import BOARDS, Board, Chip
 
 FIRMWARE = Path(__file__).resolve().parent.parent / "firmware"
@@ -70,6 +74,41 @@ def _partitions(chip: Chip) -> list[str]:
         first = min(r.origin for r in (people, log, key))
         values |= {"HM_FILE_ORIGIN": first, "HM_FILE_BYTES": max(r.end for r in (people, log, key)) - first}
     return [f"{name}={value:#x}U" for name, value in values.items()]
+
+
+def compile_board(
+    board: Board, app: str, out: Path, engine: str, *, extra: Sequence[Path] = (), defines: Sequence[str] = ()
+) -> Path:
+    """Compiles and links an application (one of APPS, or a main.c) for a board to the ELF file `out`, as CMake does,
+    every warning an error. engine: the text of hm_engine.h; extra: sources beside the port's.
+
+    Raises MissingToolError where there is no arm-none-eabi-gcc, CompileError for C that does not compile.
+    """
+    build = build_of(board)
+    gcc = str(find_toolchain(TARGETS["m4"], "gcc").path)
+    (out.parent / "hm_engine.h").write_text(engine, encoding="ascii")
+    named = [*build.defines, *APPS.get(app, ()), *defines]
+    flags = ["-std=c11", *WARNINGS, *C_WARNINGS, *SECTIONS, "-g", "-ffreestanding", "-fno-unwind-tables", *build.flags]
+    flags += [f"-D{d}" for d in named] + [f"-I{out.parent}", f"-I{FIRMWARE / 'device'}"]
+    core = FIRMWARE / "device" / "hm_engine.c"
+    others = [p for p in sorted((FIRMWARE / "device").glob("*.c")) if p != core]
+    main = FIRMWARE / "apps" / app / "main.c" if app in APPS else Path(app)
+    sources = [main, *others, *(FIRMWARE / s for s in build.sources), *extra]
+    compiled = out.with_suffix(".engine.o")
+    _gcc([gcc, *flags, "-O2", "-c", str(core), "-o", str(compiled)], board)
+    symbols = [f"-Wl,--defsym={name}={value:#x}" for name, value in build.memory.items()]
+    link = ["-nostdlib", "-nostartfiles", "-Wl,--gc-sections", "-T", str(FIRMWARE / build.script), *symbols]
+    _gcc([gcc, *flags, "-Os", *map(str, sources), str(compiled), *link, "-lgcc", "-o", str(out)], board)
+    return out
+
+
+def _gcc(command: list[str], board: Board) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode:
+        said = first_error(done.stderr) or f"exit code {done.returncode}"
+        error = CompileError(board.name, "does not compile", "no error and no warning", said)
+        error.output = done.stderr
+        raise error
 
 
 def presets() -> str:

@@ -1,7 +1,7 @@
 """hm_engine.h, the engine that a firmware runs: of a person's architecture, or of those that enrolment makes.
 
-`python -m hyper_mcu.device.engine FOLDER [person.bin]` writes it there; firmware/CMakeLists.txt does where it is not told
-of one.
+`python -m hyper_mcu.device.engine FOLDER [person.bin]` writes it there, as firmware/CMakeLists.txt does that is not
+told of one.
 """
 
 from __future__ import annotations

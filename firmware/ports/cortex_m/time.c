@@ -47,7 +47,7 @@ uint32_t hm_port_cycles(void)
     do {
         whole = ms;
         left = HM_SYST_CVR;
-    } while (whole != ms);
+    } while (whole != ms || (HM_ICSR & 1U << 26) != 0); /* a tick that is not counted yet */
     return whole * (reload + 1) + (reload - left);
 }
 
