@@ -86,8 +86,8 @@ def frame_of(rgb: NDArray[np.uint8], kind: str) -> NDArray[np.uint8]:
 
     height, width = rgb.shape[:2]
     if kind.startswith("rgb565"):
-        r, g, b = ((rgb[..., c].astype(np.uint32) * most + 127) // 255 for c, most in enumerate((31, 63, 31)))
-        word = (r << 11 | g << 5 | b).astype(">u2" if kind == "rgb565-big" else "<u2")
+        high, mid, low = ((rgb[..., c].astype(np.uint32) * most + 127) // 255 for c, most in enumerate((31, 63, 31)))
+        word = (high << 11 | mid << 5 | low).astype(">u2" if kind == "rgb565-big" else "<u2")
         return word.view(np.uint8).reshape(height, 2 * width)
     if kind in PAIRS or kind == "grey":
         r, g, b = (rgb[..., c].astype(np.int32) for c in range(3))
