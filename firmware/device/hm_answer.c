@@ -7,7 +7,9 @@ enum {
     ANY = UINT16_MAX, /* any length */
     LOAD = 1 + 4 + HM_SHA256_BYTES + HM_NAME_BYTES,
     SET_KEY = 4 + HM_KEY_BYTES,
-    TEXT = 31 /* most bytes of a board's name, and of a version */
+    TEXT = 31, /* most bytes of a board's name, and of a version */
+    BUILD = (HM_REPLAY ? 1 : 0) + (HM_SELFTEST ? 2 : 0), /* flags of INFO */
+    CIPHER = 4
 };
 
 static hm_code hm_answer_ping(hm_device *device, const uint8_t *payload, uint32_t n, hm_reply *reply)
@@ -19,8 +21,8 @@ static hm_code hm_answer_ping(hm_device *device, const uint8_t *payload, uint32_
 
 static void hm_put_text(hm_reply *reply, const char *text)
 {
-    for (uint32_t i = 0; i < TEXT && text[i] != 0; i++) {
-        hm_put(reply, text + i, 1);
+    for (uint32_t most = TEXT; most > 0 && *text != 0; most--, text++) {
+        hm_put(reply, text, 1);
     }
     hm_put(reply, "", 1);
 }
@@ -43,8 +45,7 @@ static hm_code hm_answer_info(hm_device *device, const uint8_t *payload, uint32_
     }
     hm_wipe(key, sizeof key);
     hm_device_forget(device); /* the room that the cipher is tried with may hold a person */
-    const uint8_t flags = (uint8_t)((HM_REPLAY != 0) | (HM_SELFTEST != 0) << 1 | (int)hm_has_cipher() << 2);
-    const uint8_t head[2] = {HM_LINK_VERSION, flags};
+    const uint8_t head[2] = {HM_LINK_VERSION, (uint8_t)(BUILD + (hm_has_cipher() ? CIPHER : 0))};
     const hm_store *const store = &device->store;
     const uint32_t words[] = {
         HM_ABI,

@@ -167,9 +167,9 @@ class Device:
             raise UserError(self.port, "another protocol", expected, f"version {said[0] if said else 'none'}")
         protocol, flags, *words = _INFO.unpack_from(self._whole(said, _INFO.size))
         board, firmware, *_ = (said[_INFO.size :] + b"\0\0").split(b"\0")
-        flag = [bool(flags & 1 << i) for i in range(3)]
+        replay, selftest, cipher = (bool(flags & bit) for bit in (1, 2, 4))
         texts = (t.decode("ascii", "backslashreplace") for t in (board, firmware))
-        return Info(protocol, *flag, *words, *texts)
+        return Info(protocol, replay, selftest, cipher, *words, *texts)
 
     def people(self) -> tuple[Entry, ...]:
         """Who is on it, in the order of their places."""

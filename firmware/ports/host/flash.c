@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static uint8_t *bytes;
+static uint8_t *cells;
 static uint32_t operations;
 static hm_flash whole;
 static hm_flash people;
@@ -58,7 +58,7 @@ static bool erase(void *context, uint32_t offset)
         fault("erased at no unit", offset);
     }
     const bool cut = is_cut();
-    memset(bytes + offset, 0xFF, cut && host.cut == HOST_TORN ? host.unit / 2 + 1 : host.unit);
+    memset(cells + offset, 0xFF, cut && host.cut == HOST_TORN ? host.unit / 2 + 1 : host.unit);
     if (cut) {
         cut_power();
     }
@@ -81,15 +81,15 @@ static bool program(void *context, uint32_t offset, const uint8_t *from, uint32_
     }
     for (uint32_t at = offset; at < offset + n; at += host.word, from += host.word) {
         for (uint32_t i = 0; i < host.word; i++) {
-            if (bytes[at + i] != 0xFF) {
+            if (cells[at + i] != 0xFF) {
                 fault("programmed twice", at); /* what flash with check bits of its own does not take */
             }
         }
         const bool cut = is_cut();
         if (cut && host.cut == HOST_TORN) {
-            tear(bytes + at, from);
+            tear(cells + at, from);
         } else {
-            memcpy(bytes + at, from, host.word);
+            memcpy(cells + at, from, host.word);
         }
         if (cut) {
             cut_power();
@@ -129,11 +129,11 @@ void host_open_flash(void)
     if (at == NULL || at == MAP_FAILED) {
         host_refuse("flash", strerror(errno));
     }
-    bytes = at;
+    cells = at;
     if (host.flash == NULL) {
-        memset(bytes, 0xFF, size);
+        memset(cells, 0xFF, size);
     }
-    whole = (hm_flash){bytes, (uint32_t)size, host.unit, host.word, NULL, erase, program};
+    whole = (hm_flash){cells, (uint32_t)size, host.unit, host.word, NULL, erase, program};
     people = hm_flash_of(&people_part, &whole, 0, host.units);
     gate_log = hm_flash_of(&log_part, &whole, host.units, HOST_LOG_UNITS);
 }

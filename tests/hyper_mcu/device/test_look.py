@@ -1,0 +1,128 @@
+"""hm_device_look: who is before the camera, of the people that were sent over the link; and when it does not say."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from c_programs import HOST
+from devices import NO_COMPILER, SMALL, Board, client, compiled, keep_key, sealed
+from people import TINY, Person, net, person, with_threshold
+
+from hyper_mcu.codegen import oracle
+from hyper_mcu.device.keys import Key
+
+pytestmark = pytest.mark.skipif(not HOST, reason=NO_COMPILER)
+
+MATCH, NO_MATCH, ERROR = "5ac369a5", "a53c965a", "3c5aa5c3"
+LOOK = Path(__file__).parents[2] / "firmware" / "look.c"
+NOTHING = f"{ERROR} - {-(2**31)} 0"
+
+
+IMAGES = [oracle.known_image(TINY, seed) for seed in range(1, 60)]
+
+
+def halving(p: Person) -> Person:
+    """The same person with a threshold that half of the images reach."""
+    return with_threshold(p, sorted(oracle.run(p.qnet, i).logit for i in IMAGES)[len(IMAGES) // 2])
+
+
+ALICE, BOB = halving(person(net(TINY))), halving(person(net(TINY, 2), "bob"))
+
+
+def above(p: Person, image: np.ndarray) -> int:
+    return oracle.run(p.qnet, image).logit - p.threshold
+
+
+def shown(wanted: Callable[[np.ndarray], bool]) -> np.ndarray:
+    return next(i for i in IMAGES if wanted(i))
+
+
+ALICES = shown(lambda i: above(ALICE, i) >= 0 and above(ALICE, i) > above(BOB, i))
+BOBS = shown(lambda i: above(BOB, i) >= 0 and above(BOB, i) > above(ALICE, i))
+STRANGERS = shown(lambda i: above(ALICE, i) < 0 and above(BOB, i) < 0)
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The device on the link, and the one that looks."""
+    link, look = (tmp_path_factory.mktemp(n) for n in ("link", "look"))
+    return compiled(link, ALICE), compiled(look, ALICE, main=LOOK, defines=())
+
+
+@pytest.fixture
+def board(programs: tuple[Path, Path], tmp_path: Path) -> Board:
+    made = Board(programs[0], tmp_path, *SMALL)
+    with made.start() as process, client(process) as device:
+        device.load(sealed(ALICE, 1))
+        device.load(sealed(BOB, 2))
+    return made
+
+
+@pytest.fixture
+def look(programs: tuple[Path, Path], board: Board, tmp_path: Path) -> Callable[..., tuple[list[str], list[str]]]:
+    """What is said of a frame, looked at so often, and what the light did."""
+
+    def run(image: np.ndarray, times: int = 1) -> tuple[list[str], list[str]]:
+        (tmp_path / "frame").write_bytes(image.tobytes())
+        words = [programs[1], board.flash, board.key_file, tmp_path / "frame", TINY.width, TINY.height, times]
+        done = subprocess.run([str(w) for w in words], capture_output=True, text=True, check=True)
+        return done.stdout.splitlines(), done.stderr.splitlines()
+
+    return run
+
+
+def test_the_one_who_is_there_opens_and_no_stranger(look) -> None:
+    for image, p in ((ALICES, ALICE), (BOBS, BOB)):
+        said, light = look(image)
+        assert said == [f"{MATCH} {p.name} {oracle.run(p.qnet, image).logit} 1 0"]
+        assert light == ["light on", "light off"]
+    best = max((ALICE, BOB), key=lambda p: above(p, STRANGERS))
+    said, light = look(STRANGERS)
+    assert said == [f"{NO_MATCH} - {oracle.run(best.qnet, STRANGERS).logit} 0 0"]
+    assert light == []
+
+
+def test_too_many_strangers_shut_the_gate_for_everybody_and_a_restart_does_not_open_it(look) -> None:
+    said, _ = look(STRANGERS, 4)
+    assert [line[:8] for line in said] == [NO_MATCH] * 3 + [ERROR]
+    said, light = look(ALICES, 2)
+    assert all(line.startswith(NOTHING) and int(line.split()[-1]) > 0 for line in said)
+    assert light == []
+
+
+def test_a_match_wipes_the_failures(look) -> None:
+    look(STRANGERS, 2)
+    assert look(ALICES)[0][0].startswith(MATCH)
+    assert [line[:8] for line in look(STRANGERS, 3)[0]] == [NO_MATCH] * 3
+
+
+def test_one_damaged_person_opens_for_nobody(look, board: Board) -> None:
+    whole = bytearray(board.flash.read_bytes())
+    at = whole.index(sealed(BOB, 2)[200:300])
+    whole[at] &= whole[at] - 1 & 0xFF
+    board.flash.write_bytes(whole)
+    said, light = look(ALICES)
+    assert (said[0][:8], light) == (ERROR, [])
+    assert look(BOBS)[1] == []
+
+
+def test_people_of_another_key_number_are_not_there(look, board: Board) -> None:
+    keep_key(board.key_file, Key(2, bytes(range(9, 41))))
+    said, light = look(ALICES)
+    assert said[0].startswith(NOTHING)
+    assert light == []
+
+
+def test_nobody_stored_costs_no_attempt(look, board: Board) -> None:
+    with board.start() as process, client(process) as device:
+        device.delete("alice")
+        device.delete("bob")
+    assert look(ALICES, 5)[0] == [f"{NOTHING} 0"] * 5
+    with board.start() as process, client(process) as device:
+        device.load(sealed(ALICE, 3))
+        assert (device.info().failures, device.info().wait) == (0, 0)
+    assert look(ALICES)[0][0].startswith(MATCH)
