@@ -43,7 +43,16 @@ def compiles(compiler: tuple[str, ...], folder: Path, includes: list[Path], *mor
     """What the compiler has to say, "" for nothing."""
     if not shutil.which(compiler[0]):
         pytest.skip(f"no {compiler[0]} on PATH")
-    flags = [*compiler, "-std=c11", *WARNINGS, *C_WARNINGS, "-O2", *more, *(f"-I{x}" for x in includes)]
+    flags = [
+        *compiler,
+        "-std=c11",
+        *WARNINGS,
+        *C_WARNINGS,
+        "-O2",
+        "-DESP_PLATFORM",
+        *more,
+        *(f"-I{x}" for x in includes),
+    ]
     words = [*flags, "-c", *map(str, sources)]
     return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False).stderr
 
@@ -212,7 +221,9 @@ def test_decryption_gives_the_published_vector(tmp_path: Path, engine: Path, idf
     (tmp_path / "sdkconfig.h").write_text(kconfig.sdkconfig("esp32-cam"), "ascii")
     includes = [f"-I{x}" for x in (tmp_path, engine, IDF, PORT)]
     sources = [tmp_path / "main.c", PORT / "hm_esp32_cipher.c", IDF / "simulated_aes.c"]
-    subprocess.run([HOST, f"-DIDF_MAJOR={idf}", *includes, *sources, "-o", tmp_path / "main"], check=True)
+    subprocess.run(
+        [HOST, "-DESP_PLATFORM", f"-DIDF_MAJOR={idf}", *includes, *sources, "-o", tmp_path / "main"], check=True
+    )
 
     def run(*words: str) -> str:
         return subprocess.run([tmp_path / "main", *words], capture_output=True, text=True, check=True).stdout
@@ -232,6 +243,7 @@ def test_port_has_no_findings(tmp_path: Path, engine: Path, board: str) -> None:
     meant = ["missingIncludeSystem", "unusedStructMember", "*:*hm_engine.h", "toomanyconfigs"]
     words = [
         "cppcheck",
+        "-DESP_PLATFORM",
         *checks,
         *(f"--suppress={m}" for m in meant),
         *(f"-I{x}" for x in (tmp_path, IDF, PORT, engine)),

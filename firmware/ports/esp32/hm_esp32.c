@@ -1,4 +1,6 @@
 /* The rest of the port: the order of the start, clocks, stack, and the light or lock. */
+#ifdef ESP_PLATFORM /* a library manager compiles this file for every board */
+
 #include "hm_esp32.h"
 
 #include "hm_esp32_config.h"
@@ -44,7 +46,11 @@ uint32_t hm_port_cycles_hz(void)
 
 uint32_t hm_port_stack_used(void)
 {
+#ifdef CONFIG_ARDUINO_LOOP_STACK_SIZE
+    const uint32_t all = CONFIG_ARDUINO_LOOP_STACK_SIZE;
+#else
     const uint32_t all = CONFIG_ESP_MAIN_TASK_STACK_SIZE;
+#endif
     const uint32_t never = (uint32_t)uxTaskGetStackHighWaterMark(NULL); /* bytes, in ESP-IDF */
     return never < all ? all - never : 0;
 }
@@ -59,3 +65,5 @@ void hm_port_light(bool on)
     (void)on;
 #endif
 }
+
+#endif

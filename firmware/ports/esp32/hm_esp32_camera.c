@@ -2,6 +2,8 @@
  *
  * A frame is held until the next one is asked for and given back then: the driver begins a new one at that moment, so
  * that what is looked at was taken after the button was pressed. */
+#ifdef ESP_PLATFORM /* a library manager compiles this file for every board */
+
 #include "hm_esp32.h"
 
 #include "hm_esp32_config.h"
@@ -132,3 +134,5 @@ bool hm_port_frame(hm_frame *frame)
     frame->format = HM_ESP32_RGB565;
     return true;
 }
+
+#endif

@@ -1,4 +1,6 @@
 /* AES-256-CTR by what ESP-IDF has: Mbed TLS's own calls before version 6, PSA Crypto since. Both use the chip's AES. */
+#ifdef ESP_PLATFORM /* a library manager compiles this file for every board */
+
 #include "hm_esp32.h"
 
 #include "../../core/hm_memory.h"
@@ -84,5 +86,7 @@ uint8_t *hm_port_room(size_t n)
     (void)n;
     return NULL;
 }
+
+#endif
 
 #endif

@@ -43,7 +43,6 @@ static uint32_t look(hm_door *door)
 
 uint32_t hm_door_step(hm_door *door)
 {
-    hm_device_poll(door->device);
     const uint32_t decision = look(door);
     if (decision == HM_GATE_MATCH) {
         door->open = true;

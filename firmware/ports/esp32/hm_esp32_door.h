@@ -28,8 +28,8 @@ typedef struct hm_door {
 
 void hm_door_begin(hm_door *door, hm_device *device, const hm_door_policy *policy);
 
-/* One turn: what the link asks, then a frame if there is one, then the lock's time. The gate's decision about the frame;
- * 0 where there was none. */
+/* One turn: a frame if there is one, then the lock's time. The gate's decision about the frame; 0 where there was none.
+ * Who calls this again and again calls hm_device_serve before it, for the link. */
 uint32_t hm_door_step(hm_door *door);
 
 #ifdef __cplusplus

@@ -1,4 +1,6 @@
 /* The two partitions of partitions.csv as flashes: read through the chip's memory map, written by esp_partition. */
+#ifdef ESP_PLATFORM /* a library manager compiles this file for every board */
+
 #include "hm_esp32.h"
 
 #include "esp_log.h"
@@ -67,3 +69,5 @@ const hm_flash *hm_port_log(void)
 {
     return &gate;
 }
+
+#endif

@@ -3,6 +3,8 @@
  * NVS is readable by who reads the flash chip, unless it is encrypted: on an ESP32-S3 under a key in eFuse that only the
  * HMAC peripheral reads (boards/esp32-s3-eye.secure), on an ESP32 by flash encryption and an nvs_keys partition. Both burn
  * fuses and cannot be undone, so that no default does it. */
+#ifdef ESP_PLATFORM /* a library manager compiles this file for every board */
+
 #include "hm_esp32.h"
 
 #include "../../core/hm_memory.h"
@@ -72,3 +74,5 @@ bool hm_port_set_key(const uint8_t key[HM_KEY_BYTES], uint32_t number)
     hm_wipe(bytes, sizeof bytes);
     return kept;
 }
+
+#endif

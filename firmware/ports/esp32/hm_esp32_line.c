@@ -1,4 +1,6 @@
 /* The serial line of the link: a UART, or the chip's own USB Serial/JTAG. */
+#ifdef ESP_PLATFORM /* a library manager compiles this file for every board */
+
 #include "hm_esp32.h"
 
 #include "../../device/hm_link.h"
@@ -69,3 +71,5 @@ void hm_port_idle(void)
 {
     vTaskDelay(1); /* lets the idle task run, which the watchdog looks at */
 }
+
+#endif

@@ -4,6 +4,8 @@
  * ESP32 the camera needs the same peripheral. So it is on once, at the start, for the seed. Each call then hashes the
  * state, a counter and whatever the chip says; the state is replaced afterwards, and what was given out cannot be
  * computed from it. */
+#ifdef ESP_PLATFORM /* a library manager compiles this file for every board */
+
 #include "hm_esp32.h"
 
 #include "../../core/hm_memory.h"
@@ -66,3 +68,5 @@ bool hm_port_random(uint8_t *bytes, size_t n)
     hm_wipe(more, sizeof more);
     return true;
 }
+
+#endif

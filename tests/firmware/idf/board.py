@@ -78,7 +78,17 @@ def compiled(compiler: str, sources: Sequence[Path], folder: Path, *more: str) -
     """Objects of C files in a new folder."""
     folder.mkdir(parents=True, exist_ok=True)
     includes = [f"-I{x}" for x in (folder, common(), IDF, PORT)]
-    words = [compiler, "-std=gnu11", *SANITISED, "-DIDF_SIMULATED", *more, *includes, "-c", *map(str, sorted(sources))]
+    words = [
+        compiler,
+        "-std=gnu11",
+        *SANITISED,
+        "-DESP_PLATFORM",
+        "-DIDF_SIMULATED",
+        *more,
+        *includes,
+        "-c",
+        *map(str, sorted(sources)),
+    ]
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return [folder / f"{source.stem}.o" for source in sources]

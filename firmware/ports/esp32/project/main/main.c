@@ -1,6 +1,7 @@
 /* A door by face on an ESP32 board: people come over the serial line, the button is pressed, the camera looks. */
 #include "hm_esp32.h"
 #include "hm_esp32_door.h"
+#include "hm_factory.h"
 
 #include "esp_log.h"
 #include "sdkconfig.h"
@@ -9,6 +10,7 @@ static const char tag[] = "hyper-mcu";
 
 static hm_device device;
 static hm_door door;
+static hm_code factory = HM_CODE_NO_KEY; /* hm_device_serve */
 
 static const hm_gate_policy gate = {CONFIG_HYPER_MCU_GATE_ATTEMPTS, CONFIG_HYPER_MCU_GATE_FIRST_DELAY,
                                     CONFIG_HYPER_MCU_GATE_LONGEST_DELAY};
@@ -29,6 +31,7 @@ void app_main(void)
     }
     hm_door_begin(&door, &device, &policy);
     for (;;) {
+        hm_device_serve(&device, &factory);
         (void)hm_door_step(&door);
     }
 }

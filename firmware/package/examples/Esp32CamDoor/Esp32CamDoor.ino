@@ -1,0 +1,30 @@
+/* A door by face on an AI-Thinker ESP32-CAM (button: GPIO13 to ground; light: the red LED) or an ESP32-S3-EYE.
+ *
+ * Tools: PSRAM enabled; the partition table beside this file is taken by itself. The serial line is the link's: no Serial
+ * here. Then, on a computer: `hyper-mcu key new`, and `hyper-mcu send person.bin --port auto`. */
+#include <hyper_mcu.h>
+
+static hm_device device;
+static hm_door door;
+static hm_code factory = HM_CODE_NO_KEY;
+
+/* Five failures, then 30 s, doubling up to an hour. */
+static const hm_gate_policy gate = {5, 30, 3600};
+/* Eyes in the middle, at 43 % of the height, 19 % of the width apart; open for 3 s; no detector of landmarks. */
+static const hm_door_policy policy = {500, 430, 190, 3000, NULL};
+
+static hm_code board;
+static hm_code people;
+
+void setup()
+{
+    board = hm_esp32_begin(); /* whatever is missing is refused later, and the link tells why */
+    people = hm_device_begin(&device, gate);
+    hm_door_begin(&door, &device, &policy);
+}
+
+void loop()
+{
+    hm_device_serve(&device, &factory);
+    hm_door_step(&door);
+}

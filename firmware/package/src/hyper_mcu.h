@@ -1,0 +1,25 @@
+/* hyper-mcu for an application, C or C++: the device, people that come with the program, and on ESP32 the port and a door. */
+#ifndef HYPER_MCU_H
+#define HYPER_MCU_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#include "device/hm_factory.h"
+
+#ifdef ESP_PLATFORM
+#include "ports/esp32/hm_esp32.h"
+#include "ports/esp32/hm_esp32_door.h"
+#endif
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
