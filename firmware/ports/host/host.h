@@ -34,4 +34,7 @@ _Noreturn void host_refuse(const char *what, const char *got);
 void host_open_flash(void);
 void host_open_line(void); /* and prints its name */
 
+/* AES-256-CTR (FIPS 197, SP 800-38A) of n bytes in place; `counter` is the first block. */
+void host_aes_ctr(const uint8_t key[32], const uint8_t counter[16], uint8_t *bytes, size_t n);
+
 #endif

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,7 @@ from hyper_mcu.device.codes import Code, DeviceError
 from hyper_mcu.device.frames import Frame, Receiver, Request, encode
 from hyper_mcu.device.keys import Key
 from hyper_mcu.device.line import LineError, open_line
+from hyper_mcu.device.seal import seal
 
 pytestmark = pytest.mark.skipif(not HOST, reason=NO_COMPILER)
 
@@ -222,6 +224,31 @@ def test_a_person_that_is_not_right_is_refused_and_the_old_one_kept(device: Devi
     check(device, ALICE_AGAIN)
     device.load(sealed(ALICE, 10), replace=True)  # nothing of the refused one is in the way
     check(device, ALICE)
+
+
+@pytest.mark.skipif(find_spec("cryptography") is None, reason="needs hyper-mcu[device]: cryptography")
+def test_an_encrypted_person_is_decrypted_on_the_device_alone(board: Board) -> None:
+    with board.start() as process, client(process) as device:
+        assert device.info().cipher
+        whole = seal(ALICE, KEY, 1, encrypt=True)
+        device.load(whole)
+        device.load(sealed(BOB, 2))
+        check(device, ALICE)
+        check(device, BOB)
+        device.verify(CROP)
+        assert device.known_answer("alice")[0] > 0
+        assert healthy(process.kill())
+    weights = pack(ALICE, for_device=True)[128:-4]
+    assert whole[128:-32] in board.flash.read_bytes()
+    assert weights not in board.flash.read_bytes()
+
+
+@pytest.mark.skipif(find_spec("cryptography") is None, reason="needs hyper-mcu[device]: cryptography")
+def test_an_encrypted_person_of_another_nonce_is_refused(device: Device) -> None:
+    whole = seal(ALICE, KEY, 1, encrypt=True)
+    with refused(Code.NOT_A_PERSON):
+        device.load(resealed(whole[:48] + bytes(16) + whole[64:]))
+    assert on(device) == []
 
 
 def test_an_oversized_person_is_refused_before_it_is_sent(device: Device) -> None:
