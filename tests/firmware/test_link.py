@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import shutil
 import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from c_programs import C11, CXX14, HOST, HOST_COMPILERS, SANITIZED, compile_c, r
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from people import TINY, net, person
+from test_cppcheck import findings
 
 from hyper_mcu import __version__
 from hyper_mcu.codegen.emit_c import emit_engine
@@ -27,6 +29,7 @@ VECTORS = list(csv.DictReader((Path(__file__).parents[1] / "vectors" / "link.csv
 GOOD = [v for v in VECTORS if v["type"]]
 BROKEN = [v for v in VECTORS if not v["type"]]
 
+SOURCES = ("hm_link", "hm_device", "hm_answer", "hm_answer_people", "hm_answer_verify", "hm_engine")
 PROGRAM = r"""
 #include "hm_link.h"
 #include <stdio.h>
@@ -214,11 +217,20 @@ def test_the_device_compiles_without_a_warning(
     tmp_path: Path, compiler: str, options: tuple[str, ...], selftest: int
 ) -> None:
     (tmp_path / "hm_engine.h").write_text(emit_engine(person(net(TINY))), encoding="ascii")
-    sources = ["hm_link", "hm_device", "hm_answer", "hm_answer_people", "hm_answer_verify", "hm_engine"]
     flags = [*options, "-ffreestanding", f"-DHM_SELFTEST={selftest}", f"-DHM_REPLAY={selftest}", f"-I{DEVICE}"]
-    for name in sources:
+    for name in SOURCES:
         source = (tmp_path / f"{name}.c", f'#include "{DEVICE}/{name}.c"\n')
         compile_c(tmp_path, {source[0].name: source[1]}, *flags, f"-I{tmp_path}", "-fsyntax-only", compiler=(compiler,))
+
+
+@pytest.mark.skipif(shutil.which("cppcheck") is None, reason="no cppcheck on PATH (Debian: cppcheck)")
+@pytest.mark.parametrize("selftest", [0, 1])
+def test_a_static_checker_has_nothing_to_say(tmp_path: Path, selftest: int) -> None:
+    (tmp_path / "hm_engine.h").write_text(emit_engine(person(net(TINY))), encoding="ascii")
+    sources = [*(DEVICE / f"{name}.c" for name in SOURCES), *sorted((FIRMWARE / "ports" / "host").glob("*.c"))]
+    options = [f"-I{DEVICE}", f"-DHM_SELFTEST={selftest}", f"-DHM_REPLAY={selftest}"]
+    options += ["--suppress=knownConditionTrueFalse:*hm_engine.h", "--suppress=unreadVariable:*hm_engine.h"]
+    assert findings(*sources, includes=tmp_path, options=options) == ""
 
 
 def test_numbers_and_version_are_those_of_the_headers() -> None:
