@@ -13,9 +13,7 @@ import hashlib
 import hmac
 import struct
 import time
-import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from hyper_mcu.codegen.errors import UserError
@@ -23,12 +21,16 @@ from hyper_mcu.device.codes import Code, DeviceError
 from hyper_mcu.device.frames import PAYLOAD, Request
 from hyper_mcu.device.keys import LINK, Key
 from hyper_mcu.device.line import RATES, SECONDS, LineError, connect
+from hyper_mcu.device.said import Entry as Entry
+from hyper_mcu.device.said import Info as Info
+from hyper_mcu.device.said import Verdict as Verdict
+from hyper_mcu.device.said import first_difference as first_difference
+from hyper_mcu.device.said import layer_crcs as layer_crcs
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from hyper_mcu.codegen.oracle import Result
 
 T = TypeVar("T")
 
@@ -43,87 +45,9 @@ _ENTRY = struct.Struct("<IB48s16s3I")
 _VERDICT = struct.Struct("<IiiII48s")
 
 
-@dataclass(frozen=True)
-class Info:
-    """What a device says of itself. architecture: the first 32 bits of the hash of the network that it runs. key: the
-    number of its key, 0: none yet. wait: seconds that its gate stays shut. stack: most bytes ever in use, 0: not
-    known. cipher: whether it takes encrypted people."""
-
-    protocol: int
-    replay: bool
-    selftest: bool
-    cipher: bool
-    abi: int
-    architecture: int
-    layers: int
-    rows: int
-    row_bytes: int
-    session_bytes: int
-    places: int
-    people: int
-    slot_bytes: int
-    largest: int
-    partition: int
-    counter: int
-    key: int
-    failures: int
-    wait: int
-    stack: int
-    hz: int
-    board: str
-    firmware: str
-
-    @property
-    def free(self) -> int:
-        """Places for more people."""
-        return self.places - self.people
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A person on a device. code: OK, or why that place cannot be used. id: hex, key and counter as it was sealed; size
-    in bytes, the seal included."""
-
-    place: int
-    code: int
-    name: str
-    id: str
-    key: int
-    counter: int
-    size: int
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """name: whose, of all that were asked; layers: CRC-32 of each layer's bytes, profile: cycles of each layer, both
-    empty unless they were asked for; cycles of the whole at `hz`."""
-
-    name: str
-    match: bool
-    decision: int
-    logit: int
-    threshold: int
-    cycles: int
-    hz: int
-    layers: tuple[int, ...] = ()
-    profile: tuple[int, ...] = ()
-
-
 def answered(key: Key, challenge: bytes, request: Request, payload: bytes) -> bytes:
     """The payload of an authenticated request, with its tag: firmware/LINK.md, "Who may"."""
     return payload + hmac.digest(key.derived(LINK), challenge + bytes([request]) + payload, "sha256")
-
-
-def layer_crcs(result: Result) -> tuple[int, ...]:
-    """What a device's layers are compared with: CRC-32 of the oracle's canonical bytes."""
-    return tuple(zlib.crc32(layer.tobytes()) for layer in result.layers)
-
-
-def first_difference(device: Sequence[int], oracle: Sequence[int]) -> int | None:
-    """The first layer whose bytes differ; None where all are the same."""
-    if len(device) != len(oracle):
-        raise UserError("layers", "their number", str(len(oracle)), len(device))
-    return next((i for i, (a, b) in enumerate(zip(device, oracle, strict=True)) if a != b), None)
 
 
 class Device:
