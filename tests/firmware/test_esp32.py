@@ -19,6 +19,8 @@ from hyper_mcu.codegen.bench import seeded
 from hyper_mcu.codegen.emit_c import emit_engine
 from hyper_mcu.codegen.presets import preset
 from hyper_mcu.codegen.toolchain import C_WARNINGS, WARNINGS
+from hyper_mcu.device.boards import BOARDS as TABLE
+from hyper_mcu.device.package import esp32_boards
 
 SOURCES = sorted([*PORT.glob("*.c"), PROJECT / "main" / "main.c"])
 BOARDS = sorted(p.stem for p in (PROJECT / "boards").glob("*.defaults"))
@@ -250,3 +252,15 @@ def test_port_has_no_findings(tmp_path: Path, engine: Path, board: str) -> None:
     ]
     done = subprocess.run([*words, *map(str, SOURCES)], capture_output=True, text=True, check=True)
     assert done.stderr == ""
+
+
+def test_the_table_of_boards_has_these_and_says_what_kconfig_says() -> None:
+    rows = {b.name: b for b in TABLE.values() if b.build == "esp-idf"}
+    assert sorted(rows) == BOARDS == list(esp32_boards())
+    for name, row in rows.items():
+        values = kconfig.macros(name)
+        low = ", low is on" if "HYPER_MCU_LIGHT_ACTIVE_LOW" in values else ""
+        assert row.light == f"GPIO{values['HYPER_MCU_LIGHT']}{low}"
+        assert row.serial.startswith("the chip's own USB" if "HYPER_MCU_LINK_USB" in values else "UART0")
+        assert row.core.lower().replace("-", "") == values["IDF_TARGET"].strip('"')
+        assert "not built with ESP-IDF" in row.proven
