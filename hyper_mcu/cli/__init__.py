@@ -31,13 +31,20 @@ WHOLE = 1_000  # columns, more than any table has
 
 COMMANDS = {
     "enroll": "A photo in, a personal network out: model.h, or person.bin.",
-    "verify": "Ask a person's network about a photo: on this machine or on an emulated core.",
+    "verify": "Ask a person's network about a photo: on this machine, an emulated core or a device.",
     "inspect": "What a model.h or person.bin holds, layer by layer, or a generator.onnx.",
     "parity": "One network on every backend, byte by byte against the oracle.",
     "bench": "What a network costs on emulated cores, layer by layer.",
     "compare": "Two results of bench: what grew, what shrank.",
     "export": "A person's network for other runtimes, as C, or for a device.",
-    "key": "The key that a device accepts people by: make one, show its fingerprint.",
+    "key": "The key that a device accepts people by: make one, show its fingerprint, give it to a device.",
+    "boards": "The boards that the firmware is for, and what is on this machine's ports.",
+    "new-project": "A firmware project for a board, with people in it, that builds alone.",
+    "flash": "Build the firmware and write it to a board.",
+    "send": "Send a person to a device, sealed for it; its firmware stays.",
+    "people": "Who is on a device; take somebody off it.",
+    "validate": "A network's every layer on a device, against the oracle.",
+    "monitor": "What a device says by itself.",
     "demo": "Enrol a real photo and ask the emulated Cortex-M4 about two others.",
     "doctor": "What is installed, what is missing, and the line that installs it.",
     "train": "Train a generator on a folder of faces.",
@@ -68,7 +75,7 @@ class Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"hyper_mcu.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"hyper_mcu.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:

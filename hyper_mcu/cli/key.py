@@ -66,3 +66,26 @@ def show(file: Path, json_wanted: bool) -> None:
         cli.emit_json(as_json(file, key))
     else:
         click.echo(line(file, key))
+
+
+@command.command("set")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--port", default="auto", show_default=True, help="Serial port, or tcp:HOST:PORT.")
+@click.option("--json", "json_wanted", is_flag=True, help="One JSON object on stdout.")
+def set_key(file: Path, port: str, json_wanted: bool) -> None:
+    """Give the key in FILE to a device that has none yet, over a line that nobody else hears.
+
+    A device takes a key once. It keeps it until its flash is erased.
+    """
+    from hyper_mcu import cli
+    from hyper_mcu.device import keys
+    from hyper_mcu.device.reach import reach
+
+    key = keys.read(file)
+    with reach(port) as device:
+        board = device.info().board
+        device.set_key(key.key, key.number)
+    if json_wanted:
+        cli.emit_json({**as_json(file, key), "port": device.port, "target": board})
+    else:
+        click.echo(f"{board} on {device.port}: key {key.number}, fingerprint {key.fingerprint}")

@@ -14,6 +14,7 @@ from pathlib import Path
 from hyper_mcu.codegen import install
 from hyper_mcu.codegen.errors import MissingToolError, UserError, one_line
 from hyper_mcu.codegen.progress import Event, Progress
+from hyper_mcu.device.boards import Board
 from hyper_mcu.device.remedies import UDEV, WRITING
 
 LIMIT_S = 300.0  # the slowest of them, at its lowest rate, is done in one minute
@@ -21,14 +22,16 @@ LIMIT_S = 300.0  # the slowest of them, at its lowest rate, is done in one minut
 
 @dataclass(frozen=True)
 class Chip:
-    """What a writer has to know of a board's chip: its family, as in BRIDGES, where its flash begins, and what OpenOCD,
-    pyOCD and esptool call it ("" where they do not know it)."""
+    """What a writer has to know of a board's chip: its family, as in BRIDGES, where its flash begins, what OpenOCD,
+    pyOCD and esptool call it ("" where they do not know it). in_one_piece: whether a binary image has none of the
+    partitions in it, so that writing all of it erases no key and no person."""
 
     family: str
-    flash_origin: int
+    flash_origin: int = 0
     openocd: str = ""
     pyocd: str = ""
     esptool: str = ""
+    in_one_piece: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,15 +79,31 @@ WRITERS = (
         "openocd", "", "openocd on PATH (Debian: openocd)", ("stm32",), (1800, 480), _openocd, lambda c: bool(c.openocd)
     ),
     Writer(
-        "st-flash", "", "st-flash on PATH (Debian: stlink-tools)", ("stm32",), (1800, 480), _st_flash, lambda c: True
+        "st-flash",
+        "",
+        "st-flash on PATH (Debian: stlink-tools)",
+        ("stm32",),
+        (1800, 480),
+        _st_flash,
+        lambda c: c.in_one_piece,
     ),
     Writer("pyocd", "pyocd", install.pip("pyocd"), ("stm32",), (1000, 400), _pyocd, lambda c: bool(c.pyocd)),
     Writer("esptool", "esptool", install.pip("esptool"), ("esp32",), (460_800, 115_200), _esptool, lambda c: True),
 )
 
 
-def writer_for(chip: Chip, name: str = "") -> Writer:
-    """The writer called `name`, or the first one that knows the chip and is installed.
+def chip_of(board: Board) -> Chip:
+    """The Chip of a board; raises UserError for one that is a process of this machine or an emulator."""
+    if board.is_emulated:
+        raise UserError("--board", "nothing to write", "a board that is no program of this machine", board.name)
+    if board.chip:
+        c = board.chip
+        return Chip(board.family, c.flash.origin, c.openocd, c.pyocd, in_one_piece=c.in_one_piece)
+    return Chip(board.family, esptool=board.core.lower().replace("-", ""))
+
+
+def writer_for(chip: Chip, name: str = "", *, anyhow: bool = False) -> Writer:
+    """The writer called `name`, or the first one that knows the chip and is installed; anyhow: or else the first one.
 
     Raises UserError for a name that does not write this chip, MissingToolError with install lines where none is there.
     """
@@ -95,8 +114,23 @@ def writer_for(chip: Chip, name: str = "") -> Writer:
     wanted = [w for w in fit if name in ("", w.name)]
     if found := next((w for w in wanted if w.words()), None):
         return found
+    if anyhow:
+        return wanted[0]
     places = " or ".join(w.place for w in wanted)
     raise MissingToolError("flash", "nothing to write the board with", places, "none")
+
+
+def missing(tools: Sequence[tuple[str, str]], chip: Chip, writer: str) -> list[MissingToolError]:
+    """What is not here: of the programs that build, each with its place, and of the writers. Raises UserError for a
+    writer that does not write this chip."""
+    gone = [
+        MissingToolError("flash", f"needs {name}", place, "none") for name, place in tools if not shutil.which(name)
+    ]
+    try:
+        writer_for(chip, writer)
+    except MissingToolError as e:
+        gone.append(e)
+    return gone
 
 
 def lines(writer: Writer, chip: Chip, image: Path, port: str) -> list[list[str]]:
@@ -118,6 +152,13 @@ def write(writer: Writer, chip: Chip, image: Path, port: str, progress: Progress
         progress(Event(one_line(f"{writer.name} at {writer.rates[n]:,}: {said}")))
     remedy = WRITING[chip.family] + (f"; {UDEV}" if chip.family == "stm32" and sys.platform == "linux" else "")
     raise UserError(writer.name, f"the board was not written: {said}", remedy, shlex.join(command))
+
+
+def build(command: Sequence[str], folder: Path) -> None:
+    """Runs one step of a build in `folder`; raises UserError with what it says."""
+    code, said = run(command, folder, f"{command[0]} does not end")
+    if code:
+        raise UserError(folder, "does not build", f"success of {shlex.join(command)}", said)
 
 
 def run(command: Sequence[str], folder: Path, late: str) -> tuple[int, str]:

@@ -140,7 +140,7 @@ class SerialLine:
             serial: Any = importlib.import_module("serial")
         except ImportError as e:
             raise MissingToolError(name, "no pyserial", install.extra("device"), "none") from e
-        self._port = serial.Serial(None, rate, timeout=0, write_timeout=5)
+        self._port = serial.Serial(None, rate, timeout=0, write_timeout=5, exclusive=True)
         self._port.port = name
         self._port.dtr = self._port.rts = False  # else opening the port resets many boards, or keeps them in boot mode
         try:

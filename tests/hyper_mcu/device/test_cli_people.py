@@ -1,0 +1,141 @@
+"""Sending, listing and deleting people and giving a key by command, against the real device as a process."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from c_programs import HOST
+from devices import ALICE, KEY, NO_COMPILER, Board, compiled
+from enrolled import Command, Refused
+
+from hyper_mcu.device.process import Process
+
+pytestmark = pytest.mark.skipif(not HOST, reason=NO_COMPILER)
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The device for tiny people, a selftest build."""
+    return compiled(tmp_path_factory.mktemp("device"), ALICE, defines=("HM_SELFTEST=1",))
+
+
+@pytest.fixture
+def device(program: Path, tmp_path: Path) -> Iterator[Process]:
+    """A device with the key and nobody on it."""
+    with Board(program, tmp_path).start() as process:
+        yield process
+
+
+@pytest.mark.parametrize("form", ["alice.bin", "alice.h"])
+def test_a_person_is_sent_listed_and_taken_off(
+    device: Process, files: Path, told: Callable[..., dict[str, Any]], form: str
+) -> None:
+    at = ("--port", device.line, "--key", files / "key.json")
+    assert told("people", "list", "--port", device.line)["people"] == []
+    sent = told("send", files / form, *at)
+    size = sent.pop("bytes")
+    assert sent == {
+        "port": device.line, "target": "host", "model": str(files / form), "name": "alice", "key": 1, "counter": 1,
+        "encrypted": False, "replaced": False,
+    }  # fmt: skip
+    there = told("people", "list", "--port", device.line)
+    (entry,) = there.pop("people")
+    assert len(entry.pop("id")) == 32
+    assert entry == {"place": 0, "name": "alice", "key": 1, "counter": 1, "bytes": size, "fault": None}
+    assert (there["key"], there["counter"], there["target"]) == (1, 1, "host")
+    assert told("people", "rm", "alice", *at) == {
+        "port": device.line, "target": "host", "removed": "alice", "people": 0,
+    }  # fmt: skip
+    assert told("people", "list", "--port", device.line)["people"] == []
+
+
+def test_what_people_read_of_sending_and_listing(
+    device: Process, files: Path, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at = ("--port", device.line, "--key", files / "key.json")
+    for words, said in (
+        (("people", "list", "--port", device.line), r"host on .*: 0 of \d+ places, key number 1, counter 0\n"),
+        (("send", files / "alice.bin", *at), r"host on .*: alice is there, [\d,]+ B, counter 1\n"),
+        (("send", files / "alice.bin", *at, "--replace"), r"host on .*: alice replaced, [\d,]+ B, counter 2\n"),
+        (("people", "list", "--port", device.line), r"(?s).*│ alice │.*host on .*: 1 of \d+ places.*"),
+        (("people", "rm", "alice", *at), r"host on .*: alice is gone, 0 left\n"),
+    ):
+        capsys.readouterr()
+        assert command(*words) == 0
+        assert re.fullmatch(said, capsys.readouterr().out)
+
+
+def test_a_name_that_is_taken_needs_replace(
+    device: Process, files: Path, told: Callable[..., dict[str, Any]], refused: Refused
+) -> None:
+    at = ("--port", device.line, "--key", files / "key.json")
+    told("send", files / "alice.bin", *at)
+    said = refused("send", files / "alice.bin", *at)
+    assert "another person has that name; expected another name, or --replace" in said
+    assert told("send", files / "alice.bin", *at, "--replace")["replaced"] is True
+    assert told("people", "list", "--port", device.line)["people"][0]["counter"] == 2
+
+
+def test_a_full_device_refuses_and_keeps_who_is_there(
+    program: Path, tmp_path: Path, files: Path, told: Callable[..., dict[str, Any]], refused: Refused
+) -> None:
+    with Board(program, tmp_path, "--units", 2).start() as device:
+        at = ("--port", device.line, "--key", files / "key.json")
+        told("send", files / "alice.bin", *at)
+        said = refused("send", files / "bob.bin", *at)
+        assert "no place is free; expected a free place; hyper-mcu people rm NAME" in said
+        assert [e["name"] for e in told("people", "list", "--port", device.line)["people"]] == ["alice"]
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("other.json", "refused; expected this device's key, got NOT_ALLOWED"),
+        ("seven.json", "another key; expected a key file with number 1, got 7"),
+    ],
+)
+def test_a_wrong_key_sends_and_deletes_nothing(
+    device: Process, files: Path, told: Callable[..., dict[str, Any]], refused: Refused, key: str, said: str
+) -> None:
+    assert said in refused("send", files / "bob.bin", "--port", device.line, "--key", files / key)
+    told("send", files / "alice.bin", "--port", device.line, "--key", files / "key.json")
+    assert "NOT_ALLOWED" in refused("people", "rm", "alice", "--port", device.line, "--key", files / key)
+    assert [e["name"] for e in told("people", "list", "--port", device.line)["people"]] == ["alice"]
+
+
+def test_nobody_of_a_name_cannot_be_taken_off(device: Process, files: Path, refused: Refused) -> None:
+    said = refused("people", "rm", "carol", "--port", device.line, "--key", files / "key.json")
+    assert "nobody of that name is there; expected a name of hyper-mcu people list" in said
+
+
+def test_people_that_the_device_would_not_take_are_not_sent(
+    device: Process, files: Path, tmp_path: Path, refused: Refused
+) -> None:
+    at = ("--port", device.line, "--key", files / "key.json")
+    assert "stranger: of another network than the firmware of host" in refused("send", files / "stranger.bin", *at)
+    assert f"{device.line}: host cannot decrypt" in refused("send", files / "alice.bin", *at, "--encrypt")
+    damaged = bytearray((files / "alice.bin").read_bytes())
+    damaged[300] ^= 1
+    (tmp_path / "damaged.bin").write_bytes(damaged)
+    assert f"{tmp_path}/damaged.bin: damaged" in refused("send", tmp_path / "damaged.bin", *at)
+    (tmp_path / "cut.bin").write_bytes(damaged[:200])
+    assert f"{tmp_path}/cut.bin: cut short" in refused("send", tmp_path / "cut.bin", *at)
+
+
+def test_a_key_is_given_once(
+    program: Path, tmp_path: Path, files: Path, told: Callable[..., dict[str, Any]], refused: Refused
+) -> None:
+    with Board(program, tmp_path, key=None).start() as device:
+        at = ("--port", device.line, "--key", files / "key.json")
+        assert "host has no key yet; expected hyper-mcu key set FILE, once" in refused("send", files / "alice.bin", *at)
+        said = told("key", "set", files / "key.json", "--port", device.line)
+        assert (said["number"], said["fingerprint"], said["target"]) == (1, KEY.fingerprint, "host")
+        assert KEY.key.hex() not in json.dumps(said)
+        again = refused("key", "set", files / "other.json", "--port", device.line)
+        assert "has a key, which cannot be set again" in again
+        assert told("send", files / "alice.bin", *at)["counter"] == 1

@@ -1,0 +1,126 @@
+"""`hyper-mcu validate` as a user meets it: every layer of a real device, as a process and on QEMU."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from c_programs import HOST
+from devices import ALICE, NO_COMPILER, Board, compiled
+from enrolled import Command, Refused
+from people import TINY, net, person
+
+from hyper_mcu.codegen.bench import seeded
+from hyper_mcu.codegen.person_bin import pack
+from hyper_mcu.codegen.presets import preset
+from hyper_mcu.device.process import Process
+
+pytestmark = pytest.mark.skipif(not HOST, reason=NO_COMPILER)
+
+SELFTEST = ("HM_SELFTEST=1",)
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The device for tiny people, a selftest build."""
+    return compiled(tmp_path_factory.mktemp("device"), ALICE, defines=("HM_SELFTEST=1",))
+
+
+@pytest.fixture
+def device(program: Path, tmp_path: Path) -> Iterator[Process]:
+    """A device with the key and nobody on it."""
+    with Board(program, tmp_path).start() as process:
+        yield process
+
+
+def test_a_person_on_the_device_is_compared_layer_by_layer(
+    device: Process, files: Path, told: Callable[..., dict[str, Any]]
+) -> None:
+    at = ("--port", device.line, "--key", files / "key.json")
+    told("send", files / "alice.bin", *at)
+    said = told("validate", files / "alice.bin", *at)
+    assert (said["identical"], said["target"], said["name"]) == (True, "host", "alice")
+    assert (said["layers"], said["layers_compared"]) == (len(TINY.stages), True)
+    assert (said["self_test"], said["images"]) == (True, 3)
+    assert [a["first"] for a in said["answers"]] == [None] * 3
+    assert [a["logit"] for a in said["answers"]] == [a["oracle_logit"] for a in said["answers"]]
+    assert [e["name"] for e in told("people", "list", "--port", device.line)["people"]] == ["alice"]
+
+
+def test_the_first_layer_that_differs_is_named(
+    device: Process, files: Path, tmp_path: Path, told: Callable[..., dict[str, Any]], command: Command,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """A device with another net under that name."""
+    other = person(net(TINY, 5))
+    (tmp_path / "alice.bin").write_bytes(pack(other))
+    told("send", tmp_path / "alice.bin", "--port", device.line, "--key", files / "key.json")
+    capsys.readouterr()
+    words = ("validate", files / "alice.bin", "--port", device.line, "--key", files / "key.json", "--images", 1)
+    assert command(*words, "--json") == 1
+    said = json.loads(capsys.readouterr().out)
+    assert said["identical"] is False
+    (answer,) = said["answers"]
+    assert answer["first"]["layer"] == 0
+    assert answer["first"]["crc32"] != answer["first"]["oracle_crc32"]
+    assert command(*words) == 1
+    assert "DIFFERENT" in (out := capsys.readouterr().out)
+    assert "first differs layer 0, 3x3" in out
+
+
+def test_without_a_person_a_guest_is_sent_and_taken_off_again(
+    tmp_path: Path, files: Path, told: Callable[..., dict[str, Any]], refused: Refused
+) -> None:
+    program = compiled(tmp_path, seeded(preset("nano")), defines=SELFTEST)
+    with Board(program, tmp_path).start() as device:
+        at = ("--port", device.line, "--key", files / "key.json")
+        said = told("validate", *at, "--preset", "nano", "--images", 1)
+        assert (said["identical"], said["layers_compared"], said["name"]) == (True, True, "hyper_mcu_validate")
+        assert (said["netspec"], said["model"], said["answers"][0]["cycles"]) == ("nano@1", None, None)
+        assert told("people", "list", "--port", device.line)["people"] == []
+        assert "of another network than the firmware" in refused("validate", *at)
+
+
+def test_a_build_that_tells_no_layers_is_compared_by_its_logits(
+    tmp_path: Path,
+    files: Path,
+    told: Callable[..., dict[str, Any]],
+    command: Command,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Board(compiled(tmp_path, ALICE, defines=()), tmp_path).start() as device:
+        at = ("--port", device.line, "--key", files / "key.json")
+        told("send", files / "alice.bin", *at)
+        said = told("validate", files / "alice.bin", *at, "--images", 1)
+        assert (said["identical"], said["layers_compared"], said["self_test"]) == (True, False, True)
+        assert command("validate", files / "alice.bin", *at, "--images", 1) == 0
+        assert "logits alone, as only a selftest build tells its layers" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("target", ["host", "m4", "stm32"])
+def test_devices_of_this_machine_are_identical(told: Callable[..., dict[str, Any]], target: str) -> None:
+    for tool in ("arm-none-eabi-gcc", "qemu-system-arm"):
+        if target != "host" and not shutil.which(tool):
+            pytest.skip(f"no {tool} on PATH")
+    said = told("validate", "--target", target, "--preset", "nano", "--images", 1)
+    assert (said["identical"], said["layers_compared"], said["self_test"]) == (True, True, True)
+    assert (said["target"], said["layers"]) == (target, len(preset("nano").stages))
+    assert said["answers"][0]["first"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "which device; expected --port or --target, got neither"),
+        (("--port", "auto", "--target", "m4"), "which device; expected --port or --target, got both"),
+        (("--port", "auto"), "sending a person needs the device's key; expected --key FILE, or MODEL, got neither"),
+        (("--target", "z80"), "--target: unknown; expected host, m4, stm32, got z80"),
+        (("--target", "m4", "--key", "k.json"), "a device of this machine gets one of its own"),
+    ],
+)
+def test_options_that_do_not_go_together_are_one_line(refused: Refused, words: tuple[str, ...], said: str) -> None:
+    assert said in refused("validate", *words)
