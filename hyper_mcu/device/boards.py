@@ -35,7 +35,8 @@ class Chip:
     flags: of gcc for its core. defines: which family of registers it has. vectors, code: the program; people, log and
     key: the partitions; word: bytes of flash that are programmed at once. sources: of firmware/ports, by which they
     differ. openocd, pyocd: what those programs call it. in_one_piece: whether nothing of the partitions lies within a
-    binary image, so that one file may be written over all of it.
+    binary image, so that one file may be written over all of it. torn_faults: whether reading a word of flash that a
+    power cut tore is a fault of the bus, which start.c then passes over.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Chip:
     openocd: str = ""
     pyocd: str = ""
     in_one_piece: bool = True
+    torn_faults: bool = False
 
 
 @dataclass(frozen=True)
@@ -155,12 +157,13 @@ H743 = Chip(  # sixteen sectors of 128 KB; RAM: that of the core alone, which ne
     sources=("stm32/clocks_h7.c", "stm32/flash_h7.c", RNG),
     openocd="target/stm32h7x.cfg",
     pyocd="stm32h743zitx",
+    torn_faults=True,
 )
 L476 = Chip(
     name="STM32L476RG",
     core="Cortex-M4",
     flags=M4,
-    defines=("HM_STM32_L4", "HM_STM32L476"),
+    defines=("HM_STM32_L4", "HM_STM32L476", "HM_NMI"),
     flash=Region(FLASH, 1024 * KIB),
     ram=Region(0x20000000, 96 * KIB),
     vectors=Region(FLASH, KIB),
@@ -177,7 +180,7 @@ U575 = Chip(
     name="STM32U575ZI",
     core="Cortex-M33",
     flags=M33,
-    defines=("HM_STM32_U5", "HM_STM32U575"),
+    defines=("HM_STM32_U5", "HM_STM32U575", "HM_NMI"),
     flash=Region(FLASH, 2048 * KIB),
     ram=Region(0x20000000, 192 * KIB),
     vectors=Region(FLASH, KIB),

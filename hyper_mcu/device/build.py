@@ -46,7 +46,9 @@ def build_of(board: Board) -> Build:
     own = STM32 if any(s.startswith("stm32/") for s in chip.sources) else ("m4/board.c",)
     sources = [f"ports/{name}" for name in (*SHARED, *own, *chip.sources)]
     defines = [f'HM_BOARD="{board.name}"', *(f"{name}=1" for name in chip.defines), *board.defines, *_partitions(chip)]
-    return Build(chip.flags, (*sources, "harness/memory.c"), tuple(defines), memory(chip))
+    # a load that is passed over must not have been the one to advance a pointer
+    flags = (*chip.flags, *(("-fno-auto-inc-dec",) if chip.torn_faults else ()))
+    return Build(flags, (*sources, "harness/memory.c"), tuple(defines), memory(chip))
 
 
 def memory(chip: Chip) -> dict[str, int]:
@@ -73,6 +75,9 @@ def _partitions(chip: Chip) -> list[str]:
     if "cortex_m/flash_file.c" in chip.sources:
         first = min(r.origin for r in (people, log, key))
         values |= {"HM_FILE_ORIGIN": first, "HM_FILE_BYTES": max(r.end for r in (people, log, key)) - first}
+    if chip.torn_faults:
+        first = min(r.origin for r in (people, log, key))
+        values |= {"HM_TORN_ORIGIN": first, "HM_TORN_BYTES": max(r.end for r in (people, log, key)) - first}
     return [f"{name}={value:#x}U" for name, value in values.items()]
 
 

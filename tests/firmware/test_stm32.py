@@ -314,6 +314,37 @@ def test_replay_needs_no_challenge_and_still_none_for_people(images: Images) -> 
         assert refused.value.code == Code.NOT_ALLOWED
 
 
+def test_torn_words_of_flash_are_passed_over_in_and_out_of_it_blocks(tmp_path: Path) -> None:
+    """A bus fault at such an address as a load: what is behind it runs; at another address it ends what runs."""
+    (tmp_path / "main.c").write_text(r"""
+#include "hm_port.h"
+
+static uint32_t at(uint32_t address)
+{
+    uint32_t word = 7;
+    __asm__ volatile("ldr %0, [%1]" : "+r"(word) : "r"(address)); /* of 16 bits */
+    __asm__ volatile("ldr.w %0, [%1]\n adds %0, #1" : "+r"(word) : "r"(address) : "cc");
+    __asm__ volatile("cmp %1, #0\n ittte ne\n addne %0, #1\n ldrne %0, [%1]\n addne %0, #1\n moveq %0, #0"
+                     : "+r"(word) : "r"(address) : "cc");
+    return word;
+}
+
+int main(void)
+{
+    const uint8_t said = (uint8_t)('0' + at(0xB0000010U) - 7U);
+    (void)hm_port_write(&said, 1);
+    (void)hm_port_write((const uint8_t *)"\n", 1);
+    return (int)at(0xB0000100U);
+}
+""")
+    torn = ("HM_TORN_ORIGIN=0xB0000000U", "HM_TORN_BYTES=0x100U")
+    out, engine = tmp_path / "device.elf", emit_engine(ALICE)
+    program = compile_board(BOARDS[STM32], str(tmp_path / "main.c"), out, engine, defines=torn)
+    with Emulated(BOARDS[STM32], program, tmp_path) as running:
+        assert heard(running, b"3") == "3\n"
+        assert running.wait(20) == FAULT
+
+
 def test_fault_ends_what_runs(tmp_path: Path) -> None:
     (tmp_path / "main.c").write_text(
         '#include "hm_port.h"\nint main(void)\n{\n    hm_port_light(true);\n'

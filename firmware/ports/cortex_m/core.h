@@ -5,6 +5,7 @@
 #ifndef HM_CORE_H
 #define HM_CORE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define HM_REG(address) (*(uint32_t volatile *)(uintptr_t)(address))
@@ -14,6 +15,9 @@
 #define HM_SYST_CVR HM_REG(0xE000E018U)
 #define HM_NVIC_ISER(n) HM_REG(0xE000E100U + 4U * (n))
 #define HM_ICSR HM_REG(0xE000ED04U)
+#define HM_CFSR HM_REG(0xE000ED28U)
+#define HM_HFSR HM_REG(0xE000ED2CU)
+#define HM_BFAR HM_REG(0xE000ED38U)
 #define HM_AIRCR HM_REG(0xE000ED0CU)
 #define HM_DEMCR HM_REG(0xE000EDFCU)
 #define HM_DWT_CTRL HM_REG(0xE0001000U)
@@ -25,6 +29,9 @@ void hm_board_begin(void);
 
 /* A board's interrupt of number HM_IRQ, where that is defined. */
 void hm_irq(void);
+
+/* A board's non-maskable interrupt, where HM_NMI is defined: true where it was one that may be passed over. */
+bool hm_nmi(void);
 
 /* What a fault does: it ends what runs. Nothing may stay open. */
 _Noreturn void hm_stop(void);

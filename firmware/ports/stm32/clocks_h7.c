@@ -7,7 +7,7 @@ enum { MHZ = 1000000 };
 
 static bool pll_runs(void)
 {
-    HM_REG(HM_PWR_CR3) = (HM_REG(HM_PWR_CR3) & ~7U) | 1U << 1 | 1U << 2; /* LDO, as the board has it; written once */
+    HM_REG(HM_PWR_CR3) = (HM_REG(HM_PWR_CR3) & ~7U) | 1U << 1; /* LDO, as the board has it; written once */
     if (!stm32_wait(HM_PWR_CSR1, 1U << 13, 1U << 13)) {
         return false;
     }

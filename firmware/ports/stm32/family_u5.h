@@ -20,6 +20,7 @@
 #define HM_FLASH_KEYR (HM_FLASH + 0x08U) /* NSKEYR */
 #define HM_FLASH_SR (HM_FLASH + 0x20U)   /* NSSR */
 #define HM_FLASH_CR (HM_FLASH + 0x28U)   /* NSCR */
+#define HM_FLASH_ECCR (HM_FLASH + 0x30U)
 #define HM_FLASH_PAGE 0x2000U
 #define HM_FLASH_BANK 0x100000U
 
