@@ -113,11 +113,13 @@ def faces(n: int, seed: int) -> list[tuple[int, int, list[tuple[int, int]]]]:
 
 
 def difference(width: int, height: int, points: list[tuple[int, int]]) -> tuple[int, int]:
-    """The largest difference of a coefficient from the float aligner's warp of the same landmarks, of 3,000 at most;
-    and of their halvings."""
-    exact = warp_of((np.array(points) / 16).astype(np.float64), height, width)
+    """The largest difference of a coefficient from the float aligner's warp of the same landmarks; and whether one of
+    them is halved once more, which only a crop pixel of two pixels' width, to 1 part in 65536, may be."""
+    exact = warp_of(np.array(points) / 16, height, width)
     ours = image.warp_of_landmarks(width, height, points)
     if exact.halvings != ours.halvings:
+        wide = np.hypot(exact.q16[0], exact.q16[3]) / 65536
+        assert min(abs(wide - 1), abs(wide - 2)) < 2**-15
         return 0, 1
     return max(abs(a - b) for a, b in zip(exact.q16, ours.q16, strict=True)), 0
 
@@ -127,7 +129,7 @@ def check_float(n: int, seed: int) -> None:
     assert len(found) > n * 0.9
     assert max(coefficient for coefficient, _ in found) <= 1  # 1/65536 pixel: as near as roundings can be
     assert np.mean([coefficient > 0 for coefficient, _ in found]) < 0.02
-    assert sum(halvings for _, halvings in found) == 0
+    assert sum(halvings for _, halvings in found) <= n // 10_000
 
 
 def test_integer_umeyama_is_the_float_one_to_one_step():
