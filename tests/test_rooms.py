@@ -76,7 +76,7 @@ def refused_in_hyper_mcu(file: str, i: Import) -> bool:
     """No torch at all; hypertrain by three commands, late."""
     if under(i.name, "hyper_mcu.hypertrain"):
         return i.at_once or file not in ("cli/train.py", "cli/eval.py", "cli/ablate.py")
-    late = i.at_once or not under(i.name, "dlib", "matplotlib")
+    late = i.at_once or not under(i.name, "dlib", "matplotlib", "serial", "cryptography")
     return late and outside(i.name, "hyper_mcu", "numpy", "onnxruntime", "PIL", "pillow_heif", "click", "rich")
 
 
