@@ -55,6 +55,7 @@ static void hm_set_failures(hm_gate *gate, uint32_t failures, uint32_t now_ms)
 {
     gate->failures = failures;
     gate->inverted = ~failures;
+    gate->waited = 0;
     gate->waited_ms = 0;
     gate->last_ms = now_ms;
 }
@@ -193,7 +194,10 @@ static hm_code hm_log_read(hm_gate *gate, uint32_t now_ms)
         failures = hm_log_count(gate, failures);
     } else if (hm_log_is_new(gate->flash)) {
         failures = 0;
-        code = hm_log_begin(gate, 0, 0);
+        code = HM_CODE_FLASH;
+        if (hm_flash_is_erased(gate->flash, 0, HM_LOG_HEAD)) { /* else it would be programmed a second time */
+            code = hm_log_begin(gate, 0, 0);
+        }
         if (code != HM_CODE_OK) {
             code = hm_flash_erase(gate->flash, 0);
             code = code == HM_CODE_OK ? hm_log_begin(gate, 0, 0) : code;
@@ -241,17 +245,19 @@ uint32_t hm_gate_wait(hm_gate *gate, uint32_t now_ms)
     const uint32_t passed = now_ms - gate->last_ms;
     gate->last_ms = now_ms;
     if (passed <= INT32_MAX) {
-        gate->waited_ms += passed;
+        const uint32_t ms = gate->waited_ms + passed;
+        gate->waited = hm_more(gate->waited, ms / 1000);
+        gate->waited_ms = ms % 1000;
     }
     if (gate->failures != ~gate->inverted) {
         return gate->policy.longest_delay > 0 ? gate->policy.longest_delay : 1;
     }
-    const uint64_t delay_ms = (uint64_t)hm_delay(&gate->policy, gate->failures) * 1000;
-    if (gate->waited_ms >= delay_ms) {
-        gate->waited_ms = delay_ms; /* and it stays over */
+    const uint32_t delay = hm_delay(&gate->policy, gate->failures);
+    if (gate->waited >= delay) {
+        gate->waited = delay; /* and it stays over */
         return 0;
     }
-    return (uint32_t)((delay_ms - gate->waited_ms + 999) / 1000);
+    return delay - gate->waited;
 }
 
 hm_code hm_gate_attempt(hm_gate *gate, uint32_t now_ms)

@@ -29,7 +29,8 @@ typedef struct hm_gate {
     uint32_t at;        /* offset of its next entry */
     uint32_t sequence;  /* of that unit: how often the log went on in another one */
     uint32_t last_ms;   /* the clock, when it was last looked at */
-    uint64_t waited_ms; /* of the delay */
+    uint32_t waited;    /* seconds of the delay, */
+    uint32_t waited_ms; /* and 1/1000 of one, 0 to 999 */
     uint32_t pending;   /* a word of its own while an attempt was counted and not judged */
 } hm_gate;
 

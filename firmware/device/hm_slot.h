@@ -86,7 +86,7 @@ static inline hm_code hm_slot_plan(const hm_store *store, uint32_t slot, uint32_
     return hm_flash_program(store->flash, hm_slot_offset(store, slot) + HM_SLOT_PLAN, &plan, sizeof plan);
 }
 
-/* Programs a commit twice. The second one begins when the first one is whole: so it tells that the first one is no torn
+/* Programs a commit twice. The second one begins when the first one is whole: where it is there, the first one is no torn
  * word that reads well this once. */
 static inline hm_code hm_slot_commit(const hm_store *store, uint32_t slot, uint32_t size, uint32_t counter)
 {
@@ -119,19 +119,27 @@ static inline bool hm_slot_read(const hm_store *store, uint32_t slot, hm_commit 
     return *sure || hm_slot_read_copy(store, slot, HM_SLOT_COMMIT, commit);
 }
 
-/* Programs the second copy of a commit that has only one, so that this one need not be trusted alone. True where it took
- * it: a word that looks erased and does not says that it was begun before, and so that the first copy is whole. */
-static inline bool hm_slot_repeat(const hm_store *store, uint32_t slot, const hm_commit *commit)
-{
-    const uint32_t at = hm_slot_offset(store, slot) + HM_SLOT_AGAIN;
-    return hm_flash_is_erased(store->flash, at, sizeof *commit) &&
-           hm_flash_program(store->flash, at, commit, sizeof *commit) == HM_CODE_OK;
-}
-
 /* Whether what the commit speaks of is there as it was. */
 static inline bool hm_slot_is_whole(const hm_store *store, uint32_t slot, const hm_commit *commit)
 {
     return hm_flash_crc(0, hm_slot_body(store, slot), commit->size) == commit->body;
+}
+
+/* Writes a slot anew from the other one of its place, whose commit has no second copy. */
+static inline hm_code hm_slot_rewrite(const hm_store *store, uint32_t slot, const hm_commit *commit)
+{
+    const uint8_t *const from = store->flash->base + hm_slot_offset(store, slot ^ 1);
+    const uint32_t to = hm_slot_offset(store, slot);
+    hm_code code = hm_slot_erase(store, slot, 0);
+    if (code == HM_CODE_OK) {
+        code = hm_slot_plan(store, slot, commit->size, from + offsetof(hm_plan, digest));
+    }
+    for (uint32_t at = HM_SLOT_HEAD; at < HM_SLOT_HEAD + commit->size && code == HM_CODE_OK; at += HM_FLASH_WORD) {
+        uint8_t word[HM_FLASH_WORD]; /* flash need not be readable while it is programmed */
+        hm_copy(word, from + at, sizeof word);
+        code = hm_flash_program(store->flash, to + at, word, sizeof word);
+    }
+    return code == HM_CODE_OK ? hm_slot_commit(store, slot, commit->size, commit->counter) : code;
 }
 
 /* Whether the slot awaits the rest of an upload, and of which one. */

@@ -9,8 +9,9 @@ typedef struct hm_newest {
     bool sure;
 } hm_newest;
 
-/* Of two commits in a place the one of the higher counter counts, and a tombstone before a person. One without its second
- * copy gives way to another that is whole: then the person it was to replace has not been erased yet. */
+/* Of two commits in a place the one of the higher counter counts, a tombstone before a person, one with its second copy
+ * before the one that it was written anew from. One without its second copy gives way to another that is whole: then the
+ * person it was to replace has not been erased yet. */
 static hm_newest hm_find_newest(const hm_store *store, uint32_t place)
 {
     hm_newest slots[2];
@@ -23,7 +24,12 @@ static hm_newest hm_find_newest(const hm_store *store, uint32_t place)
     }
     const hm_commit *const a = &slots[0].commit;
     const hm_commit *const b = &slots[1].commit;
-    const bool second = b->counter != a->counter ? b->counter > a->counter : b->size == 0;
+    bool second = slots[1].sure && !slots[0].sure;
+    if (b->counter != a->counter) {
+        second = b->counter > a->counter;
+    } else if ((a->size == 0) != (b->size == 0)) {
+        second = b->size == 0;
+    }
     const hm_newest *const newer = &slots[second];
     const hm_newest *const older = &slots[!second];
     return newer->sure || !hm_slot_is_whole(store, older->slot, &older->commit) ? *newer : *older;
@@ -68,11 +74,13 @@ static uint32_t hm_place_of(const hm_store *store, const char *name)
 /* Makes one place as it was before or after what a power cut interrupted. */
 static hm_code hm_recover(hm_store *store, uint32_t place)
 {
-    const hm_newest newest = hm_find_newest(store, place);
-    if (newest.found && !newest.sure) {
-        hm_slot_repeat(store, newest.slot, &newest.commit);
-    }
+    hm_newest newest = hm_find_newest(store, place);
     hm_code code = HM_CODE_OK;
+    if (newest.found && !newest.sure && hm_slot_is_whole(store, newest.slot, &newest.commit)) {
+        /* power failed before its second copy was whole: it may read otherwise the next time */
+        code = hm_slot_rewrite(store, newest.slot ^ 1, &newest.commit);
+        newest.slot ^= code == HM_CODE_OK ? 1U : 0U;
+    }
     for (uint32_t slot = 2 * place; slot < 2 * place + 2; slot++) {
         hm_plan plan;
         const bool counts = newest.found && newest.slot == slot;

@@ -106,10 +106,13 @@ static void load(const blob *b, const char *name, bool replace, uint32_t part, u
 
 static bool find(const uint8_t *bytes, uint32_t n)
 {
-    for (uint32_t i = 0; i + n <= flash.flash.size; i++) {
-        if (memcmp(flash.memory + i, bytes, n) == 0) {
+    const uint8_t *at = flash.memory;
+    const uint8_t *const end = flash.memory + flash.flash.size - n;
+    while (at <= end && (at = (const uint8_t *)memchr(at, bytes[0], (size_t)(end - at) + 1)) != NULL) {
+        if (memcmp(at, bytes, n) == 0) {
             return true;
         }
+        at++;
     }
     return false;
 }
@@ -180,15 +183,17 @@ static void do_gate(const char *command, char *at)
         verdict.logit = (int32_t)strtol(at, &at, 0);
         verdict.threshold = (int32_t)strtol(at, &at, 0);
         verdict.decision = word(&at);
-        verdict.match = word(&at) != 0;
+        const uint8_t match = (uint8_t)word(&at);
+        memcpy(&verdict.match, &match, 1); /* any byte, as a flipped bit may have it */
         printf("%#x ", (unsigned)hm_gate_judge(&gate, status, &verdict, word(&at)));
         printf("%u\n", (unsigned)gate.failures);
-    } else if (strcmp(command, "gflip") == 0) { /* a bit of the gate's RAM behind its first pointer */
+    } else if (strcmp(command, "gflip") == 0) { /* a bit of the gate's RAM */
         const unsigned bit = word(&at);
         ((uint8_t *)&gate)[bit / 8] ^= (uint8_t)(1U << bit % 8);
         puts("0");
-    } else if (strcmp(command, "gsize") == 0) {
-        printf("%u %u %u\n", (unsigned)sizeof gate, (unsigned)offsetof(hm_gate, policy), (unsigned)offsetof(hm_gate, failures));
+    } else if (strcmp(command, "gplaces") == 0) { /* where in the gate are its policy, its count, what follows, its end */
+        printf("%u %u %u %u\n", (unsigned)offsetof(hm_gate, policy), (unsigned)offsetof(hm_gate, failures),
+               (unsigned)offsetof(hm_gate, log), (unsigned)sizeof gate);
     } else {
         exit(4);
     }
@@ -236,6 +241,8 @@ static void do_flash(const char *command, char *at)
         puts("0");
     } else if (strcmp(command, "done") == 0) {
         printf("%u\n", (unsigned)flash.done);
+    } else if (strcmp(command, "erasures") == 0) {
+        printf("%u\n", (unsigned)flash.erasures);
     } else if (strcmp(command, "holds") == 0) { /* whether those bytes lie anywhere in flash */
         static uint8_t bytes[4096];
         const uint32_t n = unhex(text(&at), bytes);

@@ -7,6 +7,7 @@ import subprocess
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from c_programs import HOST, SANITIZED, sanitizes
@@ -56,6 +57,7 @@ class Blob:
         return tuple(self.sealed[at : at + 16] for at in range(128, len(self.sealed) - 47, 512))
 
 
+@cache
 def noise(seed: int, n: int) -> bytes:
     """xorshift32's bytes."""
     x, out = seed * 2654435761 % 2**32 | 1, bytearray()
@@ -75,13 +77,13 @@ def blob(name: str, counter: int, size: int, seed: int | None = None) -> Blob:
     return Blob(name, counter, head + body[:16] + bytes(16) + name.encode().ljust(48, b"\0") + bytes(16) + body[16:])
 
 
-def build(folder: Path, compiler: str = HOST) -> Path:
-    """The program, under the sanitizers where this compiler has them; every warning is an error."""
+def build(folder: Path, compiler: str = HOST, *, sanitised: bool = True) -> Path:
+    """The program, under the sanitizers where that is asked for and this compiler has them; no warning is allowed."""
     (folder / "hm_engine.h").write_text(emit_engine(person(net(TINY))), encoding="ascii")
-    program = folder / f"machine-{compiler}"
-    sanitised = [*SANITIZED, "-O1"] if sanitizes(compiler) else ["-O2"]
+    program = folder / f"machine-{compiler}-{sanitised}"
+    how = [*SANITIZED, "-O1"] if sanitised and sanitizes(compiler) else ["-O2"]
     sources = [HERE / "flash_machine.c", *(DEVICE / m for m in MODULES)]
-    flags = ["-std=c11", *WARNINGS, *C_WARNINGS, *sanitised, f"-I{folder}", f"-I{HERE}", f"-I{DEVICE}"]
+    flags = ["-std=c11", *WARNINGS, *C_WARNINGS, *how, f"-I{folder}", f"-I{HERE}", f"-I{DEVICE}"]
     done = subprocess.run(
         [compiler, *flags, *map(str, sources), "-o", str(program)], capture_output=True, text=True, check=False
     )
@@ -159,7 +161,7 @@ class Machine:
 
     def holds(self, marks: Iterable[bytes]) -> bool:
         """Whether any of these bytes are anywhere in flash."""
-        return "1" in self.ask(*(f"holds {m.hex()}" for m in marks))
+        return any(self.one(f"holds {m.hex()}") == "1" for m in marks)
 
     def done(self) -> int:
         return int(self.one("done"))

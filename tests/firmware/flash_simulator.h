@@ -24,6 +24,7 @@ typedef struct simulator {
     uint8_t *states; /* of each byte's word */
     uint32_t done;   /* operations since the power came */
     uint32_t cut;    /* the operation in which it fails, counted from 1; 0: in none */
+    uint32_t erasures;
     uint32_t refusing; /* a worn unit's offset, 1: none */
     enum residue residue;
     uint32_t random;
@@ -74,6 +75,7 @@ static bool simulator_erase(void *context, uint32_t offset)
     if (offset == s->refusing) {
         return false;
     }
+    s->erasures++;
     memset(s->memory + offset, 0xFF, unit);
     memset(s->states + offset, ERASED, unit);
     return true;
