@@ -66,7 +66,7 @@ def test_port_and_application_compile_against_our_declarations(
     tmp_path: Path, engine: Path, compiler: str, board: str, idf: int
 ) -> None:
     (tmp_path / "sdkconfig.h").write_text(kconfig.sdkconfig(board), "ascii")
-    includes = [tmp_path, engine, IDF, PORT]
+    includes = [tmp_path, engine, IDF, PORT, DEVICE]
     assert compiles(COMPILERS[compiler], tmp_path, includes, f"-DIDF_MAJOR={idf}") == ""
 
 
@@ -87,7 +87,7 @@ def test_port_and_application_compile_against_our_declarations(
 )
 def test_other_settings_compile(tmp_path: Path, engine: Path, changed: dict[str, str]) -> None:
     (tmp_path / "sdkconfig.h").write_text(kconfig.sdkconfig("esp32-cam", **changed), "ascii")
-    assert compiles((HOST or "gcc",), tmp_path, [tmp_path, engine, IDF, PORT]) == ""
+    assert compiles((HOST or "gcc",), tmp_path, [tmp_path, engine, IDF, PORT, DEVICE]) == ""
 
 
 @pytest.mark.parametrize("compiler", ["rv32", "xtensa"])
@@ -152,7 +152,7 @@ def test_a_board_without_kconfig_is_the_board_of_kconfig(tmp_path: Path, engine:
         folder = tmp_path / str(number)
         folder.mkdir()
         (folder / "sdkconfig.h").write_text(sdkconfig, "ascii")
-        includes = [f"-I{x}" for x in (folder, engine, IDF, PORT)]
+        includes = [f"-I{x}" for x in (folder, engine, IDF, PORT, DEVICE)]
         subprocess.run([HOST, *includes, tmp_path / "main.c", "-o", folder / "main"], check=True)
         said.append(subprocess.run([folder / "main"], capture_output=True, text=True, check=True).stdout)
     assert said[0].startswith(f"{board}\n")
@@ -221,7 +221,7 @@ SP_800_38A = (
 def test_decryption_gives_the_published_vector(tmp_path: Path, engine: Path, idf: int) -> None:
     (tmp_path / "main.c").write_text(VECTORS, "ascii")
     (tmp_path / "sdkconfig.h").write_text(kconfig.sdkconfig("esp32-cam"), "ascii")
-    includes = [f"-I{x}" for x in (tmp_path, engine, IDF, PORT)]
+    includes = [f"-I{x}" for x in (tmp_path, engine, IDF, PORT, DEVICE)]
     sources = [tmp_path / "main.c", PORT / "hm_esp32_cipher.c", IDF / "simulated_aes.c"]
     subprocess.run(
         [HOST, "-DESP_PLATFORM", f"-DIDF_MAJOR={idf}", *includes, *sources, "-o", tmp_path / "main"], check=True
@@ -248,7 +248,7 @@ def test_port_has_no_findings(tmp_path: Path, engine: Path, board: str) -> None:
         "-DESP_PLATFORM",
         *checks,
         *(f"--suppress={m}" for m in meant),
-        *(f"-I{x}" for x in (tmp_path, IDF, PORT, engine)),
+        *(f"-I{x}" for x in (tmp_path, IDF, PORT, DEVICE, engine)),
     ]
     done = subprocess.run([*words, *map(str, SOURCES)], capture_output=True, text=True, check=True)
     assert done.stderr == ""

@@ -77,7 +77,7 @@ def logit(person: Person, picture: NDArray[np.uint8]) -> int:
 def compiled(compiler: str, sources: Sequence[Path], folder: Path, *more: str) -> list[Path]:
     """Objects of C files in a new folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    includes = [f"-I{x}" for x in (folder, common(), IDF, PORT)]
+    includes = [f"-I{x}" for x in (folder, common(), IDF, PORT, DEVICE)]
     words = [
         compiler,
         "-std=gnu11",
