@@ -32,6 +32,7 @@ from hyper_mcu.faces import face_crops
 
 STM32, M4 = "netduinoplus2-qemu", "m4"
 UNIT = BOARDS[STM32].chip.people.unit
+PATIENCE = 5.0  # with an emulator on a machine that does other things too
 KEY = Key(7, bytes(range(32)))
 CAMERA = Path(__file__).parent / "camera_of_file.c"
 
@@ -63,7 +64,7 @@ class Bench:
 
     def on(self, running: Emulated) -> Device:
         """Its line, and the device's key."""
-        return Device(running.line, key=KEY.key, number=KEY.number)
+        return Device(running.line, key=KEY.key, number=KEY.number, patience=PATIENCE)
 
 
 Images = Callable[..., Bench]
@@ -96,7 +97,7 @@ def agrees(device: Device, p: Person, shown: np.ndarray) -> bool:
 @pytest.mark.parametrize("board", [STM32, M4])
 def test_two_people_are_sent_asked_about_and_there_after_a_power_cut(images: Images, board: str) -> None:
     bench, shown = images(board), oracle.known_image(TINY, 5)
-    with bench.start() as running, Device(running.line) as device:
+    with bench.start() as running, Device(running.line, patience=PATIENCE) as device:
         said = device.info()
         assert (said.board, said.key, said.people, said.selftest, said.replay) == (board, 0, 0, True, False)
         device.set_key(KEY.key, KEY.number)
@@ -131,7 +132,7 @@ def stored(images: Images) -> Callable[[str], tuple[Bench, bytes]]:
     def flash(board: str) -> tuple[Bench, bytes]:
         if board not in made:
             bench = images(board)
-            with bench.start() as running, Device(running.line) as device:
+            with bench.start() as running, Device(running.line, patience=PATIENCE) as device:
                 device.set_key(KEY.key, KEY.number)
                 device.load(seal(ALICE, KEY, 1, id=bytes(16)))
                 device.load(seal(BOB, KEY, 2))
@@ -225,7 +226,7 @@ def test_killed_upload_goes_on_where_it_was_and_real_crops_are_told_apart(
     photos = research_faces / "raw"
     first, second = (enrolled(photos / f"{who}-frontal-01.jpg", f"p{who}") for who in ("003", "010"))
     bench, sent = images(STM32, owner=first), seal(second, KEY, 2)
-    with bench.start() as running, Device(running.line) as device:
+    with bench.start() as running, Device(running.line, patience=PATIENCE) as device:
         device.set_key(KEY.key, KEY.number)
         device.load(seal(first, KEY, 1))
     reached = 0
@@ -281,7 +282,7 @@ def test_camera_opens_for_the_one_and_shuts_for_others_over_a_power_cut(images: 
     logit = oracle.run(ALICE.qnet, np.ascontiguousarray(crop)).logit
     opens, shuts = with_threshold(ALICE, logit), with_threshold(ALICE, logit + 1)
     bench = images(STM32, "verify", extra=(CAMERA,))
-    with bench.start() as running, Device(running.line) as device:
+    with bench.start() as running, Device(running.line, patience=PATIENCE) as device:
         device.set_key(KEY.key, KEY.number)
         device.load(seal(opens, KEY, 1))
     shown_frames(bench, frame, 1)
@@ -303,7 +304,7 @@ def test_camera_opens_for_the_one_and_shuts_for_others_over_a_power_cut(images: 
 
 def test_replay_needs_no_challenge_and_still_none_for_people(images: Images) -> None:
     bench, shown = images(STM32, "replay"), oracle.known_image(TINY, 8)
-    with bench.start() as running, Device(running.line) as device:
+    with bench.start() as running, Device(running.line, patience=PATIENCE) as device:
         device.set_key(KEY.key, KEY.number)
         device.load(seal(ALICE, KEY, 1))
         device.key = bytes(32)
