@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import pytest
-from c_programs import HOST
+from c_programs import C11, CXX14, HOST, HOST_COMPILERS
 from flash_machine import (
+    DEVICE,
     FLASH,
     FULL,
+    MODULES,
     NAME_TAKEN,
     NAMES,
     NO_PERSON,
@@ -33,6 +38,9 @@ from flash_machine import (
 )
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from people import TINY, net, person
+
+from hyper_mcu.codegen.emit_c import emit_engine
 
 pytestmark = pytest.mark.skipif(not HOST, reason="no gcc, clang or cc on PATH")
 
@@ -77,6 +85,20 @@ def mounted(machine: Machine, request: pytest.FixtureRequest) -> Machine:
     machine.new(request.param)
     assert machine.start() == "0"
     return machine
+
+
+@pytest.mark.parametrize("compiler", HOST_COMPILERS)
+@pytest.mark.parametrize("options", [C11, CXX14], ids=["C11", "C++14"])
+@pytest.mark.parametrize("module", MODULES)
+def test_every_compiler_takes_each_module_without_a_word(
+    tmp_path: Path, module: str, compiler: str, options: tuple[str, ...]
+) -> None:
+    if options is CXX14 and compiler == "gcc" and not shutil.which("g++"):
+        pytest.skip("no g++ on PATH (Debian: g++)")
+    (tmp_path / "hm_engine.h").write_text(emit_engine(person(net(TINY))), encoding="ascii")
+    command = [compiler, *options, "-O2", f"-I{tmp_path}", "-c", DEVICE / module, "-o", tmp_path / "module.o"]
+    done = subprocess.run([str(w) for w in command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 # What is kept and what is refused
