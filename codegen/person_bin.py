@@ -74,7 +74,7 @@ def device_name(data: bytes, where: str = "person.bin") -> str:
     _, said = _sizes(data, where)
     if said:
         raise UserError(where, "with what the host alone reads", "a person.bin made for a device", f"{said} bytes more")
-    name = HEAD.unpack_from(data)[-1].rstrip(b"\0").decode("latin-1")
+    name = bytes(HEAD.unpack_from(data)[-1]).rstrip(b"\0").decode("latin-1")
     check_name(where, name)
     return name
 

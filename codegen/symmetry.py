@@ -78,7 +78,7 @@ class Copies:
     @property
     def order(self) -> int:
         """How many automorphisms they have."""
-        return factorial(len(self.to)) * self.inner.order ** len(self.to)
+        return factorial(len(self.to)) * prod(self.inner.order for _ in self.to)
 
     def sample(self, draws: Draws) -> Map:
         """One of them, each as likely as any other: where every vertex goes."""

@@ -70,7 +70,7 @@ hm_code hm_seal_read(const uint8_t *bytes, uint32_t n, hm_sealed *sealed)
 }
 
 /* HM_MATCH where the last 32 of n bytes are the tag of those before them, under this key and number. */
-static uint32_t hm_seal_holds(const uint8_t *bytes, uint32_t n, const uint8_t key[HM_KEY_BYTES], uint32_t number)
+static HM_NOINLINE uint32_t hm_seal_holds(const uint8_t *bytes, uint32_t n, const uint8_t key[HM_KEY_BYTES], uint32_t number)
 {
     uint8_t secret[HM_KEY_BYTES];
     uint8_t tag[HM_SEAL_TAG];
@@ -106,27 +106,36 @@ static hm_code hm_seal_fault(const hm_sealed *sealed, uint32_t seal, uint32_t nu
 hm_code hm_seal_open(const uint8_t *bytes, uint32_t n, const uint8_t key[HM_KEY_BYTES], uint32_t number,
                      uint32_t counter, hm_sealed *sealed, uint32_t *decision)
 {
+    const volatile uint32_t *accepted = &counter;
+    const volatile uint8_t *own = bytes + HM_SEAL_COUNTER;
     hm_sealed found;
+    HM_OPAQUE(accepted); /* so that it is in memory, and is read where it says so */
+    HM_OPAQUE(own);
     *decision = HM_NO_MATCH;
     hm_fill(sealed, 0, sizeof *sealed);
     if (n <= HM_SEAL_HEAD + HM_SEAL_TAG) {
         return HM_CODE_NOT_SEALED;
     }
-    /* The seal comes first: nothing that is not sealed is looked at but to say what is wrong with it. */
-    const uint32_t seal = hm_seal_holds(bytes, n, key, number);
+    /* The seal comes first: nothing that is not sealed is looked at but to say what is wrong with it. And it comes twice:
+     * in a single pass one call left out (of the key's derivation, of the comparison) makes a tag that somebody knows. */
+    const uint32_t first = hm_seal_holds(bytes, n, key, number);
+    const uint32_t second = hm_seal_holds(bytes, n, key, number);
+    const uint32_t seal = (first & UINT32_C(0xFFFF0000)) | (second & UINT32_C(0x0000FFFF));
     hm_code code = hm_seal_read(bytes, n, &found);
     if (code == HM_CODE_OK) {
-        code = hm_seal_fault(&found, seal, number, counter);
+        code = hm_seal_fault(&found, seal, number, *accepted);
     }
     if (code != HM_CODE_OK) {
         return code;
     }
     /* Here everything was right, or a branch was taken that should not have been. So the decision is no constant, but
-     * what the seal's comparison gave, with its highest bit, which HM_MATCH has not, set by a wrong number and by a
-     * counter that is not above: bits are only added, so that no two faults of a forgery cancel out. */
+     * what both comparisons of the seal gave, with its highest bit, which HM_MATCH has not, set by a wrong number and by a
+     * counter that is not above: bits are only added, so that no two faults of a forgery cancel out. Both counters are
+     * read once more, for no seal tells that one of them was read wrongly. */
     const uint32_t other = found.key ^ number;
+    const uint32_t again = own[0] | (uint32_t)own[1] << 8 | (uint32_t)own[2] << 16 | (uint32_t)own[3] << 24;
     uint32_t made = seal | other | (0U - other);
-    made |= ~(uint32_t)(((uint64_t)counter - found.counter) >> 32);
+    made |= ~(uint32_t)(((uint64_t)*accepted - again) >> 32);
     *sealed = found;
     *decision = made;
     return HM_CODE_OK;

@@ -57,8 +57,8 @@ typedef struct hm_sealed {
 HM_MUST_CHECK hm_code hm_seal_read(const uint8_t *bytes, uint32_t n, hm_sealed *sealed);
 
 /* The same, and whether it was sealed under this key and number, and its counter is above `counter`. *decision is
- * HM_MATCH only then: go on only where the code is HM_CODE_OK and *decision is HM_MATCH. One fault (a flipped bit, an
- * instruction left out) may change either; it does not change both. */
+ * HM_MATCH only then: go on only where the code is HM_CODE_OK and *decision is HM_MATCH. One instruction left out may
+ * change either, it does not change both; nor does a flipped bit but one of `counter` itself, or of where that is. */
 HM_MUST_CHECK hm_code hm_seal_open(const uint8_t *bytes, uint32_t n, const uint8_t key[HM_KEY_BYTES], uint32_t number,
                                    uint32_t counter, hm_sealed *sealed, uint32_t *decision);
 

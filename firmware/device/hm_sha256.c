@@ -176,12 +176,16 @@ void hm_hmac_end(hm_hmac *mac, uint8_t tag[HM_SHA256_BYTES])
 /* All ones for 0, 0 for anything else, without a branch. */
 static inline uint32_t hm_ones_for_zero(uint32_t word)
 {
+    word |= 0U - word; /* the highest bit is set unless the word is 0 */
     HM_OPAQUE(word);
-    return ((word | (0U - word)) >> 31) - 1U;
+    return (word >> 31) - 1U;
 }
 
 uint32_t hm_equal_secret(const uint8_t *a, const uint8_t *b, size_t n)
 {
+    if (n == 0) { /* nothing proves nothing */
+        return HM_NO_MATCH;
+    }
     /* Twice, in two ways, each deciding about half of the bits: whoever disturbs one of them gets neither decision. */
     uint32_t different = 0;
     for (size_t i = 0; i < n; i++) {

@@ -28,8 +28,9 @@ void hm_hmac_begin(hm_hmac *mac, const uint8_t *key, size_t n);
 void hm_hmac_add(hm_hmac *mac, const void *bytes, size_t n);
 void hm_hmac_end(hm_hmac *mac, uint8_t tag[HM_SHA256_BYTES]); /* and wipes *mac */
 
-/* HM_MATCH where n bytes are equal, in a time that does not depend on where they differ, HM_NO_MATCH where they are not;
- * no single flipped bit makes one of the other. Compare what it returns with HM_MATCH, never with HM_NO_MATCH. */
+/* HM_MATCH where n bytes are equal, in a time that does not depend on where they differ, HM_NO_MATCH where they are not,
+ * and where n is 0; no single flipped bit makes one of the other. Compare what it returns with HM_MATCH, never with
+ * HM_NO_MATCH. */
 uint32_t hm_equal_secret(const uint8_t *a, const uint8_t *b, size_t n);
 
 #endif
