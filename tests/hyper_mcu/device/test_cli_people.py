@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from c_programs import HOST
-from devices import ALICE, KEY, NO_COMPILER, Board, compiled
+from devices import ALICE, KEY, NO_COMPILER, Board, client, compiled
 from enrolled import Command, Refused
 
+from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.device.process import Process
+from hyper_mcu.device.sending import sealed_for
 
 pytestmark = pytest.mark.skipif(not HOST, reason=NO_COMPILER)
 
@@ -118,13 +121,23 @@ def test_people_that_the_device_would_not_take_are_not_sent(
 ) -> None:
     at = ("--port", device.line, "--key", files / "key.json")
     assert "stranger: of another network than the firmware of host" in refused("send", files / "stranger.bin", *at)
-    assert f"{device.line}: host cannot decrypt" in refused("send", files / "alice.bin", *at, "--encrypt")
     damaged = bytearray((files / "alice.bin").read_bytes())
     damaged[300] ^= 1
     (tmp_path / "damaged.bin").write_bytes(damaged)
     assert f"{tmp_path}/damaged.bin: damaged" in refused("send", tmp_path / "damaged.bin", *at)
     (tmp_path / "cut.bin").write_bytes(damaged[:200])
     assert f"{tmp_path}/cut.bin: cut short" in refused("send", tmp_path / "cut.bin", *at)
+
+
+def test_an_encrypted_person_is_taken_by_a_board_that_decrypts_and_not_sent_to_others(
+    device: Process, files: Path, told: Callable[..., dict[str, Any]]
+) -> None:
+    pytest.importorskip("cryptography", reason="needs hyper-mcu[device]: cryptography")
+    at = ("--port", device.line, "--key", files / "key.json")
+    assert told("send", files / "alice.bin", *at, "--encrypt")["encrypted"] is True
+    assert told("validate", files / "alice.bin", *at, "--images", 1)["identical"] is True
+    with client(device) as d, pytest.raises(UserError, match="host cannot decrypt; expected no --encrypt"):
+        sealed_for(ALICE, d, replace(d.info(), cipher=False), encrypt=True)
 
 
 def test_a_key_is_given_once(
