@@ -38,6 +38,7 @@ from hyper_mcu.faces.align import apply, warp_of
 from hyper_mcu.faces.photo import read_photo
 
 FMRS = (1e-1, 1e-2, 1e-3)  # that thresholds are set for
+RATES = (0.1, 0.05, 0.02)  # of others, at which ways are compared whatever their thresholds
 FORMATS = ("rgb888", "rgb565-big", "yuyv", "grey")
 SEARCHES = {  # of 9 and 27 verifications
     "guide, shifts": Search(shifts=1, shift=6),
@@ -149,6 +150,11 @@ def eer(genuine: NDArray[np.float64], impostor: NDArray[np.float64]) -> float:
     return float(50 * (rejected[i] + accepted[i]))
 
 
+def accepted_at(genuine: NDArray[np.float64], impostor: NDArray[np.float64], rate: float) -> int:
+    """How many of the same person score above all but that part of the others."""
+    return int((genuine > np.sort(impostor)[::-1][int(rate * len(impostor))]).sum())
+
+
 def row(way: str, answers: list[Asked]) -> dict[str, object]:
     """The figures of a way."""
     score, photo = (np.array([a.cosines[name] for a in answers]) for name in (way, "photo"))
@@ -162,6 +168,7 @@ def row(way: str, answers: list[Asked]) -> dict[str, object]:
         "cosine_difference_max": round(float(abs(score - photo).max()), 4),
         "own_accepted": match[own].sum(0).tolist(),
         "others_accepted": match[~own].sum(0).tolist(),
+        "own_accepted_at_equal_rates": [accepted_at(score[own], score[~own], rate) for rate in RATES],
         "other_verdicts_than_photo": (match != as_photo).sum(0).tolist(),
     }
 
