@@ -34,6 +34,7 @@ TYPES: dict[str, Callable[[Any], bool]] = {
         for what in ("number", "object", "string")
     },
     "object of lists of numbers": lambda v: isinstance(v, dict) and all(map(TYPES["list of numbers"], v.values())),
+    "list of lists of strings": lambda v: isinstance(v, list) and all(map(TYPES["list of strings"], v)),
     "object": lambda v: isinstance(v, dict),
     "object or null": lambda v: v is None or isinstance(v, dict),
 }
