@@ -106,11 +106,13 @@ class _Relay:
         while data := self._process.stdout.read(4096):
             with contextlib.suppress(OSError, AttributeError):
                 self._here.sendall(data)  # type: ignore[union-attr]  # nobody is there: what a line loses too
+        self.close()  # who is there sees that the board is gone
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._server.shutdown(socket.SHUT_RDWR)
-        self._server.close()
+        """May be called twice."""
         self._somebody.set()
-        if self._here:
-            self._here.close()
+        for one in (self._server, self._here):
+            if one:
+                with contextlib.suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
+                one.close()
