@@ -39,13 +39,11 @@ static void hm_put_big_endian(uint8_t *bytes, uint32_t word)
 static void hm_sha256_block(uint32_t state[8], const uint8_t *block)
 {
     uint32_t w[16];
-    uint32_t v[8]; /* a to h */
     for (int i = 0; i < 16; i++) {
         w[i] = hm_big_endian(block + 4 * i);
     }
-    for (int i = 0; i < 8; i++) {
-        v[i] = state[i];
-    }
+    uint32_t a = state[0], b = state[1], c = state[2], d = state[3];
+    uint32_t e = state[4], f = state[5], g = state[6], h = state[7];
     for (int t = 0; t < 64; t++) {
         if (t >= 16) {
             const uint32_t w15 = w[(t + 1) & 15];
@@ -54,22 +52,28 @@ static void hm_sha256_block(uint32_t state[8], const uint8_t *block)
             const uint32_t s1 = hm_rotated(w2, 17) ^ hm_rotated(w2, 19) ^ w2 >> 10;
             w[t & 15] += s0 + w[(t + 9) & 15] + s1;
         }
-        const uint32_t e1 = hm_rotated(v[4], 6) ^ hm_rotated(v[4], 11) ^ hm_rotated(v[4], 25);
-        const uint32_t choice = (v[4] & v[5]) ^ (~v[4] & v[6]);
-        const uint32_t t1 = v[7] + e1 + choice + hm_sha256_k[t] + w[t & 15];
-        const uint32_t e0 = hm_rotated(v[0], 2) ^ hm_rotated(v[0], 13) ^ hm_rotated(v[0], 22);
-        const uint32_t majority = (v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]);
-        for (int i = 7; i > 0; i--) {
-            v[i] = v[i - 1];
-        }
-        v[4] += t1;
-        v[0] = t1 + e0 + majority;
+        const uint32_t e1 = hm_rotated(e, 6) ^ hm_rotated(e, 11) ^ hm_rotated(e, 25);
+        const uint32_t t1 = h + e1 + (g ^ (e & (f ^ g))) + hm_sha256_k[t] + w[t & 15];
+        const uint32_t e0 = hm_rotated(a, 2) ^ hm_rotated(a, 13) ^ hm_rotated(a, 22);
+        const uint32_t t2 = e0 + ((a & b) | (c & (a | b)));
+        h = g;
+        g = f;
+        f = e;
+        e = d + t1;
+        d = c;
+        c = b;
+        b = a;
+        a = t1 + t2;
     }
-    for (int i = 0; i < 8; i++) {
-        state[i] += v[i];
-    }
+    state[0] += a;
+    state[1] += b;
+    state[2] += c;
+    state[3] += d;
+    state[4] += e;
+    state[5] += f;
+    state[6] += g;
+    state[7] += h;
     hm_wipe(w, sizeof w); /* a block may be a key */
-    hm_wipe(v, sizeof v);
 }
 
 void hm_sha256_begin(hm_sha256 *hash)
