@@ -1,7 +1,9 @@
 """What does each lever of the personal stage bring? One change at a time, from one trunk, under one budget.
 
 Rows `first K`: the stages from K on and the head are personal, so that `first 10` is a personal head over a shared
-trunk, and what the rows below it add is what personal weights bring. The other rows change one setting of `base`.
+trunk, and what the rows below it add is what personal weights bring. The other rows change one setting of `base`. What
+the shared stages make of each image and of its mirror image is computed once, so rows see no other views of them; but
+those of `augmented` do, step by step as in `hyper-mcu train`, and compare with each other.
 Figures are of float nets, every held-out person's first photo enrolled and asked about all photos of all of them: equal
 error rate, and FNMR at two FMR. `start` is the trunk with its linear head, not trained any further.
 
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
@@ -23,12 +26,28 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from record import about
+from torch import Tensor
 
 from hyper_mcu import generator
+from hyper_mcu.codegen import files
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.generator import SHIPPED
-from hyper_mcu.hypertrain import checkpoint, config, data, distill, evaluate, export, finish, loop, start
+from hyper_mcu.hypertrain import (
+    augment,
+    checkpoint,
+    config,
+    data,
+    distill,
+    evaluate,
+    export,
+    finish,
+    loop,
+    sampling,
+    schedule,
+    start,
+)
 from hyper_mcu.hypertrain.checkpoint import About
 from hyper_mcu.hypertrain.hyper import Hyper
 from hyper_mcu.hypertrain.metrics import equal_error
@@ -38,7 +57,7 @@ from hyper_mcu.hypertrain.qat import Quantiser
 BASE = (
     "run.device=cpu", "run.threads=1", "distill.steps=0",
     "hgen.first=8", "hgen.rank=16", "hgen.width=512",
-    "hyper.people=24", "hyper.photos=4", "hyper.unlabelled=32", "hyper.nets=16", "hyper.mixtures=16",
+    "hyper.people=48", "hyper.photos=4", "hyper.unlabelled=64", "hyper.nets=32", "hyper.mixtures=32",
     "hyper.teacher=20", "hyper.emphasis=4", "hyper.bce=0", "hyper.lr=3e-4",
     "hyper.check_nets=16", "hyper.check_images=64",
 )  # fmt: skip
@@ -54,8 +73,8 @@ ROWS: dict[str, tuple[str, ...]] = {
     "width 1024": ("hgen.width=1024",),
     "two hidden layers": ("hgen.depth=2",),
     "refined once": ("hgen.refine=2",),
-    "no mixtures": ("hyper.nets=32", "hyper.mixtures=0"),
-    "mixtures alone": ("hyper.nets=1", "hyper.mixtures=31"),
+    "no mixtures": ("hyper.nets=64", "hyper.mixtures=0"),
+    "mixtures alone": ("hyper.nets=1", "hyper.mixtures=63"),
     "no noise": ("hyper.noise=0",),
     "noise 0.5": ("hyper.noise=0.5",),
     "labels alone": ("hyper.teacher=0", "hyper.bce=0.05"),
@@ -63,7 +82,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "soft targets too": ("hyper.soft=0.5",),
     "no emphasis": ("hyper.emphasis=0",),
     "emphasis 16": ("hyper.emphasis=16",),
-    "no images of nobody": ("hyper.unlabelled=0", "hyper.people=32"),
+    "no images of nobody": ("hyper.unlabelled=0", "hyper.people=64"),
     "clusters": ("hyper.clusters=50",),
     "L_norm a hundred times": ("hyper.alpha_from=1e-3", "hyper.alpha_to=1e-3"),
     "SGD": ("hyper.optimiser=sgd", "hyper.lr=3e-2"),
@@ -71,8 +90,45 @@ ROWS: dict[str, tuple[str, ...]] = {
     "learning rate 1e-3": ("hyper.lr=1e-3",),
     "statistics follow": ("hyper.statistics=0.02",),
     "hard pairs": ("hyper.hard=32", "hyper.random=32"),
-    "quantised in training": ("hyper.qat=true",),
+    "augmented": (),
+    "augmented, quantised in training": ("hyper.qat=true",),
+    "augmented, the trunk too": ("hyper.trunk=true",),
 }  # fmt: skip
+
+
+class Seen(Personal):
+    """Nets that are shown maps instead of images."""
+
+    def shared(self, x: Tensor, amp: bool = True) -> Tensor:
+        """The maps themselves."""
+        return x
+
+
+def maps(module: Personal, faces: data.Faces, path: Path) -> NDArray[np.float16]:
+    """What the shared stages make of each image and of its mirror image (2, N, C, H, W), mapped from `path`."""
+    c, h, w = module.shared(augment.plain(faces.crops[:1], module.hgen.spec.height)).shape[1:]
+    shape = (2, len(faces.names), c, h, w)
+    if not path.exists():
+        with files.replacing(path) as part:
+            found = np.memmap(part, np.float16, "w+", shape=shape)
+            for i in range(0, shape[1], 256):
+                x = augment.plain(faces.crops[i : i + 256], module.hgen.spec.height)
+                for side, seen in enumerate((x, x.flip(3))):
+                    found[side, i : i + 256] = module.shared(seen).half().numpy()
+            found.flush()
+    return np.memmap(path, np.float16, "r", shape=shape)
+
+
+def train(stage: Hyper, seen: NDArray[np.float16]) -> None:
+    """The stage to its end on maps, a side of each image at random."""
+    optimiser = stage.optimiser()
+    for step in range(1, stage.steps + 1):
+        rows = stage.rows(step)
+        side = sampling.rng(stage.run.seed, step, "side").integers(0, 2, len(rows))
+        schedule.set_lr(optimiser, stage.rate(step))
+        optimiser.zero_grad(set_to_none=True)
+        stage.backward(step, rows, torch.from_numpy(seen[side, rows]).float())
+        optimiser.step()
 
 
 def figures(name: str, seed: int, steps: int, root: Path, cache: Path, trunk: Path) -> dict[str, float]:
@@ -88,13 +144,19 @@ def figures(name: str, seed: int, steps: int, root: Path, cache: Path, trunk: Pa
     if c.hyper.qat:
         weights = finish.weights_of(module.hgen)
         module.hgen.quantiser = Quantiser(shared.spec, evaluate.calibrate(shared.spec, weights, faces))
-    seconds = 0.0
-    if c.hyper.steps:
+    begin = time.monotonic()
+    if c.hyper.steps and not name.startswith("augmented"):
+        with torch.no_grad():
+            seen = maps(module, faces, cache / f"maps-{generator.load(trunk).sha256[:16]}-{c.hgen.first}.f16")
+        begin = time.monotonic()
+        train(Hyper(Seen(module.hgen), faces, c.hyper, c.run), seen)
+    elif c.hyper.steps:
         about_it = About(shared.spec, faces.backbone_sha256, "")
         with TemporaryDirectory() as out:  # where it ends, not where a check was best
-            seconds = loop.train(Hyper(module, faces, c.hyper, c.run), faces, c.run, about_it, Path(out)).seconds
+            loop.train(Hyper(module, faces, c.hyper, c.run), faces, c.run, about_it, Path(out))
             last = checkpoint.read(Path(out) / "last.safetensors")
         checkpoint.fill(last, module, shared.spec, faces.backbone_sha256)
+    seconds = time.monotonic() - begin
     index = faces.select("val")
     identity = faces.identity[index]
     _, first = np.unique(identity, return_index=True)
@@ -119,7 +181,7 @@ def lines(rows: dict[str, dict[str, dict[str, float]]]) -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Controlled comparisons of the personal stage.")
     parser.add_argument("--faces", type=Path, required=True, help="folder with train.csv")
-    parser.add_argument("--steps", type=int, default=1000, help="of 32 nets on 128 images")
+    parser.add_argument("--steps", type=int, default=1000, help="of 64 nets on 256 images")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="seeds 0 to N − 1")
     parser.add_argument("--only", default="", metavar="ROW[;ROW]", help="of the rows; else all")
     parser.add_argument("--trunk", type=Path, default=SHIPPED, help="what every row starts from")
