@@ -13,7 +13,8 @@ enum {
     HM_SLOT_FORMAT = 1,
     HM_SLOT_PLAN = 0,
     HM_SLOT_COMMIT = 64,
-    HM_SLOT_AGAIN = 96, /* the same commit once more */
+    HM_SLOT_AGAIN = 96,    /* the same commit once more */
+    HM_SLOT_SETTLED = 128, /* and again, by a mount that found both */
     /* A person with as few bytes to come may have a torn commit that reads as erased. */
     HM_SLOT_TAIL = 32
 };
@@ -43,7 +44,8 @@ typedef struct hm_commit {
 
 HM_STATIC_ASSERT(sizeof(hm_plan) == HM_SLOT_COMMIT, "hyper-mcu: a plan fills its words");
 HM_STATIC_ASSERT(sizeof(hm_commit) == HM_SLOT_AGAIN - HM_SLOT_COMMIT, "hyper-mcu: a commit fills its words");
-HM_STATIC_ASSERT(HM_SLOT_AGAIN + sizeof(hm_commit) == HM_SLOT_HEAD, "hyper-mcu: the records fill the head of a slot");
+HM_STATIC_ASSERT(HM_SLOT_SETTLED - HM_SLOT_AGAIN == sizeof(hm_commit), "hyper-mcu: and so does a second one");
+HM_STATIC_ASSERT(HM_SLOT_SETTLED + sizeof(hm_commit) == HM_SLOT_HEAD, "hyper-mcu: the records fill the head of a slot");
 HM_STATIC_ASSERT(HM_SLOT_HEAD % HM_FLASH_WORD == 0, "hyper-mcu: what lies behind the head begins with a word");
 
 static inline uint32_t hm_slot_offset(const hm_store *store, uint32_t slot)
@@ -112,11 +114,21 @@ static inline bool hm_slot_read_copy(const hm_store *store, uint32_t slot, uint3
            commit->check == hm_flash_crc(0, commit, offsetof(hm_commit, check));
 }
 
-/* Whether the slot has a commit; *sure: whether its second copy is there. */
+/* Whether the slot has a commit; *sure: whether its first copy is whole, as only then the second one was begun. */
 static inline bool hm_slot_read(const hm_store *store, uint32_t slot, hm_commit *commit, bool *sure)
 {
-    *sure = hm_slot_read_copy(store, slot, HM_SLOT_AGAIN, commit);
-    return *sure || hm_slot_read_copy(store, slot, HM_SLOT_COMMIT, commit);
+    const uint32_t at = hm_slot_offset(store, slot);
+    *sure = !hm_flash_is_erased(store->flash, at + HM_SLOT_AGAIN, HM_SLOT_HEAD - HM_SLOT_AGAIN);
+    return hm_slot_read_copy(store, slot, HM_SLOT_COMMIT, commit) || hm_slot_read_copy(store, slot, HM_SLOT_AGAIN, commit);
+}
+
+/* Programs the commit once more: before a mount erases the other slot, as power may have failed in the second copy, which
+ * then may read as erased the next time. */
+static inline bool hm_slot_settle(const hm_store *store, uint32_t slot, const hm_commit *commit)
+{
+    const uint32_t at = hm_slot_offset(store, slot) + HM_SLOT_SETTLED;
+    return hm_flash_is_erased(store->flash, at, sizeof *commit) &&
+           hm_flash_program(store->flash, at, commit, sizeof *commit) == HM_CODE_OK;
 }
 
 /* Whether what the commit speaks of is there as it was. */
@@ -125,12 +137,19 @@ static inline bool hm_slot_is_whole(const hm_store *store, uint32_t slot, const 
     return hm_flash_crc(0, hm_slot_body(store, slot), commit->size) == commit->body;
 }
 
+/* Erases a slot whose commit may have been begun, its head first: then that cannot read well any more. */
+static inline hm_code hm_slot_take_back(const hm_store *store, uint32_t slot)
+{
+    const hm_code code = hm_flash_erase(store->flash, hm_slot_offset(store, slot));
+    return code == HM_CODE_OK ? hm_slot_erase(store, slot, store->flash->unit) : code;
+}
+
 /* Writes a slot anew from the other one of its place, whose commit has no second copy. */
 static inline hm_code hm_slot_rewrite(const hm_store *store, uint32_t slot, const hm_commit *commit)
 {
     const uint8_t *const from = store->flash->base + hm_slot_offset(store, slot ^ 1);
     const uint32_t to = hm_slot_offset(store, slot);
-    hm_code code = hm_slot_erase(store, slot, 0);
+    hm_code code = hm_slot_take_back(store, slot);
     if (code == HM_CODE_OK) {
         code = hm_slot_plan(store, slot, commit->size, from + offsetof(hm_plan, digest));
     }

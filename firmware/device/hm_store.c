@@ -9,8 +9,8 @@ typedef struct hm_newest {
     bool sure;
 } hm_newest;
 
-/* Of two commits in a place the one of the higher counter counts, a tombstone before a person, one with its second copy
- * before the one that it was written anew from. One without its second copy gives way to another that is whole: then the
+/* Of two commits in a place the one of the higher counter counts, a tombstone before a person, one whose second copy
+ * was begun before the one that it was written anew from. One whose was not gives way to another that is whole: then the
  * person it was to replace has not been erased yet. */
 static hm_newest hm_find_newest(const hm_store *store, uint32_t place)
 {
@@ -83,11 +83,23 @@ static hm_code hm_recover(hm_store *store, uint32_t place)
     }
     for (uint32_t slot = 2 * place; slot < 2 * place + 2; slot++) {
         hm_plan plan;
+        hm_commit commit;
+        bool sure;
         const bool counts = newest.found && newest.slot == slot;
         const bool resumes = hm_slot_awaits(store, slot, &plan) && hm_slot_resumes_at(store, slot, plan.size) > 0;
-        if (!counts && !resumes && !hm_slot_is_erased(store, slot) && hm_slot_erase(store, slot, 0) != HM_CODE_OK) {
-            code = HM_CODE_FLASH;
+        if (counts || resumes || hm_slot_is_erased(store, slot)) {
+            continue;
         }
+        hm_code erased;
+        if (hm_slot_read(store, slot, &commit, &sure) && sure) {
+            if (newest.found) {
+                (void)hm_slot_settle(store, newest.slot, &newest.commit);
+            }
+            erased = hm_slot_erase(store, slot, 0);
+        } else {
+            erased = hm_slot_take_back(store, slot);
+        }
+        code = erased != HM_CODE_OK ? erased : code;
     }
     if (newest.found && newest.commit.counter > store->counter) {
         store->counter = newest.commit.counter;
@@ -337,7 +349,7 @@ hm_code hm_store_commit(hm_store *store, hm_upload *upload, uint32_t counter)
     code = hm_slot_commit(store, slot, upload->size, counter);
     hm_fill(upload, 0, sizeof *upload);
     if (code != HM_CODE_OK) {
-        (void)hm_slot_erase(store, slot, 0);
+        (void)hm_slot_take_back(store, slot);
         return code;
     }
     store->counter = counter;
@@ -371,7 +383,7 @@ hm_code hm_store_delete(hm_store *store, const char *name)
         code = hm_slot_commit(store, other, 0, store->counter);
     }
     if (code != HM_CODE_OK) {
-        (void)hm_slot_erase(store, other, 0);
+        (void)hm_slot_take_back(store, other);
         return code;
     }
     return hm_slot_erase(store, newest.slot, 0);

@@ -11,7 +11,7 @@
 #include "hm_flash.h"
 #include "hm_seal.h"
 
-enum { HM_SLOT_HEAD = 128, HM_MOST_PEOPLE = 64 };
+enum { HM_SLOT_HEAD = 160, HM_MOST_PEOPLE = 64 };
 
 typedef struct hm_store {
     const hm_flash *flash;

@@ -51,7 +51,7 @@ GEOMETRIES = (
     Geometry(131072, 1, 4, 1500),
     Geometry(2048, 8, 12, 5000),
 )
-HEAD = 128
+HEAD = 160
 
 
 @pytest.fixture(scope="module")
