@@ -151,7 +151,9 @@ class Machine:
     ) -> tuple[int, int] | str:
         """Code and the byte that the upload began with, or OFF."""
         if b not in self._blobs:
-            self._blobs[b] = len(self._blobs) % 160
+            if len(self._blobs) == 160:  # as many as flash_machine.c keeps
+                self._blobs.clear()
+            self._blobs[b] = len(self._blobs)
             self.ask(f"blob {self._blobs[b]} {b.sealed.hex()}")
         answer = self.one(f"load {self._blobs[b]} {name or b.name} {int(replace)} {part} {stop}")
         if answer == OFF:
