@@ -1,14 +1,9 @@
-/* What the applications share: the gate's policy, and lines of text on the serial line for people who look at it. The link
- * takes such lines for noise, so that both may use one line. */
+/* What the applications share: their start, and lines of text on the serial line for people who look at it. The link takes
+ * such lines for noise, so that both may use one line. */
 #ifndef HM_SAY_H
 #define HM_SAY_H
 
 #include "../device/hm_factory.h"
-
-/* Failures before the first delay, that delay and the longest one, in seconds. */
-#ifndef HM_GATE_POLICY
-#define HM_GATE_POLICY 5, 30, 3600
-#endif
 
 static inline void hm_say(const char *text)
 {

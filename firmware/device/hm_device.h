@@ -15,6 +15,10 @@
 #ifndef HM_REPLAY
 #define HM_REPLAY 0
 #endif
+/* Failures before the first delay, that delay and the longest one, in seconds: of applications that have no other policy. */
+#ifndef HM_GATE_POLICY
+#define HM_GATE_POLICY 5, 30, 3600
+#endif
 #ifndef HM_FIRMWARE_VERSION
 #define HM_FIRMWARE_VERSION "0.1.0"
 #endif
@@ -61,7 +65,7 @@ typedef struct hm_device {
 /* Mounts store and gate. Where it fails the device may be polled all the same: it answers, and opens nothing. */
 HM_MUST_CHECK hm_code hm_device_begin(hm_device *device, hm_gate_policy policy);
 
-/* Reads what the line has, answers whole requests. */
+/* Reads what the line has, until one request is answered. Who is flooded with them has its turn between any two. */
 void hm_device_poll(hm_device *device);
 
 /* Opens a sealed person of n bytes, with a counter above `counter`, under the device's key; decrypts it into the port's

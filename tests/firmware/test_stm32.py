@@ -277,7 +277,7 @@ def shown_frames(bench: Bench, frame: np.ndarray, times: int) -> None:
 
 def test_camera_opens_for_the_one_and_shuts_for_others_over_a_power_cut(images: Images) -> None:
     frame = np.random.default_rng(3).integers(0, 256, (48, 64, 3), np.uint8)
-    warp = image.warp_of_guide(64, 48, (64 * 16 * 500 // 1000, 48 * 16 * 420 // 1000), 64 * 16 * 140 // 1000)
+    warp = image.warp_of_guide(64, 48, (64 * 16 * 500 // 1000, 48 * 16 * 430 // 1000), 64 * 16 * 190 // 1000)
     crop = image.crop(frame.reshape(48, -1), "rgb888", warp)[:8, :6]
     logit = oracle.run(ALICE.qnet, np.ascontiguousarray(crop)).logit
     opens, shuts = with_threshold(ALICE, logit), with_threshold(ALICE, logit + 1)

@@ -2,89 +2,58 @@
  *
  * Each frame is an attempt that the gate counts, so hm_port_frame of a board with a camera returns one when somebody asks
  * for it (a button, a sensor), and none otherwise. On a board without a camera this answers the link alone. */
+#include "../../device/hm_door.h"
 #include "../say.h"
 
-/* Where the face is asked to be, in thousandths: centre between the eyes, of the frame's width and height, and their
- * distance, of its width. */
-#ifndef HM_GUIDE
-#define HM_GUIDE 500, 420, 140
-#endif
-#ifndef HM_OPEN_MS
-#define HM_OPEN_MS 3000
-#endif
-
 static hm_device device;
+static hm_door door;
 static hm_code factory = HM_CODE_NO_KEY; /* hm_device_serve */
-static bool open;
-static uint32_t opened_ms;
 
-static hm_code guided(const hm_frame *frame, hm_warp *warp)
+/* Why there was neither match nor no match. */
+static void tell_error(hm_code code)
 {
-    static const uint32_t place[3] = {HM_GUIDE};
-    const uint32_t width = 16U * frame->width; /* in 1/16 pixel */
-    const uint32_t height = 16U * frame->height;
-    const hm_guide guide = {{(int32_t)(width * place[0] / 1000), (int32_t)(height * place[1] / 1000)},
-                            (int32_t)(width * place[2] / 1000)};
-    return hm_warp_of_guide(frame, &guide, warp);
-}
-
-static void tell(uint32_t decision, const hm_entry *entry, const hm_verdict *verdict)
-{
-    if (decision == HM_GATE_MATCH) {
-        hm_say(entry->sealed.name);
-        hm_say(": match");
-    } else if (decision == HM_GATE_NO_MATCH) {
-        hm_say("no match");
-    } else {
-        hm_say("not looked at: nobody is stored, or the gate is shut for ");
-        hm_say_number(hm_gate_wait(&device.gate, hm_port_ms()), 10);
-        hm_say(" s\r\n");
-        return;
-    }
-    hm_say(", logit ");
-    hm_say_signed(verdict->logit);
-    hm_say(" of ");
-    hm_say_signed(verdict->threshold);
-    hm_say("\r\n");
-}
-
-/* Whether there was a frame to look at. */
-static bool look(void)
-{
-    hm_frame frame;
-    hm_warp warp;
-    hm_entry entry;
-    hm_verdict verdict;
-    if (!hm_port_frame(&frame)) {
-        return false;
-    }
-    const hm_code code = guided(&frame, &warp);
+    const uint32_t wait = hm_gate_wait(&device.gate, hm_port_ms());
     if (code != HM_CODE_OK) {
         hm_say(hm_code_text((unsigned)code));
-        hm_say("\r\n");
-        return true;
+    } else if (wait > 0) {
+        hm_say("the gate is shut for ");
+        hm_say_number(wait, 10);
+        hm_say(" s");
+    } else if (hm_store_count(&device.store) == 0) {
+        hm_say("nobody is stored");
+    } else {
+        hm_say("not everybody could be asked");
     }
-    const uint32_t decision = hm_device_look(&device, &frame, &warp, &entry, &verdict);
-    tell(decision, &entry, &verdict);
-    if (decision == HM_GATE_MATCH) {
-        hm_port_light(true);
-        open = true;
-        opened_ms = hm_port_ms();
+}
+
+static void tell(uint32_t decision, const hm_seen *seen)
+{
+    if (decision != HM_GATE_MATCH && decision != HM_GATE_NO_MATCH) {
+        tell_error(seen->code);
+    } else {
+        if (decision == HM_GATE_MATCH) {
+            hm_say(seen->entry.sealed.name);
+        }
+        hm_say(decision == HM_GATE_MATCH ? ": match" : "no match");
+        hm_say(", logit ");
+        hm_say_signed(seen->verdict.logit);
+        hm_say(" of ");
+        hm_say_signed(seen->verdict.threshold);
     }
-    return true;
+    hm_say("\r\n");
 }
 
 int main(void)
 {
+    const hm_door_policy policy = {HM_DOOR_POLICY};
     hm_start_device(&device);
+    hm_door_begin(&door, &device, &policy);
     for (;;) {
+        hm_seen seen;
         hm_device_serve(&device, &factory);
-        if (open && hm_port_ms() - opened_ms >= HM_OPEN_MS) {
-            hm_port_light(false);
-            open = false;
-        }
-        if (!look()) {
-            hm_port_idle();
+        const uint32_t decision = hm_door_step(&door, &seen);
+        if (decision != 0) {
+            tell(decision, &seen);
         }
     }
 }

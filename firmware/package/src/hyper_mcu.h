@@ -1,4 +1,4 @@
-/* hyper-mcu for an application, C or C++: the device, people that come with the program, and on ESP32 the port and a door. */
+/* hyper-mcu for an application, C or C++: the device, people that come with the program, a door, and on ESP32 the port. */
 #ifndef HYPER_MCU_H
 #define HYPER_MCU_H
 
@@ -11,11 +11,11 @@
 extern "C" {
 #endif
 
+#include "device/hm_door.h"
 #include "device/hm_factory.h"
 
 #ifdef ESP_PLATFORM
 #include "ports/esp32/hm_esp32.h"
-#include "ports/esp32/hm_esp32_door.h"
 #endif
 
 #ifdef __cplusplus

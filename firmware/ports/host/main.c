@@ -72,7 +72,7 @@ static void take(const char *option, const char *value)
 
 int main(int argc, char **argv)
 {
-    const hm_gate_policy policy = {5, 30, 3600};
+    const hm_gate_policy policy = {HM_GATE_POLICY};
     for (int i = 1; i < argc; i += 2) {
         if (i + 1 == argc) {
             host_refuse(argv[i], "needs a value");

@@ -9,9 +9,9 @@ static hm_door door;
 static hm_code factory = HM_CODE_NO_KEY;
 
 /* Five failures, then 30 s, doubling up to an hour. */
-static const hm_gate_policy gate = {5, 30, 3600};
-/* Eyes in the middle, at 43 % of the height, 19 % of the width apart; open for 3 s; no detector of landmarks. */
-static const hm_door_policy policy = {500, 430, 190, 3000, NULL};
+static const hm_gate_policy gate = {HM_GATE_POLICY};
+/* Eyes in the middle, at 43 % of the height, 19 % of the width apart; open for 3 s; no detector of faces. */
+static const hm_door_policy policy = {HM_DOOR_POLICY};
 
 static hm_code board;
 static hm_code people;
@@ -26,5 +26,6 @@ void setup()
 void loop()
 {
     hm_device_serve(&device, &factory);
-    hm_door_step(&door);
+    hm_seen seen; /* who it was, and how sure that is */
+    hm_door_step(&door, &seen);
 }

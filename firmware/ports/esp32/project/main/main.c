@@ -1,6 +1,6 @@
 /* A door by face on an ESP32 board: people come over the serial line, the button is pressed, the camera looks. */
+#include "hm_door.h"
 #include "hm_esp32.h"
-#include "hm_esp32_door.h"
 #include "hm_factory.h"
 
 #include "esp_log.h"
@@ -31,7 +31,8 @@ void app_main(void)
     }
     hm_door_begin(&door, &device, &policy);
     for (;;) {
+        hm_seen seen;
         hm_device_serve(&device, &factory);
-        (void)hm_door_step(&door);
+        (void)hm_door_step(&door, &seen);
     }
 }
