@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.errors import UserError, one_line
 from hyper_mcu.device.codes import Code, DeviceError
 from hyper_mcu.device.frames import PAYLOAD, Request
 from hyper_mcu.device.keys import LINK, Key
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 VERSION = 1  # of the protocol
+MOST_PEOPLE = 64  # on a device
 MATCH, NO_MATCH = 0x5AC369A5, 0xA53C965A
 SLOW = 5.0  # seconds of a request that erases flash, or runs f
 PART, LEAST_PART = PAYLOAD - 4, 16  # bytes of a blob or an image in one request
@@ -92,8 +93,7 @@ class Device:
         protocol, flags, *words = _INFO.unpack_from(self._whole(said, _INFO.size))
         board, firmware, *_ = (said[_INFO.size :] + b"\0\0").split(b"\0")
         replay, selftest, cipher = (bool(flags & bit) for bit in (1, 2, 4))
-        texts = (t.decode("ascii", "backslashreplace") for t in (board, firmware))
-        return Info(protocol, replay, selftest, cipher, *words, *texts)
+        return Info(protocol, replay, selftest, cipher, *words, _text(board), _text(firmware))
 
     def people(self) -> tuple[Entry, ...]:
         """Who is on it, in the order of their places."""
@@ -118,8 +118,7 @@ class Device:
             while at < len(sealed):
                 if progress:
                     progress(at, len(sealed))
-                part = struct.pack("<I", at) + sealed[at : at + self._part]
-                at = self._next(self._ask(doing, Request.LOAD_PART, part, SLOW))
+                at = self._part_taken(doing, Request.LOAD_PART, sealed, at)
             self._ask(doing, Request.LOAD_END, b"", SLOW)
             if progress:
                 progress(len(sealed), len(sealed))
@@ -165,6 +164,9 @@ class Device:
         while first < places:
             said = self._ask("list", Request.LIST, struct.pack("<I", first))
             places, after = struct.unpack_from("<2I", self._whole(said, 8))
+            if places > MOST_PEOPLE or len(said[8:]) % _ENTRY.size:
+                got = f"{places} places, {len(said)} bytes"
+                raise UserError(self.port, "a list that is none", f"{MOST_PEOPLE} places at most, whole entries", got)
             for place, code, name, ident, key, counter, size in _ENTRY.iter_unpack(said[8:]):
                 found.append(Entry(place, code, _text(name), ident.hex(), key, counter, size))
             if after <= first:
@@ -179,11 +181,11 @@ class Device:
         people, size = struct.unpack_from("<2I", self._whole(said, 8))
         if size != len(image):
             raise UserError(self.port, f"{doing}: an image of another size", f"{size} bytes", len(image))
+        if not 0 < people <= MOST_PEOPLE:
+            raise UserError(self.port, f"{doing}: a number of people that is none", f"1…{MOST_PEOPLE}", people)
         shown, at = image * people, 0
         while at < len(shown):
-            at = self._next(
-                self._ask(doing, Request.VERIFY_ROWS, struct.pack("<I", at) + shown[at : at + self._part], SLOW)
-            )
+            at = self._part_taken(doing, Request.VERIFY_ROWS, shown, at)
         said = self._ask(doing, Request.VERIFY_END, b"", SLOW)
         decision, logit, threshold, cycles, hz, who = _VERDICT.unpack_from(self._whole(said, _VERDICT.size))
         if decision not in (MATCH, NO_MATCH) or (decision == MATCH) != (logit >= threshold):
@@ -198,7 +200,7 @@ class Device:
         while len(words) < layers:
             said = self._ask(doing, request, struct.pack("<I", len(words)))
             (layers,) = struct.unpack_from("<I", self._whole(said, 8))
-            words += [word for (word,) in struct.iter_unpack("<I", said[4:])]
+            words += [word for (word,) in struct.iter_unpack("<I", said[4 : len(said) // 4 * 4])]
         return tuple(words)
 
     def _ask(self, doing: str, request: Request, payload: bytes = b"", seconds: float = SECONDS) -> bytes:
@@ -213,6 +215,14 @@ class Device:
             raise UserError(self.port, f"{doing} needs the device's key", "--key FILE", "none")
         challenge = self._whole(self._ask(doing, Request.CHALLENGE), 16)
         return self._ask(doing, request, answered(Key(self.number, self.key), challenge, request, payload), seconds)
+
+    def _part_taken(self, doing: str, request: Request, data: bytes, at: int) -> int:
+        """Sends the part of `data` at an offset; the offset behind it, which the device has to say too."""
+        end = min(at + self._part, len(data))
+        said = self._next(self._ask(doing, request, struct.pack("<I", at) + data[at:end], SLOW))
+        if said != end:
+            raise UserError(self.port, f"{doing}: a part that was not taken as it was sent", f"offset {end}", said)
+        return said
 
     def _next(self, said: bytes) -> int:
         (at,) = struct.unpack_from("<I", self._whole(said, 4))
@@ -260,4 +270,4 @@ def _name(name: str) -> bytes:
 
 
 def _text(name: bytes) -> str:
-    return name.rstrip(b"\0").decode("ascii", "backslashreplace")
+    return one_line(name.rstrip(b"\0").decode("ascii", "backslashreplace"))  # it goes to a terminal

@@ -140,6 +140,16 @@ def test_an_encrypted_person_is_taken_by_a_board_that_decrypts_and_not_sent_to_o
         sealed_for(ALICE, d, replace(d.info(), cipher=False), encrypt=True)
 
 
+def test_nobody_is_sealed_above_a_counter_that_was_made_up_on_the_way(device: Process) -> None:
+    """Else who holds the wire, and no key, could have the key's owner leave a device without a number for anybody."""
+    with client(device) as d:
+        for counter in (2**31, 2**32 - 2, 2**32 - 1):
+            with pytest.raises(UserError, match=f"a counter that no device comes to .*, got {counter}$"):
+                sealed_for(ALICE, d, replace(d.info(), counter=counter))
+        d.load(sealed_for(ALICE, d, replace(d.info(), counter=2**31 - 1)))
+        assert [e.counter for e in d.people()] == [2**31]
+
+
 def test_a_key_is_given_once(
     program: Path, tmp_path: Path, files: Path, told: Callable[..., dict[str, Any]], refused: Refused
 ) -> None:

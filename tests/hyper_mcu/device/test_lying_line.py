@@ -1,0 +1,147 @@
+"""Somebody on the wire who has no key and changes what a device says: the host neither hangs nor ends in a traceback,
+and what is stored stays as it was."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from c_programs import HOST
+from devices import ALICE, KEY, NO_COMPILER, Board, client, compiled, sealed
+from enrolled import Refused
+from people import TINY
+
+from hyper_mcu.codegen import oracle
+from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.device.client import Device
+from hyper_mcu.device.frames import RESPONSE, Frame, Receiver, Request, encode
+
+pytestmark = pytest.mark.skipif(not HOST, reason=NO_COMPILER)
+
+CROP = oracle.known_image(TINY, 99)
+COUNTER = 2 + 11 * 4  # where an answer to INFO has the highest counter
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compiled(tmp_path_factory.mktemp("device"), ALICE)
+
+
+@pytest.fixture
+def device(program: Path, tmp_path: Path) -> Iterator[str]:
+    """The line of a device with one person."""
+    with Board(program, tmp_path).start() as process:
+        with client(process) as d:
+            d.load(sealed(ALICE, 1))
+        yield process.line
+
+
+class LyingLine:
+    """Between a host and a device. lie: what becomes of an answer, behind its code, by its request."""
+
+    def __init__(self, device: str, lie: Callable[[int, bytes], bytes]) -> None:
+        self._device, self._lie = ("127.0.0.1", int(device.rpartition(":")[2])), lie
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.line = f"tcp:127.0.0.1:{self._server.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def __enter__(self) -> LyingLine:
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        self._server.close()
+
+    def _serve(self) -> None:
+        try:
+            while True:
+                here, _ = self._server.accept()
+                with here, socket.create_connection(self._device) as there:
+                    threading.Thread(target=self._answers, args=(there, here), daemon=True).start()
+                    while data := here.recv(4096):
+                        there.sendall(data)
+                    there.shutdown(socket.SHUT_RDWR)  # else it stays open for who still reads
+        except OSError:
+            return
+
+    def _answers(self, there: socket.socket, here: socket.socket) -> None:
+        receiver = Receiver()
+        try:
+            while data := there.recv(4096):
+                for f in receiver.feed(data):
+                    code, said = f.payload[:1], f.payload[1:]
+                    here.sendall(encode(Frame(f.type, f.sequence, code + self._lie(f.type - RESPONSE, said))))
+        except OSError:
+            return
+
+
+def instead(request: Request, change: Callable[[bytes], bytes]) -> Callable[[int, bytes], bytes]:
+    return lambda kind, said: change(said) if kind == request else said
+
+
+LIES: dict[str, tuple[Callable[[int, bytes], bytes], Callable[[Device], object]]] = {
+    "a part that never goes on": (
+        instead(Request.LOAD_PART, lambda said: bytes(4)),
+        lambda d: d.load(sealed(ALICE, 2), replace=True),
+    ),
+    "a part that went too far": (
+        instead(Request.LOAD_PART, lambda said: b"\xff" * 4),
+        lambda d: d.load(sealed(ALICE, 2), replace=True),
+    ),
+    "rows that never go on": (instead(Request.VERIFY_ROWS, lambda said: bytes(4)), lambda d: d.verify(CROP, "alice")),
+    "images for four thousand million people": (
+        instead(Request.VERIFY, lambda said: b"\xff" * 4 + said[4:]),
+        lambda d: d.verify(CROP, "alice"),
+    ),
+    "nobody to be asked": (
+        instead(Request.VERIFY, lambda said: bytes(4) + said[4:]),
+        lambda d: d.verify(CROP, "alice"),
+    ),
+    "a match below the threshold": (
+        instead(Request.VERIFY_END, lambda said: struct.pack("<Iii", 0x5AC369A5, 1, 2) + said[12:]),
+        lambda d: d.verify(CROP, "alice"),
+    ),
+    "a list of places without an end": (
+        instead(Request.LIST, lambda said: b"\xff" * 4 + struct.pack("<I", 1)),
+        Device.people,
+    ),
+    "an entry cut short": (instead(Request.LIST, lambda said: said[:-3]), Device.people),
+    "an answer without anything": (instead(Request.INFO, lambda said: b""), Device.info),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_lie_is_an_error_in_one_line(device: str, lie: str) -> None:
+    lies, call = LIES[lie]
+    with (
+        LyingLine(device, lies) as line,
+        Device(line.line, key=KEY.key, number=KEY.number, patience=0.2) as d,
+        pytest.raises(UserError) as e,
+    ):
+        call(d)
+    assert "\n" not in str(e.value)
+    with Device(device, key=KEY.key, number=KEY.number, patience=0.2) as d:
+        assert [(p.name, p.counter) for p in d.people()] == [("alice", 1)]
+
+
+def test_a_counter_that_is_made_up_leaves_the_device_its_numbers(device: str, files: Path, refused: Refused) -> None:
+    made_up = struct.pack("<I", 2**32 - 2)
+    lies = instead(Request.INFO, lambda said: said[:COUNTER] + made_up + said[COUNTER + 4 :])
+    with LyingLine(device, lies) as line:
+        words = ("--port", line.line, "--key", files / "key.json", "--replace")
+        assert "a counter that no device comes to by what is sent" in refused("send", files / "alice.bin", *words)
+    with Device(device, key=KEY.key, number=KEY.number, patience=0.2) as d:
+        assert d.info().counter == 1
+
+
+def test_names_that_a_terminal_would_obey_are_spelt_out(device: str, told) -> None:
+    name = b"\x1b]0;owned\x07".ljust(48, b"\0")
+    lies = instead(Request.LIST, lambda said: said[:13] + name + said[61:])
+    with LyingLine(device, lies) as line:
+        people = told("people", "list", "--port", line.line)["people"]
+        assert [p["name"] for p in people] == [r"\x1b]0;owned\x07"]
+        assert "\x1b" not in json.dumps(people)
