@@ -4,7 +4,7 @@
 #include "../core/hm_blob.h"
 #include "hm_reply.h"
 
-enum { PIECE = 64, LARGEST = HM_SEAL_HEAD + HM_BLOB_HEAD + HM_WEIGHTS_BYTES + HM_BLOB_CRC + HM_SEAL_TAG };
+enum { LARGEST = HM_SEAL_HEAD + HM_BLOB_HEAD + HM_WEIGHTS_BYTES + HM_BLOB_CRC + HM_SEAL_TAG };
 
 HM_STATIC_ASSERT(HM_MOST_PEOPLE <= 64, "hyper-mcu: hm_asking has a bit for each place");
 
@@ -18,21 +18,21 @@ hm_code hm_device_begin(hm_device *device, hm_gate_policy policy)
     return store != HM_CODE_OK ? store : gate;
 }
 
+/* One request at most, byte by byte so that what follows it stays in the line, and no more bytes than the longest frame
+ * has: whatever comes, the application soon has its turn, which may be to shut a door. */
 void hm_device_poll(hm_device *device)
 {
-    uint8_t piece[PIECE];
-    size_t n = PIECE;
-    for (uint32_t seen = 0; seen < HM_LINK_FRAME && n == PIECE; seen += PIECE) { /* whatever comes, it returns */
-        n = hm_port_read(piece, sizeof piece);
-        for (size_t i = 0; i < n; i++) {
-            const uint8_t *request;
-            uint32_t bytes;
-            if (hm_receive(&device->receiver, piece[i], &request, &bytes)) {
-                hm_answer(device, request, bytes);
-            }
+    uint8_t byte = 0;
+    bool answered = false;
+    for (uint32_t seen = 0; seen < HM_LINK_FRAME && !answered && hm_port_read(&byte, 1) == 1; seen++) {
+        const uint8_t *request;
+        uint32_t bytes;
+        answered = hm_receive(&device->receiver, byte, &request, &bytes);
+        if (answered) {
+            hm_answer(device, request, bytes);
+            hm_wipe(device->receiver.bytes, sizeof device->receiver.bytes); /* it may have been a key, or a face */
         }
     }
-    hm_wipe(piece, sizeof piece); /* it may have been a key, or a face */
 }
 
 void hm_device_forget(hm_device *device)

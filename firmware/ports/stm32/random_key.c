@@ -12,24 +12,23 @@ enum { COUNT_OFFSET = 256, SEED_BYTES = HM_SHA256_BYTES };
 static uint8_t seed[SEED_BYTES];
 static bool seeded;
 
-/* Counts a start; 0 where that is not possible. */
+/* Counts a start by the next bit that is set; the number of that bit, from 1, and 0 where none takes it. Not how many are
+ * gone: one that power failed on may be there again at another start, and the count would come twice. */
 static uint32_t count_start(void)
 {
     const hm_flash *const flash = hm_nvm_key();
     for (uint32_t at = COUNT_OFFSET; at < flash->size; at += 4) {
         const uint32_t word = hm_aligned_word(flash->base + at);
         if (word != 0) {
-            const uint32_t next = word & (word - 1U); /* one bit less */
-            uint32_t left = 0;
-            for (uint32_t bits = next; bits != 0; bits &= bits - 1U) {
-                left++;
-            }
+            const uint32_t next = word & (word - 1U);
             uint8_t bytes[4];
-            hm_copy(bytes, &next, sizeof bytes);
-            if (hm_flash_program(flash, at, bytes, sizeof bytes) != HM_CODE_OK) {
-                return 0;
+            uint32_t bit = 1;
+            while ((word >> (bit - 1) & 1U) == 0) {
+                bit++;
             }
-            return (at - COUNT_OFFSET) / 4 * 32 + 32 - left;
+            hm_copy(bytes, &next, sizeof bytes);
+            const bool counted = hm_flash_program(flash, at, bytes, sizeof bytes) == HM_CODE_OK;
+            return counted ? (at - COUNT_OFFSET) / 4 * 32 + bit : 0;
         }
     }
     return 0;

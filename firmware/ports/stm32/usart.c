@@ -82,6 +82,7 @@ size_t hm_port_read(uint8_t *bytes, size_t n)
     size_t count = 0;
     while (count < n && got != put) {
         bytes[count] = ring[got % ROOM];
+        ring[got % ROOM] = 0; /* it may be of a key, or of a face */
         count++;
         got = got + 1;
     }

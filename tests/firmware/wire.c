@@ -1,0 +1,123 @@
+/* A device with a port in memory, asked by whoever holds the wire: what one turn of hm_device_poll does, and what is left in
+ * the device's memory of what went over the line. */
+#include "hm_device.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { UNIT = 4096, PEOPLE = 16 * UNIT, LOG = 2 * UNIT, MOST = 1 << 16 };
+
+static _Alignas(16) uint8_t flash[PEOPLE + LOG];
+static uint32_t people_at = 0;
+static uint32_t log_at = PEOPLE;
+static uint8_t line[MOST];
+static size_t put;
+static size_t got;
+static unsigned written;
+static uint8_t secret[HM_KEY_BYTES];
+static uint32_t key_number;
+static hm_device device;
+
+static bool erase(void *context, uint32_t offset)
+{
+    memset(flash + *(const uint32_t *)context + offset, 0xFF, UNIT);
+    return true;
+}
+
+static bool program(void *context, uint32_t offset, const uint8_t *bytes, uint32_t n)
+{
+    memcpy(flash + *(const uint32_t *)context + offset, bytes, n);
+    return true;
+}
+
+static const hm_flash people = {flash, PEOPLE, UNIT, 8, &people_at, erase, program};
+static const hm_flash attempts = {flash + PEOPLE, LOG, UNIT, 8, &log_at, erase, program};
+
+const char *hm_port_board(void) { return "wire"; }
+size_t hm_port_read(uint8_t *bytes, size_t n)
+{
+    const size_t more = n < put - got ? n : put - got;
+    memcpy(bytes, line + got, more);
+    got += more;
+    return more;
+}
+bool hm_port_write(const uint8_t *bytes, size_t n)
+{
+    (void)bytes;
+    (void)n;
+    written++;
+    return true;
+}
+void hm_port_idle(void) { }
+uint32_t hm_port_ms(void) { return 0; }
+uint32_t hm_port_cycles(void) { return 0; }
+uint32_t hm_port_cycles_hz(void) { return 1; }
+uint32_t hm_port_stack_used(void) { return 0; }
+const hm_flash *hm_port_people(void) { return &people; }
+const hm_flash *hm_port_log(void) { return &attempts; }
+bool hm_port_key(uint8_t key[HM_KEY_BYTES], uint32_t *number)
+{
+    memcpy(key, secret, sizeof secret);
+    *number = key_number;
+    return key_number != 0;
+}
+bool hm_port_set_key(const uint8_t key[HM_KEY_BYTES], uint32_t number)
+{
+    memcpy(secret, key, sizeof secret);
+    key_number = number;
+    return true;
+}
+bool hm_port_random(uint8_t *bytes, size_t n)
+{
+    memset(bytes, 1, n);
+    return true;
+}
+bool hm_port_decrypt(const uint8_t key[HM_KEY_BYTES], const uint8_t counter[16], uint8_t *bytes, size_t n)
+{
+    (void)key;
+    (void)counter;
+    (void)bytes;
+    (void)n;
+    return false;
+}
+uint8_t *hm_port_room(size_t n)
+{
+    (void)n;
+    return NULL;
+}
+bool hm_port_frame(hm_frame *frame)
+{
+    (void)frame;
+    return false;
+}
+void hm_port_light(bool on)
+{
+    if (on) {
+        abort();
+    }
+}
+
+/* Stdin is what comes over the line, all at once. Says how often hm_device_poll was called, how many answers were sent, how
+ * many in one call at most; then the whole memory of the device. */
+int main(void)
+{
+    const hm_gate_policy policy = {5, 30, 3600};
+    unsigned turns = 0;
+    unsigned most = 0;
+    memset(flash, 0xFF, sizeof flash);
+    put = fread(line, 1, sizeof line, stdin);
+    if (hm_device_begin(&device, policy) != HM_CODE_OK) {
+        return 1;
+    }
+    while (got < put) {
+        const unsigned before = written;
+        hm_device_poll(&device);
+        most = written - before > most ? written - before : most;
+        turns++;
+    }
+    const unsigned told[3] = {turns, written, most};
+    fwrite(told, sizeof told, 1, stdout);
+    fwrite(&device, sizeof device, 1, stdout);
+    return 0;
+}
