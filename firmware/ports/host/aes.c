@@ -1,6 +1,8 @@
 /* AES-256-CTR as FIPS 197 describes it, for reading: a board takes that of its platform. Its time depends on the key. */
 #include "host.h"
 
+#include "../../core/hm_memory.h"
+
 #include <string.h>
 
 enum { BLOCK = 16, WORDS = 8, ROUNDS = 14 };
@@ -133,4 +135,6 @@ void host_aes_ctr(const uint8_t key[32], const uint8_t counter[16], uint8_t *byt
             }
         }
     }
+    hm_wipe(keys, sizeof keys);
+    hm_wipe(stream, sizeof stream);
 }
