@@ -15,7 +15,8 @@ from typing import Any
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.targets import TARGETS
 from hyper_mcu.codegen.toolchain import C_WARNINGS, SECTIONS, WARNINGS, CompileError, find_toolchain, first_error
-from hyper_mcu.device.boards import BOARDS, Board, Chip
+from hyper_mcu.device.boards import BOARDS, Board
+from hyper_mcu.device.chips import Chip
 
 FIRMWARE = Path(__file__).resolve().parent.parent / "firmware"
 PRESETS = FIRMWARE / "CMakePresets.json"

@@ -13,6 +13,7 @@ from hyper_mcu.codegen.bench import seeded
 from hyper_mcu.codegen.netspec import NetSpec
 from hyper_mcu.codegen.person import Person
 from hyper_mcu.codegen.person_bin import pack
+from hyper_mcu.device.blob_c import array_of
 from hyper_mcu.device.engine import engine
 
 FIRMWARE = Path(__file__).resolve().parent.parent / "firmware"
@@ -21,7 +22,6 @@ ESP32 = FIRMWARE / "ports" / "esp32"
 ENGINE = "src/hm_engine.h"
 NOBODY = ("examples/KnownAnswer/seeded_person.h", "samples/known_answer/src/seeded_person.h")
 EXAMPLES = ("examples/", "samples/")  # whose files are a user's to change
-PER_LINE = 8  # words
 SOURCES = (("core", "*.h"), ("device", "*.[ch]"), ("ports/esp32", "*.[ch]"))
 
 
@@ -42,14 +42,10 @@ def sources() -> dict[str, bytes]:
 
 
 def seeded_person(spec: NetSpec) -> str:
-    """The C of a person.bin with random weights, as words, so that it lies where the engine reads it."""
-    blob = pack(seeded(spec), for_device=True)
-    words = [f"0x{int.from_bytes(blob[i : i + 4], 'little'):08X}U" for i in range(0, len(blob), 4)]
-    lines = [", ".join(words[i : i + PER_LINE]) for i in range(0, len(words), PER_LINE)]
+    """The C of a person.bin with random weights."""
     return (
         f"/* A person.bin of {spec.id} with random weights: nobody, whose known answer a self-test compares. */\n"
-        "#include <stdint.h>\n\n"
-        "static const uint32_t seeded_person[] = {\n    " + ",\n    ".join(lines) + ",\n};\n"
+        "#include <stdint.h>\n\n" + array_of("seeded_person", pack(seeded(spec), for_device=True))
     )
 
 

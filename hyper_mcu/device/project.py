@@ -19,14 +19,18 @@ from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.files import read
 from hyper_mcu.codegen.layout import architecture
 from hyper_mcu.codegen.person import Person
+from hyper_mcu.codegen.person_bin import pack
 from hyper_mcu.codegen.targets import ARM
 from hyper_mcu.codegen.toolchain import cache_dir, private_dir
 from hyper_mcu.device.boards import Board, board_named, places
 from hyper_mcu.device.build import APPS, FIRMWARE
+from hyper_mcu.device.client import MOST_PEOPLE
 from hyper_mcu.device.engine import engine
 from hyper_mcu.device.package import ENGINE, esp32_project
 from hyper_mcu.device.project_text import BUILDS, cmake, make, parts, people_c, readme
+from hyper_mcu.device.seal import HEAD, TAG
 
+SLOT_HEAD = 160  # HM_SLOT_HEAD of hm_store.h
 ABOUT = "hyper-mcu.json"  # what the folder is, for `flash --project`
 
 
@@ -120,8 +124,14 @@ def check_people(board: Board, people: Sequence[Person]) -> None:
     names = [p.name for p in people]
     if twice := [n for n in dict.fromkeys(names) if names.count(n) > 1]:
         raise UserError("--person", "two people of one name", "names that differ", twice[0])
-    if board.chip and len(people) > places(board.chip):
-        raise UserError("--person", f"more people than {board.name} has places", str(places(board.chip)), len(people))
+    room = min(places(board.chip, slot_bytes(people[0])), MOST_PEOPLE) if board.chip and people else MOST_PEOPLE
+    if len(people) > room:
+        raise UserError("--person", f"more people than {board.name} has places", str(room), len(people))
+
+
+def slot_bytes(p: Person) -> int:
+    """Bytes of flash that a person of that network takes, not rounded up to units: STORE.md, "Slots"."""
+    return SLOT_HEAD + HEAD.size + len(pack(p, for_device=True)) + TAG
 
 
 def opened(folder: Path) -> Project:

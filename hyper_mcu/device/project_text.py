@@ -11,6 +11,7 @@ from string import Template
 from hyper_mcu import __version__
 from hyper_mcu.codegen.person import Person
 from hyper_mcu.codegen.person_bin import pack
+from hyper_mcu.device.blob_c import array_of
 from hyper_mcu.device.boards import Board
 from hyper_mcu.device.build import APPS, FIRMWARE, Build, build_of
 
@@ -20,7 +21,6 @@ STEPS = {  # of a build, in the project's folder
     "esp-idf": (("idf.py", "build"),),
 }
 BUILDS = {name: " && ".join(map(shlex.join, steps)) for name, steps in STEPS.items()}
-PER_LINE = 8  # words
 
 
 @dataclass(frozen=True)
@@ -54,18 +54,14 @@ def found(folder: str, pattern: str) -> tuple[str, ...]:
 
 
 def people_c(people: Sequence[Person]) -> str:
-    """The C of people as data: a blob each, as words, so that it lies where the engine reads it."""
-    arrays = []
-    for p in people:
-        blob = pack(p, for_device=True)
-        words = [f"0x{int.from_bytes(blob[i : i + 4], 'little'):08X}U" for i in range(0, len(blob), 4)]
-        lines = [", ".join(words[i : i + PER_LINE]) for i in range(0, len(words), PER_LINE)]
-        arrays.append(f"static const uint32_t person_{p.name}[] = {{\n    " + ",\n    ".join(lines) + ",\n};\n")
+    """The C of people as data: a blob each, and the table of them."""
+    arrays = [array_of(f"person_{p.name}", pack(p, for_device=True)) for p in people]
     rows = "".join(f"    {{(const uint8_t *)person_{p.name}, sizeof person_{p.name}}},\n" for p in people)
+    rows = rows or "    {NULL, 0},\n"
     return (
         f"/* People that come with this program: biometric data. Made by hyper-mcu {__version__}. */\n"
         '#include "hm_factory.h"\n\n' + "\n".join(arrays) + ("\n" if arrays else "")
-        + f"const hm_built_in hm_people[] = {{\n{rows or '    {NULL, 0},'}\n}};\n".replace("\n\n}", "\n}")
+        + f"const hm_built_in hm_people[] = {{\n{rows}}};\n"
         + f"const uint32_t hm_people_count = {len(people)};\n"
     )  # fmt: skip
 

@@ -16,8 +16,9 @@ from hyper_mcu.codegen.emit_c import emit_engine
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.presets import preset
 from hyper_mcu.codegen.toolchain import C_WARNINGS, WARNINGS
-from hyper_mcu.device.boards import BOARDS, Board, Region, board_named, places
+from hyper_mcu.device.boards import BOARDS, Board, board_named, places
 from hyper_mcu.device.build import APPS, FIRMWARE, PRESETS, build_of, compile_board, presets
+from hyper_mcu.device.chips import Region
 from hyper_mcu.device.engine import NAME
 
 CMAKE = [b for b in BOARDS.values() if b.build == "cmake"]

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,17 @@ from enrolled import Refused
 from people import TINY
 
 from hyper_mcu.codegen import oracle
+from hyper_mcu.codegen.bench import seeded
 from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.presets import preset
 from hyper_mcu.codegen.targets import target_named
 from hyper_mcu.codegen.toolchain import compile_program, find_toolchain
 from hyper_mcu.device.boards import BOARDS, board_named
-from hyper_mcu.device.client import Device
+from hyper_mcu.device.build import FIRMWARE
+from hyper_mcu.device.client import MOST_PEOPLE, Device
 from hyper_mcu.device.emulated import Emulated
 from hyper_mcu.device.process import Process
-from hyper_mcu.device.project import project
+from hyper_mcu.device.project import SLOT_HEAD, check_people, project
 
 CROP = oracle.known_image(TINY, 41)
 FACTORY = [(p.name, KEY.number, i) for i, p in enumerate((ALICE, BOB), 1)]
@@ -137,6 +141,18 @@ def test_every_board_has_a_project(
     assert json.loads((out / "hyper-mcu.json").read_text())["board"] == board
     assert str(tmp_path) not in "".join(p.read_text(encoding="utf-8") for p in out.rglob("*") if p.is_file())
     assert sorted(p.name for p in tmp_path.iterdir()) == ["door"]
+
+
+def test_as_many_people_come_with_a_program_as_the_board_has_places_for_their_network() -> None:
+    store = (FIRMWARE / "device" / "hm_store.h").read_text(encoding="utf-8")
+    assert f"HM_SLOT_HEAD = {SLOT_HEAD}, HM_MOST_PEOPLE = {MOST_PEOPLE}" in store
+    board = board_named("nucleo-l476rg")
+    for preset_name, most in (("paper", 13), ("nano", 64)):
+        p = seeded(preset(preset_name))
+        people = [replace(p, name=f"p{i}") for i in range(most + 1)]
+        check_people(board, people[:most])
+        with pytest.raises(UserError, match=f"expected {most}, got {most + 1}"):
+            check_people(board, people)
 
 
 def test_what_is_refused_leaves_nothing(files: Path, tmp_path: Path, refused: Refused) -> None:
