@@ -94,6 +94,8 @@ def command(
 
     Exit code 0: identical, 1: a difference, 2: error.
     """
+    from contextlib import nullcontext
+
     from hyper_mcu import cli
     from hyper_mcu.codegen.bench import seeded
     from hyper_mcu.codegen.errors import UserError
@@ -115,21 +117,12 @@ def command(
     person = person_file(model) if model else None
     spec = person.qnet.spec if person else preset(preset_name) if preset_name else load().spec
     with cli.bar() as (say, _):
-        if target:
-            with started(target, person or seeded(spec), say) as device:
-                if person:
-                    device.load(sealed_for(person, device, device.info()))
-                    v = validate(device, person, images, say)
-                else:
-                    with guest(device, spec, say) as sent:
-                        v = validate(device, sent, images, say)
-        else:
-            with reach(port or "", key) as device:
-                if person:
-                    v = validate(device, person, images, say)
-                else:
-                    with guest(device, spec, say) as sent:
-                        v = validate(device, sent, images, say)
+        opened = started(target, person or seeded(spec), say) if target else reach(port or "", key)
+        with opened as device:
+            if person and target:
+                device.load(sealed_for(person, device, device.info()))
+            with nullcontext(person) if person else guest(device, spec, say) as asked:
+                v = validate(device, asked, images, say)
     if json_wanted:
         cli.emit_json(as_json(v, target or v.board, model, device.port, spec))
     else:

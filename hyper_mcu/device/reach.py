@@ -9,6 +9,7 @@ from pathlib import Path
 from hyper_mcu.device.boards import BOARDS
 from hyper_mcu.device.client import Device
 from hyper_mcu.device.find import port_named
+from hyper_mcu.device.keys import read
 
 
 @contextmanager
@@ -17,8 +18,6 @@ def reach(port: str, key_file: Path | None = None, family: str = "") -> Iterator
 
     Raises UserError with the remedy where a file, the port or the device is not as it should be.
     """
-    from hyper_mcu.device.keys import read
-
     key = read(key_file) if key_file else None
     secret, number = (key.key, key.number) if key else (b"", 0)
     with Device(port_named(port, family), key=secret, number=number) as device:

@@ -18,6 +18,7 @@ from hyper_mcu.codegen.progress import Progress
 from hyper_mcu.device import keys
 from hyper_mcu.device.boards import BOARDS, Board
 from hyper_mcu.device.client import Device, first_difference, layer_crcs
+from hyper_mcu.device.codes import Code, DeviceError
 from hyper_mcu.device.reach import counts
 from hyper_mcu.device.sending import sealed_for
 
@@ -90,8 +91,6 @@ def validate(device: Device, person: Person, images: int, progress: Progress) ->
 
     Raises UserError where it does not have that person, or refuses.
     """
-    from hyper_mcu.device.codes import Code, DeviceError
-
     info = device.info()
     spec = person.qnet.spec
     answers = []

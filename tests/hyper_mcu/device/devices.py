@@ -15,6 +15,7 @@ from pathlib import Path
 from c_programs import sanitizes
 from people import OTHER, TINY, known, net, person
 
+from hyper_mcu.codegen.emit_c import emit_engine
 from hyper_mcu.codegen.person import Person
 from hyper_mcu.codegen.person_bin import pack
 from hyper_mcu.codegen.targets import target_named
@@ -31,16 +32,22 @@ ALICE, BOB = person(net(TINY)), person(net(TINY, 2), "bob", 1 << 20)
 ALICE_AGAIN = person(net(TINY, 3))  # another net under her name
 STRANGER = person(net(OTHER), "stranger")  # of another architecture
 PATIENCE = 0.2  # a factor of the client's waits: nothing here is as slow as a board
+BUILT: dict[tuple[str, tuple[str, ...], Path | None], Path] = {}  # by engine, macros and main.c
 SMALL = ("--unit", 256, "--units", 40)  # flash whose units are smaller than a tiny person: resuming shows
 
 
 def compiled(
     folder: Path, whose: Person, *, defines: Sequence[str] = (REPLAY, SELFTEST), main: Path | None = None
 ) -> Path:
-    """The device, for the architecture of `whose`; not optimised, which would take ten times as long."""
-    sanitise = sanitizes(find_toolchain(target_named("host")).path.name)
-    out = folder / "device"
-    return build(whose, out, defines=defines, optimise="-O0", sanitise=sanitise, main=main)
+    """The device, for the architecture of `whose`: in `folder`, or where the same one was compiled before.
+
+    It is not optimised, which would take ten times as long.
+    """
+    same = (emit_engine(whose), tuple(defines), main)
+    if same not in BUILT:
+        sanitise = sanitizes(find_toolchain(target_named("host")).path.name)
+        BUILT[same] = build(whose, folder / "device", defines=defines, optimise="-O0", sanitise=sanitise, main=main)
+    return BUILT[same]
 
 
 def keep_key(path: Path, key: Key) -> Path:
