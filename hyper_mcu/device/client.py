@@ -41,6 +41,7 @@ SLOW = 5.0  # seconds of a request that erases flash, or runs f
 PART, LEAST_PART = PAYLOAD - 4, 16  # bytes of a blob or an image in one request
 LASTING = 8  # how often anything is begun
 BACK = 10.0  # seconds that a device has to come back, restarted or plugged in again
+_SEALED_NAME = slice(64, 112)  # STORE.md, "Sealed person"
 _INFO = struct.Struct("<2B17I")
 _ENTRY = struct.Struct("<IB48s16s3I")
 _VERDICT = struct.Struct("<IiiII48s")
@@ -93,7 +94,7 @@ class Device:
         protocol, flags, *words = _INFO.unpack_from(self._whole(said, _INFO.size))
         board, firmware, *_ = (said[_INFO.size :] + b"\0\0").split(b"\0")
         replay, selftest, cipher = (bool(flags & bit) for bit in (1, 2, 4))
-        return Info(protocol, replay, selftest, cipher, *words, _text(board), _text(firmware))
+        return Info(protocol, replay, selftest, cipher, *words, *map(_text, (board, firmware)))
 
     def people(self) -> tuple[Entry, ...]:
         """Who is on it, in the order of their places."""
@@ -109,7 +110,7 @@ class Device:
     ) -> None:
         """Sends a sealed person; name: as the seal has it. replace: the one of that name, who stays until the new one
         is whole, accepted and known to work. progress: called with the bytes that are there, and of how many."""
-        name = sealed[64:112].rstrip(b"\0").decode("ascii", "backslashreplace") if name is None else name
+        name = sealed[_SEALED_NAME].rstrip(b"\0").decode("ascii", "backslashreplace") if name is None else name
         asked = struct.pack("<BI", replace, len(sealed)) + hashlib.sha256(sealed).digest() + _name(name)
 
         def send() -> None:
