@@ -17,7 +17,7 @@ bool hm_port_key(uint8_t key[HM_KEY_BYTES], uint32_t *number)
 {
     const uint8_t *const record = hm_nvm_key()->base;
     const uint32_t found = hm_aligned_word(record + NUMBER);
-    if (found == 0 || found == UINT32_MAX || hm_flash_crc(0, record, CRC) != hm_aligned_word(record + CRC)) {
+    if (found == 0 || hm_flash_crc(0, record, CRC) != hm_aligned_word(record + CRC)) { /* erased, it is not all ones */
         return false;
     }
     hm_copy(key, record + KEY, HM_KEY_BYTES);
@@ -28,7 +28,7 @@ bool hm_port_key(uint8_t key[HM_KEY_BYTES], uint32_t *number)
 bool hm_port_set_key(const uint8_t key[HM_KEY_BYTES], uint32_t number)
 {
     const hm_flash *const flash = hm_nvm_key();
-    if (number == 0 || number == UINT32_MAX || !hm_flash_is_erased(flash, 0, RECORD)) {
+    if (number == 0 || !hm_flash_is_erased(flash, 0, RECORD)) {
         return false;
     }
     uint8_t record[RECORD];
