@@ -44,10 +44,8 @@ SEARCHES = {  # of 9 and 27 verifications
     "guide, shifts": Search(shifts=1, shift=6),
     "guide, shifts and sizes": Search(shifts=1, scales=1, shift=6, scale=6),
 }
-OFF = (
-    6.0,
-    0.1,
-)  # crop pixels in x and in y, and part of the size, that a face is off the guide: uniform, to both sides
+# crop pixels in x and in y, and part of the size, that a face is off the guide: uniform, to both sides
+OFF = (6.0, 0.1)
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from c_programs import HOST
-from flash_machine import FLASH, LOCKED, NAMES, OFF, OK, RESIDUES, Geometry, Machine, build
+from flash_machine import FLASH, LOCKED, NAMES, OFF, OK, RESIDUES, Geometry, Machine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,21 +16,6 @@ DOOR = "3 10 60"  # failures, first and longest delay
 HEAD = 64
 YES = (0, 900, 900, MATCH, 1)  # status, logit, threshold, decision, match
 NO = (0, 899, 900, NO_MATCH, 0)
-
-
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    m = Machine(build(tmp_path_factory.mktemp("gate")))
-    yield m
-    m.close()
-
-
-@pytest.fixture(scope="module")
-def fast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """The same without sanitizers, for thousands of cuts and mounts."""
-    m = Machine(build(tmp_path_factory.mktemp("fast"), sanitised=False))
-    yield m
-    m.close()
 
 
 @pytest.fixture(params=GEOMETRIES, ids=str)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -32,7 +32,6 @@ from flash_machine import (
     Geometry,
     Machine,
     blob,
-    build,
     noise,
     state,
 )
@@ -52,21 +51,6 @@ GEOMETRIES = (
     Geometry(2048, 8, 12, 5000),
 )
 HEAD = 160
-
-
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    m = Machine(build(tmp_path_factory.mktemp("store")))
-    yield m
-    m.close()
-
-
-@pytest.fixture(scope="module")
-def fast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """The same without sanitizers, for thousands of cuts."""
-    m = Machine(build(tmp_path_factory.mktemp("fast"), sanitised=False))
-    yield m
-    m.close()
 
 
 def body(geometry: Geometry) -> int:
