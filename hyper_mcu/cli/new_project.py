@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +28,12 @@ def as_json(p: Project, out: Path, names: list[str]) -> dict[str, Any]:
     }
 
 
-def next_line(p: Project, out: Path) -> str | None:
-    """The command that writes the built program to the board; None for one that is a process or emulated."""
-    return f"hyper-mcu flash --project {out}" if p.image else None
+def next_line(p: Project, out: Path) -> str:
+    """The command that writes the built program to the board, or starts it on this machine."""
+    from hyper_mcu.device.emulated import by_hand
+
+    where = shlex.quote(str(out))
+    return f"hyper-mcu flash --project {where}" if p.image else f"cd {where} && {by_hand(p.board, p.program)}"
 
 
 @click.command("new-project")
@@ -45,7 +49,8 @@ def next_line(p: Project, out: Path) -> str | None:
 def command(board: str, people: tuple[Path, ...], out: Path, build: str | None, app: str, json_wanted: bool) -> None:
     """Write a complete firmware project for a board.
 
-    All sources are copied in; it builds by the one command that is printed, without hyper-mcu. The device stores the
+    All sources are copied in; it builds by the one command that is printed, without hyper-mcu. The next line writes it
+    to the board, or starts it where the board is a program of this machine. The device stores the
     people in it once it has a key; others are sent as to any device. Without --person its network is the one that the
     shipped generator's people have.
 
@@ -53,11 +58,10 @@ def command(board: str, people: tuple[Path, ...], out: Path, build: str | None, 
     hyper-mcu new-project --board nucleo-f411re --person alice.bin --out door
     cd door && cmake -B build && cmake --build build
     """
-    import shlex
-
     from hyper_mcu import cli
     from hyper_mcu.codegen.person_file import person_file
     from hyper_mcu.device.boards import board_named
+    from hyper_mcu.device.emulated import BY_HAND
     from hyper_mcu.device.project import check_out, project, write_folder
 
     chosen = board_named(board)
@@ -73,5 +77,6 @@ def command(board: str, people: tuple[Path, ...], out: Path, build: str | None, 
         return
     click.echo(f"{out}: {chosen.title}, {app}, {len(made.files)} files, {told['bytes']:,} B")
     click.echo(f"cd {shlex.quote(str(out))} && {made.command}")
-    if told["next"]:
-        click.echo(told["next"])
+    click.echo(told["next"])
+    if not made.image:
+        click.echo(f"its line: --port {BY_HAND}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import shutil
 import socket
 import struct
@@ -17,6 +18,24 @@ from hyper_mcu.device.boards import Board
 FLASH, POWER = "hm-flash.bin", "hm-power.bin"  # the files of firmware/ports/cortex_m/flash_file.c
 POWER_CUT = 87  # exit code of an emulated board whose power failed
 FAULT = 82
+BY_HAND = "tcp:127.0.0.1:4000"  # the line of what `by_hand` starts
+_SERVED = "enable=on,target=native"
+
+
+def by_hand(board: Board, program: str) -> str:
+    """The shell's command that starts a board which is a program of this machine, with its line at BY_HAND; its flash
+    is in files of the current folder. "" for a board of its own."""
+    if board.build == "host":
+        return f"{program} --tcp 4000 --flash hm-flash.bin --key hm-key.bin"
+    if not board.emulator:
+        return ""
+    words = [*board.emulator, "-display", "none", "-monitor", "none", "-kernel", program]
+    if "semihosting" not in board.serial:
+        words += ["-serial", "tcp:127.0.0.1:4000,server=on,wait=on", "-semihosting-config", _SERVED]
+        return shlex.join(words)
+    # QEMU has no network for this line; socat starts the board anew for each connection
+    words += ["-serial", "none", "-semihosting-config", _SERVED.replace(",", "\\,")]
+    return f"socat TCP-LISTEN:4000,bind=127.0.0.1,reuseaddr,fork EXEC:'{' '.join(words)}'"
 
 
 class Emulated:
@@ -31,17 +50,16 @@ class Emulated:
             raise MissingToolError(board.name, "no emulator found", ARM.qemu.place, "none")
         self._relay: _Relay | None = None
         quiet = ["-display", "none", "-monitor", "none", "-kernel", str(program.absolute())]
-        served = "enable=on,target=native"
         with socket.create_server(("127.0.0.1", 0)) as server:
             self.line = f"tcp:127.0.0.1:{server.getsockname()[1]}"
             if "semihosting" in board.serial:
-                words = [*board.emulator, *quiet, "-serial", "none", "-semihosting-config", served]
+                words = [*board.emulator, *quiet, "-serial", "none", "-semihosting-config", _SERVED]
                 self._process = self._start(words, folder, subprocess.PIPE, ())
                 self._relay = _Relay(self._process, server.dup())
             else:
                 listening = f"socket,id=line,fd={server.fileno()},server=on,wait=on"
                 words = [*board.emulator, *quiet, "-chardev", listening, "-serial", "chardev:line"]
-                words += ["-semihosting-config", served]
+                words += ["-semihosting-config", _SERVED]
                 self._process = self._start(words, folder, subprocess.DEVNULL, (server.fileno(),))
 
     def _start(self, words: list[str], folder: Path, pipe: int, keep: tuple[int, ...]) -> subprocess.Popen[bytes]:

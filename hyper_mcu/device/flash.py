@@ -95,7 +95,8 @@ WRITERS = (
 def chip_of(board: Board) -> Chip:
     """The Chip of a board; raises UserError for one that is a process of this machine or an emulator."""
     if board.is_emulated:
-        raise UserError("--board", "nothing to write", "a board that is no program of this machine", board.name)
+        what = f"a program of this machine, which hyper-mcu new-project --board {board.name} makes"
+        raise UserError("--board", what, "a board to write", board.name)
     if board.chip:
         c = board.chip
         return Chip(board.family, c.flash.origin, c.openocd, c.pyocd, in_one_piece=c.in_one_piece)

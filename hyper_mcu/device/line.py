@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from hyper_mcu.codegen import install
 from hyper_mcu.codegen.errors import MissingToolError, UserError
 from hyper_mcu.device.frames import RESPONSE, Frame, Receiver, Request, encode
-from hyper_mcu.device.remedies import SILENT, cannot_open
+from hyper_mcu.device.remedies import SILENT, SILENT_TCP, cannot_open
 
 RATES = (115200, 57600, 38400, 9600)  # bits a second: the ports' own first, then what a long cable may want
 TRIES = 6  # of each request
@@ -90,6 +90,7 @@ class TerminalLine:
     """A pseudo-terminal, which has no rate: what the device's host port is on, or a bridge such as socat's."""
 
     def __init__(self, name: str) -> None:
+        import fcntl
         import termios
         import tty
 
@@ -97,6 +98,13 @@ class TerminalLine:
         try:
             self._file = os.open(name, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
         except OSError as e:
+            raise cannot_open(name, e) from e
+        try:
+            fcntl.flock(
+                self._file, fcntl.LOCK_EX | fcntl.LOCK_NB
+            )  # as pyserial's `exclusive`: two would share the bytes
+        except OSError as e:
+            self.close()
             raise cannot_open(name, e) from e
         try:
             tty.setraw(self._file)
@@ -195,7 +203,8 @@ class Talk:
             if (said := self._answer(request, seconds * self.patience)) is not None:
                 return said
         waited = f"nothing in {tries * seconds * self.patience:.1f} s"
-        raise LineError(self.line.name, f"no answer; {SILENT}", "an answer", waited)
+        why = SILENT_TCP if isinstance(self.line, TcpLine) else SILENT
+        raise LineError(self.line.name, f"no answer; {why}", "an answer", waited)
 
     def _answer(self, request: Request, seconds: float) -> bytes | None:
         end = time.monotonic() + seconds

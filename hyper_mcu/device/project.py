@@ -92,8 +92,9 @@ def project(board: Board, people: Sequence[Person], *, build: str = "", app: str
         files |= {"people.c": people_c(people).encode(), "engine/hm_engine.h": text_of_engine(people)}
     about = {"board": board.name, "app": app, "build": build, "made_by": __version__}
     files[ABOUT] = (json.dumps(about, indent=2) + "\n").encode()
-    files["README.md"] = readme(board, app, build, people).encode()
-    return _described(board, app, build, files)
+    described = _described(board, app, build, files)
+    files["README.md"] = readme(board, app, build, described.program, people).encode()
+    return described
 
 
 def text_of_engine(people: Sequence[Person]) -> bytes:

@@ -14,6 +14,7 @@ from hyper_mcu.codegen.person_bin import pack
 from hyper_mcu.device.blob_c import array_of
 from hyper_mcu.device.boards import Board
 from hyper_mcu.device.build import APPS, FIRMWARE, Build, build_of
+from hyper_mcu.device.emulated import BY_HAND, by_hand
 
 STEPS = {  # of a build, in the project's folder
     "cmake": (("cmake", "-B", "build"), ("cmake", "--build", "build")),
@@ -188,11 +189,14 @@ def make(board: Board, made: Parts, app: str) -> str:
     )
 
 
-def readme(board: Board, app: str, build: str, people: Sequence[Person]) -> str:
-    """What the folder is, and the next steps."""
+def readme(board: Board, app: str, build: str, program: str, people: Sequence[Person]) -> str:
+    """What the folder is, and the next steps. program: what the build makes, relative to the folder."""
     run = f"The line: {board.serial}. Light: {board.light}."
-    if board.build == "host":
-        run = "`build/device --tcp 0` prints the name of its line, which `--port` takes."
+    if started := by_hand(board, program):
+        run = (
+            f"It runs on this machine, and keeps its flash in files of the current folder:\n\n```sh\n{started}\n```\n\n"
+            f"Its line is `--port {BY_HAND}` then, for one command at a time."
+        )
     who = ", ".join(p.name for p in people)
     inside = (
         f"People that come with it: {who}. The device stores them as soon as it has a key (`hyper-mcu key new`, "

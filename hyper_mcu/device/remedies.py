@@ -17,6 +17,7 @@ SILENT = (
     "does it run this firmware (hyper-mcu flash)? On an ESP32-CAM, IO0 must not be on ground; press reset, and try a "
     "shorter cable"
 )
+SILENT_TCP = "does it run this firmware (hyper-mcu new-project), and does no other program hold the line?"
 WRITING = {
     "stm32": "connect the ST-Link's USB, and for a board without one its SWDIO, SWCLK, GND; hold reset while it starts",
     "esp32": "connect IO0 with GND, press reset, try again, and take IO0 off GND afterwards",
@@ -44,6 +45,8 @@ def cannot_open(port: str, fault: OSError) -> UserError:
     said = (fault.strerror or str(fault)).lower()
     told = (n for n in (errno.EACCES, errno.EBUSY, errno.ENOENT) if os.strerror(n).lower() in said)
     code = fault.errno or next(told, 0)
+    if code in errno.errorcode:
+        said = os.strerror(code).lower()  # pyserial's words have the port in them once more
     if code in (errno.EACCES, errno.EPERM) and sys.platform != "win32":
         group = group_of(port)
         joined = f"sudo usermod -aG {group} $USER, then log in again"

@@ -138,7 +138,8 @@ def test_a_board_whose_image_is_one_piece_may_be_written_by_st_flash(
         ((), "which firmware; expected --board or --project, got neither"),
         (
             ("--board", "host"),
-            "--board: nothing to write; expected a board that is no program of this machine, got host",
+            "--board: a program of this machine, which hyper-mcu new-project --board host makes; "
+            "expected a board to write, got host",
         ),
         (("--board", "m4"), "got m4"),
         (("--board", "nucleo-f411re", "--writer", "esptool"), "esptool does not write this board"),

@@ -22,7 +22,7 @@ from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.person_bin import pack
 from hyper_mcu.codegen.presets import preset
 from hyper_mcu.device.frames import Frame, encode
-from hyper_mcu.device.line import SerialLine
+from hyper_mcu.device.line import Line, SerialLine, TerminalLine
 
 pytest.importorskip("serial", reason="needs hyper-mcu[device]: pyserial")
 
@@ -47,13 +47,15 @@ def test_a_line_on_which_nothing_answers_has_its_remedy(refused: Refused) -> Non
     assert "no answer; does it run this firmware (hyper-mcu flash)?" in said
 
 
-def test_a_port_that_is_held_is_busy_and_named() -> None:
+@pytest.mark.parametrize("first", [TerminalLine, lambda name: SerialLine(name, 115_200)])
+@pytest.mark.parametrize("second", [TerminalLine, lambda name: SerialLine(name, 115_200)])
+def test_a_port_that_is_held_is_busy_and_named(first: Callable[[str], Line], second: Callable[[str], Line]) -> None:
     ours, theirs = pty.openpty()
     name = os.ttyname(theirs)
-    held = SerialLine(name, 115_200)
+    held = first(name)
     try:
         with pytest.raises(UserError) as e:
-            SerialLine(name, 115_200)
+            second(name)
     finally:
         held.close()
         os.close(ours)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -80,6 +84,48 @@ def test_a_project_builds_by_its_one_command_and_runs(
         device.delete("alice")
     with started() as running, Device(running.line, patience=5 * PATIENCE) as device:
         assert there(device) == FACTORY[1:]
+    if "socat" in said["next"] and not shutil.which("socat"):
+        return
+    for who in ([], FACTORY):  # the second time its flash is there
+        with by_hand(said["next"]) as device:
+            assert there(device) == who
+            if not who:
+                device.set_key(KEY.key, KEY.number)
+                assert there(device) == FACTORY
+
+
+@contextmanager
+def by_hand(command: str) -> Iterator[Device]:
+    """What the printed command starts, at another port than the printed one, which other tests may have."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    folder, _, start = command.partition(" && ")
+    assert "4000" in start
+    words = ["sh", "-c", f"{folder} && {start.replace('4000', str(port))}"]
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    running = subprocess.Popen(words, start_new_session=True, **quiet)
+    end = time.monotonic() + 60
+    try:
+        while True:
+            try:
+                device = Device(f"tcp:127.0.0.1:{port}", patience=5 * PATIENCE)
+                break
+            except UserError:
+                assert running.poll() is None
+                assert time.monotonic() < end
+                time.sleep(0.1)
+        with device:
+            yield device
+    finally:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+
+
+def test_the_page_in_a_project_says_how_to_start_it_and_where_its_line_is() -> None:
+    for board in BOARDS.values():
+        page = project(board, [ALICE]).files["README.md"].decode()
+        assert ("--port tcp:127.0.0.1:4000" in page) == board.is_emulated
+        assert ("qemu-system-arm" in page) == bool(board.emulator)
 
 
 def factory(folder: Path) -> Path:
