@@ -14,8 +14,9 @@ typedef struct hm_built_in {
 } hm_built_in;
 
 /* Person i is sealed with the rollback counter i + 1, and put there only while the device accepted none as high: each of
- * them once, whenever the power fails, and never again after somebody was sent or deleted. HM_CODE_NO_KEY while the
- * device has no key: call it again when it has. Ends at the first one who is refused. */
+ * them once, whenever the power fails; who was deleted does not come back. On a device that took others before, to a
+ * counter of k, the first k do not come at all. HM_CODE_NO_KEY while the device has no key: call it again when it has. Ends
+ * at the first one who is refused. */
 HM_MUST_CHECK hm_code hm_factory_people(hm_device *device, const hm_built_in *people, uint32_t n);
 
 /* -DHM_FACTORY=1: people come with the program, as hm_people in a file of its own. */
