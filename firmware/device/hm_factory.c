@@ -1,14 +1,8 @@
 /* People that come with the program: checked, sealed under the device's key, and stored as an upload would be. */
 #include "hm_factory.h"
 
-#include "../core/hm_blob.h" /* hm_word, HM_BLOB_NAME */
-
-static void hm_put_number(uint8_t *to, uint32_t number)
-{
-    for (uint32_t i = 0; i < 4; i++) {
-        to[i] = (uint8_t)(number >> 8 * i);
-    }
-}
+#include "../core/hm_blob.h" /* HM_BLOB_NAME */
+#include "hm_bytes.h"
 
 /* The head of the sealed person. Its id is of the blob, so that what power interrupted goes on with the same bytes. */
 static void hm_factory_head(const hm_built_in *person, uint32_t number, uint32_t counter, uint8_t head[HM_SEAL_HEAD])
@@ -21,11 +15,11 @@ static void hm_factory_head(const hm_built_in *person, uint32_t number, uint32_t
     hm_sha256_end(&hash, digest);
     hm_fill(head, 0, HM_SEAL_HEAD);
     hm_copy(head + HM_SEAL_MAGIC, magic, sizeof magic);
-    hm_put_number(head + HM_SEAL_VERSION, HM_SEAL_FORMAT);
-    hm_put_number(head + HM_SEAL_TOTAL, HM_SEAL_HEAD + person->size + HM_SEAL_TAG);
-    hm_put_number(head + HM_SEAL_KEY, number);
-    hm_put_number(head + HM_SEAL_COUNTER, counter);
-    hm_put_number(head + HM_SEAL_PAYLOAD, person->size);
+    hm_set_word(head + HM_SEAL_VERSION, HM_SEAL_FORMAT);
+    hm_set_word(head + HM_SEAL_TOTAL, HM_SEAL_HEAD + person->size + HM_SEAL_TAG);
+    hm_set_word(head + HM_SEAL_KEY, number);
+    hm_set_word(head + HM_SEAL_COUNTER, counter);
+    hm_set_word(head + HM_SEAL_PAYLOAD, person->size);
     hm_copy(head + HM_SEAL_ID, digest, HM_ID_BYTES);
     hm_copy(head + HM_SEAL_NAME, person->blob + HM_BLOB_NAME, HM_NAME_BYTES);
 }

@@ -48,7 +48,7 @@ HM_MUST_CHECK hm_code hm_flash_program(const hm_flash *flash, uint32_t offset, c
 /* Whether n bytes at `offset` are erased. */
 bool hm_flash_is_erased(const hm_flash *flash, uint32_t offset, uint32_t n);
 
-/* CRC-32 as hm_crc32 has it, as one function with one table for all who keep something in flash. */
+/* CRC-32 as hm_crc32 has it, as one function with one table for all but the engine, which has its own. */
 uint32_t hm_flash_crc(uint32_t crc, const void *bytes, uint32_t n);
 
 #endif

@@ -6,8 +6,6 @@
 #include "hm_similarity.h"
 #include "hm_tries.h"
 
-#define HM_CROP_COLUMNS (HM_ROW_BYTES / 3)
-
 HM_STATIC_ASSERT(HM_ROW_BYTES % 3 == 0, "hm_image makes rows of RGB");
 
 /* Bytes of a pixel and the offsets that hm_source keeps in `at`, by hm_format. */
@@ -23,7 +21,10 @@ static const uint8_t hm_layouts[][4] = {
 
 #define HM_FORMATS (sizeof hm_layouts / sizeof hm_layouts[0])
 
-static bool hm_is_pair(hm_format format) { return format == HM_YUYV || format == HM_UYVY; }
+static bool hm_is_pair(hm_format format)
+{
+    return format == HM_YUYV || format == HM_UYVY;
+}
 
 static bool hm_is_sized(const hm_frame *frame)
 {

@@ -1,7 +1,8 @@
 /* The link's frames: COBS (Cheshire and Baker 1999) around a request or a response and its CRC-32. LINK.md has the bytes. */
 #include "hm_link.h"
 
-#include "../core/hm_check.h"
+#include "../core/hm_blob.h" /* hm_word */
+#include "hm_flash.h"        /* hm_flash_crc */
 
 enum { CRC = 4, LEAST = 2 + CRC, RUN = 254, FULL = RUN + 1 };
 
@@ -37,11 +38,6 @@ static uint32_t decode(uint8_t *bytes, uint32_t n)
     return to;
 }
 
-static uint32_t word_at(const uint8_t *bytes)
-{
-    return bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
-}
-
 bool hm_receive(hm_receiver *receiver, uint8_t byte, const uint8_t **frame, uint32_t *n)
 {
     if (byte != 0) {
@@ -55,7 +51,8 @@ bool hm_receive(hm_receiver *receiver, uint8_t byte, const uint8_t **frame, uint
     }
     const uint32_t size = receiver->lost ? 0 : decode(receiver->bytes, receiver->n);
     hm_receiver_reset(receiver);
-    if (size < LEAST || size > HM_LINK_RAW || hm_crc32(0, receiver->bytes, size - CRC) != word_at(receiver->bytes + size - CRC)) {
+    if (size < LEAST || size > HM_LINK_RAW ||
+        hm_flash_crc(0, receiver->bytes, size - CRC) != hm_word(receiver->bytes + size - CRC)) {
         return false;
     }
     *frame = receiver->bytes;
@@ -99,7 +96,7 @@ static void put(encoder *to, uint8_t byte)
 uint32_t hm_link_encode(uint8_t type, uint8_t sequence, const uint8_t *payload, uint32_t n, uint8_t frame[HM_LINK_FRAME])
 {
     const uint8_t head[2] = {type, sequence};
-    const uint32_t crc = hm_crc32(hm_crc32(0, head, sizeof head), payload, n);
+    const uint32_t crc = hm_flash_crc(hm_flash_crc(0, head, sizeof head), payload, n);
     encoder to = {frame, 0, 1};
     frame[0] = 0;
     open_run(&to);

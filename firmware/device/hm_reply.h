@@ -3,6 +3,7 @@
 #define HM_REPLY_H
 
 #include "../core/hm_memory.h"
+#include "hm_bytes.h"
 #include "hm_device.h"
 
 /* The payload of a response; its first byte, the code, comes last. It lies where hm_link_encode wants it. */
@@ -19,8 +20,8 @@ static inline void hm_put(hm_reply *reply, const void *bytes, uint32_t n)
 
 static inline void hm_put_word(hm_reply *reply, uint32_t word)
 {
-    const uint8_t bytes[4] = {(uint8_t)(word & 0xFF), (uint8_t)(word >> 8 & 0xFF), (uint8_t)(word >> 16 & 0xFF),
-                              (uint8_t)(word >> 24)};
+    uint8_t bytes[4];
+    hm_set_word(bytes, word);
     hm_put(reply, bytes, sizeof bytes);
 }
 

@@ -2,6 +2,7 @@
 #include "hm_seal.h"
 
 #include "../core/hm_blob.h" /* hm_word, hm_is_name */
+#include "hm_bytes.h"
 
 HM_STATIC_ASSERT((int)HM_SEAL_NAME + (int)HM_NAME_BYTES == (int)HM_SEAL_DEVICE, "hyper-mcu: the name fills its place");
 HM_STATIC_ASSERT(HM_SEAL_HEAD % 16 == 0, "hyper-mcu: what a sealed person holds lies at a multiple of 16");
@@ -14,7 +15,8 @@ void hm_key_for(const uint8_t key[HM_KEY_BYTES], uint32_t number, hm_use use, ui
     while (label[length] != 0) {
         length++;
     }
-    const uint8_t last[4] = {(uint8_t)number, (uint8_t)(number >> 8), (uint8_t)(number >> 16), (uint8_t)(number >> 24)};
+    uint8_t last[4];
+    hm_set_word(last, number);
     hm_hmac mac;
     hm_hmac_begin(&mac, key, HM_KEY_BYTES);
     hm_hmac_add(&mac, label, length);

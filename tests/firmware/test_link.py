@@ -29,7 +29,9 @@ VECTORS = list(csv.DictReader((Path(__file__).parents[1] / "vectors" / "link.csv
 GOOD = [v for v in VECTORS if v["type"]]
 BROKEN = [v for v in VECTORS if not v["type"]]
 
-SOURCES = ("hm_link", "hm_device", "hm_answer", "hm_answer_people", "hm_answer_verify", "hm_engine")
+SOURCES = (
+    "hm_link", "hm_device", "hm_answer", "hm_answer_people", "hm_answer_verify", "hm_engine", "hm_factory", "hm_door",
+)  # fmt: skip
 PROGRAM = r"""
 #include "hm_link.h"
 #include <stdio.h>
@@ -86,9 +88,8 @@ Received = Callable[[bytes], list[Frame]]
 
 def built(folder: Path, *options: str, compiler: str = HOST) -> Path:
     sources = {"hm_engine.h": emit_engine(person(net(TINY))), "main.c": PROGRAM}
-    return compile_c(
-        folder, sources, *options, f"-I{folder}", f"-I{DEVICE}", str(DEVICE / "hm_link.c"), compiler=(compiler,)
-    )
+    own = (str(DEVICE / "hm_link.c"), str(DEVICE / "hm_flash.c"))
+    return compile_c(folder, sources, *options, f"-I{folder}", f"-I{DEVICE}", *own, compiler=(compiler,))
 
 
 def parts(said: bytes) -> list[bytes]:

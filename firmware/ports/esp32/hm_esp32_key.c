@@ -7,7 +7,9 @@
 
 #include "hm_esp32.h"
 
+#include "../../core/hm_blob.h" /* hm_word */
 #include "../../core/hm_memory.h"
+#include "../../device/hm_bytes.h"
 #include "hm_esp32_config.h"
 
 #include "esp_log.h"
@@ -49,7 +51,7 @@ bool hm_port_key(uint8_t key[HM_KEY_BYTES], uint32_t *number)
     uint8_t bytes[BYTES];
     const bool there = read_blob(bytes) == ESP_OK;
     if (there) {
-        *number = (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
+        *number = hm_word(bytes);
         hm_copy(key, bytes + 4, HM_KEY_BYTES);
     }
     hm_wipe(bytes, sizeof bytes);
@@ -64,9 +66,7 @@ bool hm_port_set_key(const uint8_t key[HM_KEY_BYTES], uint32_t number)
     nvs_handle_t handle;
     if (HM_ESP32_SET_KEY && number != 0 && before == ESP_ERR_NVS_NOT_FOUND &&
         nvs_open(space, NVS_READWRITE, &handle) == ESP_OK) {
-        for (int i = 0; i < 4; i++) {
-            bytes[i] = (uint8_t)(number >> (8 * i) & 0xFF);
-        }
+        hm_set_word(bytes, number);
         hm_copy(bytes + 4, key, HM_KEY_BYTES);
         kept = nvs_set_blob(handle, name, bytes, sizeof bytes) == ESP_OK && nvs_commit(handle) == ESP_OK;
         nvs_close(handle);

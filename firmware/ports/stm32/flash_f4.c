@@ -5,6 +5,8 @@
 
 #include "../cortex_m/nvm.h"
 
+#include "../../core/hm_blob.h" /* hm_word */
+
 #define KEYR (HM_FLASH + 0x04U)
 #define SR (HM_FLASH + 0x0CU)
 #define CR (HM_FLASH + 0x10U)
@@ -65,8 +67,7 @@ bool hm_nvm_program(uint32_t address, const uint8_t *bytes, uint32_t n)
     bool done = unlock();
     for (uint32_t i = 0; done && i < n; i += 4) {
         HM_REG(CR) = ALIGNED_32 | PROGRAM;
-        HM_REG(address + i) = bytes[i] | (uint32_t)bytes[i + 1] << 8 | (uint32_t)bytes[i + 2] << 16 |
-                              (uint32_t)bytes[i + 3] << 24;
+        HM_REG(address + i) = hm_word(bytes + i);
         hm_barrier();
         done = stm32_wait(SR, BUSY, 0) && (HM_REG(SR) & ERRORS) == 0;
     }

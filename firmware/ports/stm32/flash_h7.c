@@ -3,6 +3,8 @@
 
 #include "../cortex_m/nvm.h"
 
+#include "../../core/hm_blob.h" /* hm_word */
+
 enum {
     FLASH_ORIGIN = 0x08000000,
     BANK = 0x100000,
@@ -69,8 +71,7 @@ bool hm_nvm_program(uint32_t address, const uint8_t *bytes, uint32_t n)
         HM_REG(CR(bank)) = PARALLEL_64 | PROGRAM;
         hm_barrier();
         for (uint32_t k = i; k < i + 32; k += 4) {
-            HM_REG(address + k) = bytes[k] | (uint32_t)bytes[k + 1] << 8 | (uint32_t)bytes[k + 2] << 16 |
-                                  (uint32_t)bytes[k + 3] << 24;
+            HM_REG(address + k) = hm_word(bytes + k);
         }
         hm_barrier();
         done = stm32_wait(SR(bank), QUEUED, 0) && (HM_REG(SR(bank)) & ERRORS) == 0;

@@ -4,6 +4,8 @@
 
 #include "../cortex_m/nvm.h"
 
+#include "../../core/hm_blob.h" /* hm_word */
+
 enum {
     FLASH_ORIGIN = 0x08000000,
     ERRORS = 0x23FA, /* of operation, programming, protection, alignment, size, sequence; the last two of L4 alone */
@@ -79,8 +81,7 @@ bool hm_nvm_program(uint32_t address, const uint8_t *bytes, uint32_t n)
         HM_REG(HM_FLASH_CR) = PROGRAM;
         hm_barrier();
         for (uint32_t k = i; k < i + HM_NVM_WORD; k += 4) {
-            HM_REG(address + k) = bytes[k] | (uint32_t)bytes[k + 1] << 8 | (uint32_t)bytes[k + 2] << 16 |
-                                  (uint32_t)bytes[k + 3] << 24;
+            HM_REG(address + k) = hm_word(bytes + k);
         }
         hm_barrier();
         done = stm32_wait(HM_FLASH_SR, BUSY, 0) && (HM_REG(HM_FLASH_SR) & ERRORS) == 0;
