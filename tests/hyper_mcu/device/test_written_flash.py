@@ -1,0 +1,66 @@
+"""Somebody who writes a device's flash by another way than its firmware, and has no key: what that brings, and what it
+does not (STORE.md, "Who writes the flash")."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from c_programs import HOST
+from devices import ALICE, BOB, KEY, NO_COMPILER, OTHER_KEY, SMALL, Board, client, compiled, healthy, keep_key, sealed
+from people import TINY
+
+from hyper_mcu.codegen import oracle
+from hyper_mcu.device.codes import DeviceError
+from hyper_mcu.device.keys import Key
+
+pytestmark = pytest.mark.skipif(not HOST, reason=NO_COMPILER)
+
+CROP = oracle.known_image(TINY, 99)
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compiled(tmp_path_factory.mktemp("device"), ALICE, defines=())
+
+
+@pytest.fixture
+def board(program: Path, tmp_path: Path) -> Board:
+    return Board(program, tmp_path, *SMALL)
+
+
+@pytest.mark.parametrize("key", [OTHER_KEY, Key(KEY.number + 1, KEY.key)], ids=["another key", "another number"])
+def test_a_person_of_ones_own_is_listed_and_never_asked(board: Board, key: Key) -> None:
+    """Slots that another device wrote, to the byte as this one would have."""
+    keep_key(board.key_file, key)
+    with board.start() as process, client(process, key) as device:
+        device.load(sealed(ALICE, 1, key))
+    keep_key(board.key_file, KEY)
+    code = "WRONG_KEY" if key.number != KEY.number else "WRONG_SEAL"
+    with board.start() as process, client(process) as device:
+        assert [e.name for e in device.people()] == ["alice"]
+        for call in (lambda: device.verify(CROP, "alice"), lambda: device.known_answer("alice")):
+            with pytest.raises(DeviceError, match=code):
+                call()
+        with pytest.raises(DeviceError, match="NO_PERSON" if code == "WRONG_KEY" else code):
+            device.verify(CROP)
+        device.delete("alice")
+        device.load(sealed(BOB, 2))
+        assert device.verify(CROP).name == "bob"
+        assert healthy(process.kill())
+
+
+def test_an_older_copy_brings_back_who_was_deleted(board: Board, tmp_path: Path) -> None:
+    """As the document says: the records have check sums, and no tag."""
+    with board.start() as process, client(process) as device:
+        device.load(sealed(ALICE, 1))
+    shutil.copy(board.flash, tmp_path / "copy")
+    with board.start() as process, client(process) as device:
+        device.delete("alice")
+        assert device.people() == ()
+    shutil.copy(tmp_path / "copy", board.flash)
+    with board.start() as process, client(process) as device:
+        assert [(e.name, e.counter) for e in device.people()] == [("alice", 1)]
+        assert device.verify(CROP, "alice").logit == oracle.run(ALICE.qnet, CROP).logit
+        assert healthy(process.kill())
