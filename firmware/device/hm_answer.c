@@ -204,5 +204,5 @@ void hm_answer(hm_device *device, const uint8_t *request, uint32_t n)
             hm_link_encode((uint8_t)(type | HM_LINK_RESPONSE), request[1], payload, reply.n, device->response);
         device->request = crc;
     }
-    (void)hm_port_write(device->response, device->response_bytes); /* whether it arrives the host knows best: it asks again */
+    (void)hm_port_write(device->response, device->response_bytes); /* the host knows best whether it arrived: it asks again */
 }

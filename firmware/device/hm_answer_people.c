@@ -73,7 +73,8 @@ hm_code hm_answer_load(hm_device *device, const uint8_t *payload, uint32_t n, hm
     hm_device_forget(device);
     uint32_t done = size;
     if (!device->uploaded) {
-        const hm_code code = hm_store_begin(&device->store, device->upload_name, flags == REPLACE, size, digest, &device->upload);
+        const hm_code code =
+            hm_store_begin(&device->store, device->upload_name, flags == REPLACE, size, digest, &device->upload);
         if (code != HM_CODE_OK) {
             return code;
         }

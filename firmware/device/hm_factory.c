@@ -56,7 +56,8 @@ static hm_code hm_factory_write(hm_device *device, const hm_built_in *person, co
     hm_sha256_add(&hash, person->blob, person->size);
     hm_sha256_add(&hash, tag, HM_SEAL_TAG);
     hm_sha256_end(&hash, digest);
-    hm_code code = hm_store_begin(&device->store, (const char *)(head + HM_SEAL_NAME), false, total, digest, &device->upload);
+    const char *const name = (const char *)(head + HM_SEAL_NAME);
+    hm_code code = hm_store_begin(&device->store, name, false, total, digest, &device->upload);
     if (code == HM_CODE_OK) {
         code = hm_put_rest(device, 0, head, HM_SEAL_HEAD);
     }

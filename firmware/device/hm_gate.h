@@ -21,7 +21,7 @@ typedef struct hm_gate_policy {
 } hm_gate_policy;
 
 typedef struct hm_gate {
-    const hm_flash *flash; /* two units or more: a log, and where it goes on when that is full. NULL: nothing can be counted */
+    const hm_flash *flash; /* two units or more: a log, and where it goes on when full. NULL: nothing can be counted */
     hm_gate_policy policy;
     uint32_t failures;  /* in a row, as flash has them, */
     uint32_t inverted;  /* and their complement */

@@ -46,7 +46,8 @@ static void simulator_draw(simulator *s, uint32_t offset, uint32_t n, enum resid
         const uint8_t b = s->before[i];
         const uint8_t a = s->after[i];
         const uint8_t some = (uint8_t)simulator_random(s);
-        s->memory[i] = residue == NOTHING ? b : residue == WHOLE ? a : residue == HALF ? (uint8_t)((b & some) | (a & ~some)) : some;
+        const uint8_t half = (uint8_t)((b & some) | (a & ~some));
+        s->memory[i] = residue == NOTHING ? b : residue == WHOLE ? a : residue == HALF ? half : some;
     }
 }
 

@@ -50,7 +50,8 @@ void hm_reset(void)
     hm_fill(memory.bytes, 0xFF, sizeof memory.bytes);
     verdict.logit = 0; /* the test writes it */
     if (hm_gate_mount(&gate, &flash, policy, 0) != HM_CODE_OK || hm_gate_attempt(&gate, 0) != HM_CODE_OK ||
-        hm_gate_judge(&gate, HM_OK, &verdict, 0) == 0 || judge_by_a_branch(&gate, HM_OK, &verdict, 0) == 0 || hm_gate_attempt(&gate, 0) != HM_CODE_OK) {
+        hm_gate_judge(&gate, HM_OK, &verdict, 0) == 0 || judge_by_a_branch(&gate, HM_OK, &verdict, 0) == 0 ||
+        hm_gate_attempt(&gate, 0) != HM_CODE_OK) {
         gate.pending = 0;
     }
 }

@@ -112,8 +112,10 @@ enum { VECTORS = 16 };
 /* Initial stack pointer, reset, the faults of the architecture (NMI, Hard, Memory, Bus, Usage, Secure), SysTick, and the
  * one interrupt that a board enables. */
 __attribute__((section(".vectors"), used)) static const vector vectors[VECTORS] = {
-    [0] = {.stack = hm_stack_top}, [1] = {.handler = hm_reset}, [2] = {.handler = non_maskable}, [3] = {.handler = hard_fault},
-    [4] = {.handler = fault},      [5] = {.handler = fault},    [6] = {.handler = fault}, [7] = {.handler = fault},
+    [0] = {.stack = hm_stack_top},   [1] = {.handler = hm_reset},
+    [2] = {.handler = non_maskable}, [3] = {.handler = hard_fault},
+    [4] = {.handler = fault},        [5] = {.handler = fault},
+    [6] = {.handler = fault},        [7] = {.handler = fault},
     [15] = {.handler = hm_tick},
 #ifdef HM_IRQ
     [16 + HM_IRQ] = {.handler = hm_irq},

@@ -37,7 +37,8 @@ stm32_clocks stm32_clocks_begin(void);
 
 void stm32_usart_begin(uint32_t hz);
 
-/* Waits until the bits of `mask` have `value`; false where they have not after some seconds, which is more than a sector takes. */
+/* Waits until the bits of `mask` have `value`; false where they have not after some seconds, more than the erasure of a
+ * sector takes. */
 static inline bool stm32_wait(uint32_t address, uint32_t mask, uint32_t value)
 {
     for (uint32_t turn = 0; turn < 100000000U; turn++) {

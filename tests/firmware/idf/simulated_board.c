@@ -103,7 +103,8 @@ void esp_fill_random(void *bytes, size_t n)
     }
 }
 
-/* ---- Pins: FOLDER/pin33 has the levels that the program gave, one after the other; FOLDER/press is a button held down at pin 13 or 0 ---- */
+/* ---- Pins: FOLDER/pin33 has the levels that the program gave, one after the other; FOLDER/press is a button held down at
+ * pin 13 or 0 ---- */
 
 static uint64_t outputs;
 static uint64_t inputs;
