@@ -33,7 +33,7 @@ def next_line(p: Project, out: Path) -> str:
     from hyper_mcu.device.emulated import by_hand
 
     where = shlex.quote(str(out))
-    return f"hyper-mcu flash --project {where}" if p.image else f"cd {where} && {by_hand(p.board, p.program)}"
+    return f"hyper-mcu flash --project {where}" if p.image else f"(cd {where} && {by_hand(p.board, p.program)})"
 
 
 @click.command("new-project")
@@ -76,7 +76,7 @@ def command(board: str, people: tuple[Path, ...], out: Path, build: str | None, 
         cli.emit_json(told)
         return
     click.echo(f"{out}: {chosen.title}, {app}, {len(made.files)} files, {told['bytes']:,} B")
-    click.echo(f"cd {shlex.quote(str(out))} && {made.command}")
+    click.echo(f"(cd {shlex.quote(str(out))} && {made.command})")
     click.echo(told["next"])
     if not made.image:
         click.echo(f"its line: --port {BY_HAND}")

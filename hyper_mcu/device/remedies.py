@@ -17,7 +17,7 @@ SILENT = (
     "does it run this firmware (hyper-mcu flash)? On an ESP32-CAM, IO0 must not be on ground; press reset, and try a "
     "shorter cable"
 )
-SILENT_TCP = "does it run this firmware (hyper-mcu new-project), and does no other program hold the line?"
+SILENT_TCP = "does it run this firmware (hyper-mcu new-project)? Let no other program hold the line"
 WRITING = {
     "stm32": "connect the ST-Link's USB, and for a board without one its SWDIO, SWCLK, GND; hold reset while it starts",
     "esp32": "connect IO0 with GND, press reset, try again, and take IO0 off GND afterwards",
