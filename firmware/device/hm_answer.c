@@ -145,6 +145,7 @@ typedef struct hm_kind {
     bool authenticated;
 } hm_kind;
 
+/* In the order of hm_request. */
 static const hm_kind hm_kinds[HM_ASK_KAT + 1] = {
     {NULL, 0, 0, false},
     {hm_answer_ping, 0, ANY, false},
