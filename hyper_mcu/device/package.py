@@ -22,7 +22,7 @@ ESP32 = FIRMWARE / "ports" / "esp32"
 ENGINE = "src/hm_engine.h"
 NOBODY = ("examples/KnownAnswer/seeded_person.h", "samples/known_answer/src/seeded_person.h")
 EXAMPLES = ("examples/", "samples/")  # whose files are a user's to change
-SOURCES = (("core", "*.h"), ("device", "*.[ch]"), ("ports/esp32", "*.[ch]"))
+SOURCES = (("core", "*.h"), ("device", "*.[ch]"), ("ports/esp32", "*.[ch]"), ("ports/psa", "*.h"))
 
 
 def library(person: Person) -> dict[str, bytes]:

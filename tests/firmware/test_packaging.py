@@ -280,7 +280,7 @@ def test_esp_idfs_cmake_gives_every_source_and_asks_for_what_the_port_includes(f
         "nvs_flash.h": "nvs_flash",
     }
     always = {"sdkconfig.h", "esp_log.h", "esp_idf_version.h", "freertos/FreeRTOS.h", "freertos/task.h", "esp_camera.h"}
-    port = "".join(p.read_text("ascii") for p in (folder / "src/ports/esp32").glob("*.[ch]"))
+    port = "".join(p.read_text("ascii") for p in (folder / "src/ports").glob("*/*.[ch]"))
     asked = {n for n in re.findall(r'#include "(.*?)"', port) if "hm_" not in n}
     assert asked - always == of.keys()
     assert needs == set(of.values())
