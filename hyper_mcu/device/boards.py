@@ -76,7 +76,10 @@ def _stm32(
     )
 
 
-NO_IDF = "not built with ESP-IDF: its C by gcc for the host, RV32 and Xtensa, against declarations of ours of the IDF's calls"
+NO_IDF = (
+    "not built with ESP-IDF: its C by gcc for the host, RV32 and Xtensa, "
+    "against declarations of ours of the IDF's calls"
+)
 ST_LINK = "on the ST-Link's USB"
 ADAPTER = "on pins, for a USB serial adapter of 3.3 V"
 QEMU_F405 = replace(
