@@ -42,8 +42,8 @@ def test_usage_errors_are_one_line(refused: Refused) -> None:
     )
     assert refused("enrol") == "hyper-mcu: no such command 'enrol'; expected what hyper-mcu --help tells, got enrol"
     assert refused("export") == (  # of which click makes several lines
-        "hyper-mcu export: missing argument 'tflm|tflite|onnx|c|bin|engine|library'. Choose from: tflm, tflite, onnx, c, "
-        "bin, engine, library; "
+        "hyper-mcu export: missing argument 'tflm|tflite|onnx|c|bin|engine|library'. Choose from: tflm, tflite, onnx, "
+        "c, bin, engine, library; "
         "expected what hyper-mcu export --help tells, got export"
     )
 
