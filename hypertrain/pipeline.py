@@ -33,6 +33,7 @@ from hyper_mcu.hypertrain import (
     processes,
     sampling,
     start,
+    views,
 )
 from hyper_mcu.hypertrain.backbones.export import beside
 from hyper_mcu.hypertrain.checkpoint import About
@@ -47,7 +48,6 @@ from hyper_mcu.hypertrain.mould import mould
 from hyper_mcu.hypertrain.personal import Personal
 from hyper_mcu.hypertrain.qat import Quantiser
 from hyper_mcu.hypertrain.views import Views
-from hyper_mcu.hypertrain.views import views as made_once
 
 CONFIG = "config.json"
 MOULDED = 400  # images by which a trunk is fitted to another
@@ -166,7 +166,7 @@ def run(
         direct = Direct(spec, faces, c.direct, c.run)
         trained(direct)
         return Trained(spec, faces, direct.module, stages)
-    shown = made_once(faces, taught(faces), h_bb, c.views, c.run.seed, cache, say) if c.views.each else None
+    shown = views.stored(faces, taught(faces), h_bb, c.views, c.run.seed, cache, say) if c.views.each else None
     if hgen is None:
         hgen = _from_trunk(c, spec, shape, faces, shown, trained, say)
     if c.hyper.qat:

@@ -12,9 +12,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -23,15 +24,14 @@ from numpy.typing import NDArray
 from hyper_mcu.codegen import files
 from hyper_mcu.codegen.progress import Progress, counting, silent
 from hyper_mcu.faces.align import ARCFACE_TEMPLATE, SIDE, umeyama
-from hyper_mcu.hypertrain import augment
+from hyper_mcu.hypertrain import augment, sampling
 from hyper_mcu.hypertrain.data import Faces
-from hyper_mcu.hypertrain.data.embeddings import Embedder
+from hyper_mcu.hypertrain.data.embeddings import Embedder, ahead
 from hyper_mcu.hypertrain.data.locks import locked
 from hyper_mcu.hypertrain.settings import at_least, share
 
 Image = NDArray[np.uint8]
 BATCH = 128
-PURPOSE = 0x76696577
 HALF_WIDTH, DEPTH, HALF_HEIGHT, CENTRE = 44.0, 52.0, 80.0, (56.0, 64.0)  # of the head, in pixels of the crop
 NOSE, NOSE_AT, NOSE_SPREAD = 14.0, (56.0, 70.0), (6.0, 11.0)
 
@@ -63,23 +63,29 @@ class Views:
     second: NDArray[np.int64]
     weight: NDArray[np.float32]
 
+    @cached_property
+    def _by_image(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Views in the order of the image that each shows first, and these images."""
+        order = np.argsort(self.first, kind="stable")
+        return order, self.first[order]
+
     def of(self, images: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
         """A random view of each of so many images (N,): one that it is first in."""
-        order = np.argsort(self.first, kind="stable")
-        begin, end = (np.searchsorted(self.first[order], images, side) for side in ("left", "right"))
+        order, first = self._by_image
+        begin, end = (np.searchsorted(first, images, side) for side in ("left", "right"))
         return order[begin + (rng.random(len(images)) * (end - begin)).astype(np.int64)]
 
 
 def plan(count: int, c: Settings, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     """`first`, `second`, `weight` of the views of `count` images: each image first in `each` of them."""
-    rng = np.random.default_rng((seed, PURPOSE))
+    rng = sampling.rng(seed, 0, "views")
     first = np.tile(np.arange(count), c.each)
     second = np.where(rng.random(len(first)) < c.blended, rng.integers(0, count, len(first)), first)
     weight = np.where(second == first, 1.0, rng.uniform(0.5, 0.9, len(first)))
     return first, second, weight.astype(np.float32)
 
 
-def made(one: Image, other: Image | None, weight: float, c: Settings, rng: np.random.Generator) -> Image:
+def view_of(one: Image, other: Image | None, weight: float, c: Settings, rng: np.random.Generator) -> Image:
     """The view uint8 (112, 112, 3) of a crop (S, S, 3), or of a blend of two."""
     if other is not None:
         other = other[:, ::-1] if rng.random() < 0.5 else other
@@ -193,7 +199,7 @@ def through_camera(image: Image, share: float, rng: np.random.Generator) -> Imag
     return image
 
 
-def views(
+def stored(
     faces: Faces,
     rows: NDArray[np.int64],
     backbone: Embedder,
@@ -207,34 +213,24 @@ def views(
     first, second, weight = plan(len(rows), c, seed)
     said = json.dumps([faces.sha256, backbone.sha256, rows.tolist(), asdict(c), seed], sort_keys=True)
     stem = cache / f"views-{hashlib.sha256(said.encode()).hexdigest()[:24]}"
-    shapes = ((".rgb", np.uint8, (len(first), SIDE, SIDE, 3)), (".f16", np.float16, (len(first), faces.dimension)))
+    kinds = ((".rgb", np.uint8, (len(first), SIDE, SIDE, 3)), (".f16", np.float16, (len(first), faces.dimension)))
+
+    def mapped(mode: Literal["r", "r+", "w+"]) -> list[Any]:
+        return [np.memmap(stem.with_suffix(suffix), kind, mode, shape=shape) for suffix, kind, shape in kinds]
+
+    def view(i: int) -> Image:
+        other = None if second[i] == first[i] else faces.crops[int(rows[second[i]])]
+        return view_of(faces.crops[int(rows[first[i]])], other, float(weight[i]), c, sampling.rng(seed, i, "view"))
+
     cache.mkdir(parents=True, exist_ok=True)
     with locked(stem.with_suffix(".lock")):
-        done = _done(stem)
+        there = all(stem.with_suffix(suffix).exists() for suffix, _, _ in kinds)
+        done = _done(stem) if there else 0
         if done < len(first):
-            crops, teacher = (
-                np.memmap(stem.with_suffix(s), t, "r+" if stem.with_suffix(s).exists() else "w+", shape=shape)
-                for s, t, shape in shapes
-            )
-            _fill(crops, teacher, done, stem, lambda i: _view(faces, rows, first, second, weight, c, seed, i), backbone,
-                  progress)  # fmt: skip
-    crops, teacher = (np.memmap(stem.with_suffix(s), t, "r", shape=shape) for s, t, shape in shapes)
+            crops, teacher = mapped("r+" if there else "w+")
+            _fill(crops, teacher, done, stem, view, backbone, progress)
+    crops, teacher = mapped("r")
     return Views(crops, teacher, rows[first], rows[second], weight)
-
-
-def _view(
-    faces: Faces,
-    rows: NDArray[np.int64],
-    first: NDArray[np.int64],
-    second: NDArray[np.int64],
-    weight: NDArray[np.float32],
-    c: Settings,
-    seed: int,
-    i: int,
-) -> Image:
-    other = faces.crops[int(rows[second[i]])] if second[i] != first[i] else None
-    rng = np.random.default_rng((seed, i, PURPOSE))
-    return made(faces.crops[int(rows[first[i]])], other, float(weight[i]), c, rng)
 
 
 def _done(stem: Path) -> int:
@@ -257,15 +253,9 @@ def _fill(
     def batch(at: int) -> Image:
         return np.stack([view(i) for i in range(at, min(at + BATCH, len(crops)))])
 
-    with ThreadPoolExecutor(1) as pool:
-        starts = range(start, len(crops), BATCH)
-        ahead = [pool.submit(batch, at) for at in starts[:1]]
-        for n, at in enumerate(starts):
-            x = ahead.pop().result()
-            if n + 1 < len(starts):
-                ahead.append(pool.submit(batch, starts[n + 1]))
-            e = backbone.embed(x)[:, : teacher.shape[1]]
-            crops[at : at + len(x)], teacher[at : at + len(x)] = x, e / np.linalg.norm(e, axis=1, keepdims=True)
-            if n % 16 == 15 or n + 1 == len(starts):
-                files.write(stem.with_suffix(".count"), str(at + len(x)))
-                tell(at + len(x))
+    for n, (at, x) in enumerate(ahead(batch, range(start, len(crops), BATCH)), 1):
+        e, end = backbone.embed(x)[:, : teacher.shape[1]], at + len(x)
+        crops[at:end], teacher[at:end] = x, e / np.linalg.norm(e, axis=1, keepdims=True)
+        if n % 16 == 0 or end == len(crops):
+            files.write(stem.with_suffix(".count"), str(end))
+            tell(end)

@@ -105,7 +105,7 @@ def _embed(
 
     at = 0
     try:
-        for at, batch in _ahead(lambda i: crops[rows[i : i + BATCH]], range(0, len(rows), BATCH)):
+        for at, batch in ahead(lambda i: crops[rows[i : i + BATCH]], range(0, len(rows), BATCH)):
             tell(at)
             if time.monotonic() - saved > SAVE:
                 keep(at)
@@ -115,7 +115,7 @@ def _embed(
         keep(begin + sum(len(d) for d in done))
 
 
-def _ahead(get: Callable[[int], NDArray[np.uint8]], items: range) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+def ahead(get: Callable[[int], NDArray[np.uint8]], items: range) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """Each item and what `get` makes of it, the next one fetched while this one is used."""
     with ThreadPoolExecutor(1) as pool:
         waiting = [(i, pool.submit(get, i)) for i in items[:1]]

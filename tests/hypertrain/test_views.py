@@ -32,7 +32,7 @@ def people() -> Faces:
 
 
 def made(people: Faces, cache: Path, reader: Reader | None = None, c: views.Settings = C) -> views.Views:
-    return views.views(people, distill.taught(people), reader or Reader(), c, 0, cache)
+    return views.stored(people, distill.taught(people), reader or Reader(), c, 0, cache)
 
 
 def test_a_view_and_what_the_backbone_says_of_it_belong_together(people: Faces, tmp_path: Path) -> None:
@@ -66,6 +66,15 @@ def test_views_are_made_once_and_go_on_where_they_were(people: Faces, tmp_path: 
     nothing_left = Ends()
     made(people, tmp_path / "parts", nothing_left)
     assert nothing_left.calls == 0
+
+
+@pytest.mark.parametrize("gone", [".rgb", ".f16", ".count"])
+def test_views_of_which_a_file_was_deleted_are_made_anew(people: Faces, tmp_path: Path, gone: str) -> None:
+    before = np.array(made(people, tmp_path).crops)
+    next(tmp_path.glob(f"views-*{gone}")).unlink()
+    again = made(people, tmp_path)
+    assert np.array_equal(again.crops, before)
+    assert np.allclose(again.teacher, Reader().embed(again.crops), atol=2e-3)
 
 
 def test_other_settings_are_other_views(people: Faces, tmp_path: Path) -> None:
