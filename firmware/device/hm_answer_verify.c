@@ -198,30 +198,16 @@ static hm_code hm_put_layers(const hm_device *device, const uint8_t *payload, co
     }
     return HM_CODE_OK;
 }
-#endif
 
 hm_code hm_answer_layers(hm_device *device, const uint8_t *payload, uint32_t n, hm_reply *reply)
 {
     (void)n;
-#if HM_SELFTEST
     return hm_put_layers(device, payload, device->layer_crc, reply);
-#else
-    (void)device;
-    (void)payload;
-    (void)reply;
-    return HM_CODE_NOT_HERE;
-#endif
 }
 
 hm_code hm_answer_profile(hm_device *device, const uint8_t *payload, uint32_t n, hm_reply *reply)
 {
     (void)n;
-#if HM_SELFTEST
     return hm_put_layers(device, payload, device->layer_cycles, reply);
-#else
-    (void)device;
-    (void)payload;
-    (void)reply;
-    return HM_CODE_NOT_HERE;
-#endif
 }
+#endif

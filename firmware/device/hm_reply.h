@@ -43,7 +43,9 @@ hm_code hm_answer_known(hm_device *device, const uint8_t *payload, uint32_t n, h
 hm_code hm_answer_verify(hm_device *device, const uint8_t *payload, uint32_t n, hm_reply *reply);
 hm_code hm_answer_verify_rows(hm_device *device, const uint8_t *payload, uint32_t n, hm_reply *reply);
 hm_code hm_answer_verify_end(hm_device *device, const uint8_t *payload, uint32_t n, hm_reply *reply);
+#if HM_SELFTEST
 hm_code hm_answer_layers(hm_device *device, const uint8_t *payload, uint32_t n, hm_reply *reply);
 hm_code hm_answer_profile(hm_device *device, const uint8_t *payload, uint32_t n, hm_reply *reply);
+#endif
 
 #endif

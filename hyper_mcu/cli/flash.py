@@ -83,16 +83,16 @@ def command(
         made = opened(folder)
     else:
         given = [person_file(path) for path in people]
-        flash.chip_of(board_named(board_name or ""))
+        flash.check(board_named(board_name or ""))
         folder, made = in_cache(board_named(board_name or ""), given, app or "verify")
-    chip = flash.chip_of(made.board)
-    missing = flash.missing(made.needs, chip, writer or "")
+    flash.check(made.board)
+    missing = flash.missing(made.needs, made.board, writer or "")
     if missing and not dry_run:
         raise missing[0]
-    by = flash.writer_for(chip, writer or "", anyhow=dry_run)
+    by = flash.writer_for(made.board, writer or "", anyhow=dry_run)
     where = port_for(made.board, port, dry_run)
     image = folder / made.image
-    writes = flash.lines(by, chip, image, where)
+    writes = flash.lines(by, made.board, image, where)
     steps = [list(step) for step in STEPS[made.build]]
     told = {
         "board": made.board.name, "app": made.app, "folder": str(folder), "writer": by.name, "port": where or None,
@@ -114,7 +114,7 @@ def command(
         for words in steps:
             say(f"building for {made.board.name}: {shlex.join(words)}")
             flash.build(words, folder)
-        used = flash.write(by, chip, image, where, say)
+        used = flash.write(by, made.board, image, where, say)
     if json_wanted:
         cli.emit_json({**told, "write": [used]})
     else:

@@ -9,43 +9,31 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from hyper_mcu.codegen import install
 from hyper_mcu.codegen.errors import MissingToolError, UserError, one_line
 from hyper_mcu.codegen.progress import Event, Progress
 from hyper_mcu.device.boards import Board
+from hyper_mcu.device.chips import Chip
 from hyper_mcu.device.remedies import UDEV, WRITING
 
 LIMIT_S = 300.0  # the slowest of them, at its lowest rate, is done in one minute
 
 
 @dataclass(frozen=True)
-class Chip:
-    """What a writer has to know of a board's chip: its family, as in BRIDGES, where its flash begins, what OpenOCD,
-    pyOCD and esptool call it ("" where they do not know it). in_one_piece: whether a binary image has none of the
-    partitions in it, so that writing all of it erases no key and no person."""
-
-    family: str
-    flash_origin: int = 0
-    openocd: str = ""
-    pyocd: str = ""
-    esptool: str = ""
-    in_one_piece: bool = False
-
-
-@dataclass(frozen=True)
 class Writer:
-    """A program that writes flash. rates: of the probe in kHz, or of the line in baud, tried in turn. command: its
-    words behind the program's own, for a chip, an image (.elf with .bin beside it), a port and a rate."""
+    """A program that writes flash. module: of this Python, "" for none; place: where it is expected. rates: of the
+    probe in kHz, or of the line in baud, tried in turn. knows: whether it writes a board. command: its words behind
+    the program's own, for a board that it knows, an image (.elf with .bin beside it), a port and a rate."""
 
     name: str
     module: str
     place: str
-    families: tuple[str, ...]
     rates: tuple[int, ...]
-    command: Callable[[Chip, Path, str, int], list[str]]
-    knows: Callable[[Chip], bool]
+    knows: Callable[[Board], bool]
+    command: Callable[[Board, Path, str, int], list[str]]
 
     def words(self) -> list[str]:
         """How it is called here, or [] where it is not installed: on PATH, or as a module of this Python."""
@@ -55,60 +43,65 @@ class Writer:
         return [sys.executable, "-m", self.module] if self.module and importlib.util.find_spec(self.module) else []
 
 
-def _openocd(chip: Chip, image: Path, port: str, rate: int) -> list[str]:
+def _chip(board: Board) -> Chip:
+    assert board.chip is not None  # of every board that a debug probe writes
+    return board.chip
+
+
+def _openocd(board: Board, image: Path, port: str, rate: int) -> list[str]:
     program = f'program "{image.with_suffix(".elf").as_posix()}" verify reset exit'
-    return ["-f", "interface/stlink.cfg", "-f", chip.openocd, "-c", f"adapter speed {rate}", "-c", program]
+    target = _chip(board).openocd
+    return ["-f", "interface/stlink.cfg", "-f", target, "-c", f"adapter speed {rate}", "-c", program]
 
 
-def _st_flash(chip: Chip, image: Path, port: str, rate: int) -> list[str]:
-    binary = str(image.with_suffix(".bin"))
-    return ["--reset", "--connect-under-reset", f"--freq={rate}", "write", binary, f"{chip.flash_origin:#010x}"]
+def _st_flash(board: Board, image: Path, port: str, rate: int) -> list[str]:
+    binary, origin = str(image.with_suffix(".bin")), f"{_chip(board).flash.origin:#010x}"
+    return ["--reset", "--connect-under-reset", f"--freq={rate}", "write", binary, origin]
 
 
-def _pyocd(chip: Chip, image: Path, port: str, rate: int) -> list[str]:
-    return ["load", "--no-wait", "-t", chip.pyocd, "-f", f"{rate}k", str(image.with_suffix(".elf"))]
+def _pyocd(board: Board, image: Path, port: str, rate: int) -> list[str]:
+    return ["load", "--no-wait", "-t", _chip(board).pyocd, "-f", f"{rate}k", str(image.with_suffix(".elf"))]
 
 
-def _esptool(chip: Chip, image: Path, port: str, rate: int) -> list[str]:
+def _esptool(board: Board, image: Path, port: str, rate: int) -> list[str]:
     # flash_args: the offsets and files of an ESP-IDF build, relative to its folder
-    return ["--chip", chip.esptool, "--port", port, "--baud", str(rate), "write_flash", f"@{image.name}"]
+    chip = board.core.lower().replace("-", "")
+    return ["--chip", chip, "--port", port, "--baud", str(rate), "write_flash", f"@{image.name}"]
 
 
+def _probed(board: Board, name: str) -> bool:
+    return board.family == "stm32" and bool(getattr(board.chip, name))
+
+
+def _is_esp32(board: Board) -> bool:
+    return board.family == "esp32"
+
+
+# st-flash writes one binary image: only where no partition lies in it, so that no key and no person is erased.
 WRITERS = (
+    Writer("openocd", "", "openocd on PATH (Debian: openocd)", (1800, 480), partial(_probed, name="openocd"), _openocd),
     Writer(
-        "openocd", "", "openocd on PATH (Debian: openocd)", ("stm32",), (1800, 480), _openocd, lambda c: bool(c.openocd)
+        "st-flash", "", "st-flash on PATH (Debian: stlink-tools)", (1800, 480),
+        partial(_probed, name="in_one_piece"), _st_flash,
     ),
-    Writer(
-        "st-flash",
-        "",
-        "st-flash on PATH (Debian: stlink-tools)",
-        ("stm32",),
-        (1800, 480),
-        _st_flash,
-        lambda c: c.in_one_piece,
-    ),
-    Writer("pyocd", "pyocd", install.pip("pyocd"), ("stm32",), (1000, 400), _pyocd, lambda c: bool(c.pyocd)),
-    Writer("esptool", "esptool", install.pip("esptool"), ("esp32",), (460_800, 115_200), _esptool, lambda c: True),
-)
+    Writer("pyocd", "pyocd", install.pip("pyocd"), (1000, 400), partial(_probed, name="pyocd"), _pyocd),
+    Writer("esptool", "esptool", install.pip("esptool"), (460_800, 115_200), _is_esp32, _esptool),
+)  # fmt: skip
 
 
-def chip_of(board: Board) -> Chip:
-    """The Chip of a board; raises UserError for one that is a process of this machine or an emulator."""
+def check(board: Board) -> None:
+    """Raises UserError for a board that is a process of this machine or an emulator."""
     if board.is_emulated:
         what = f"a program of this machine, which hyper-mcu new-project --board {board.name} makes"
         raise UserError("--board", what, "a board to write", board.name)
-    if board.chip:
-        c = board.chip
-        return Chip(board.family, c.flash.origin, c.openocd, c.pyocd, in_one_piece=c.in_one_piece)
-    return Chip(board.family, esptool=board.core.lower().replace("-", ""))
 
 
-def writer_for(chip: Chip, name: str = "", *, anyhow: bool = False) -> Writer:
-    """The writer called `name`, or the first one that knows the chip and is installed; anyhow: or else the first one.
+def writer_for(board: Board, name: str = "", *, anyhow: bool = False) -> Writer:
+    """The writer called `name`, or the first one that knows the board and is installed; anyhow: or else the first one.
 
-    Raises UserError for a name that does not write this chip, MissingToolError with install lines where none is there.
+    Raises UserError for a name that does not write this board, MissingToolError with install lines where none is there.
     """
-    fit = [w for w in WRITERS if chip.family in w.families and w.knows(chip)]
+    fit = [w for w in WRITERS if w.knows(board)]
     if name and name not in {w.name for w in fit}:
         known = " or ".join(w.name for w in fit) or "none"
         raise UserError("--writer", f"{name} does not write this board", known, name)
@@ -121,37 +114,37 @@ def writer_for(chip: Chip, name: str = "", *, anyhow: bool = False) -> Writer:
     raise MissingToolError("flash", "nothing to write the board with", places, "none")
 
 
-def missing(tools: Sequence[tuple[str, str]], chip: Chip, writer: str) -> list[MissingToolError]:
+def missing(tools: Sequence[tuple[str, str]], board: Board, writer: str) -> list[MissingToolError]:
     """What is not here: of the programs that build, each with its place, and of the writers. Raises UserError for a
-    writer that does not write this chip."""
+    writer that does not write this board."""
     gone = [
         MissingToolError("flash", f"needs {name}", place, "none") for name, place in tools if not shutil.which(name)
     ]
     try:
-        writer_for(chip, writer)
+        writer_for(board, writer)
     except MissingToolError as e:
         gone.append(e)
     return gone
 
 
-def lines(writer: Writer, chip: Chip, image: Path, port: str) -> list[list[str]]:
+def lines(writer: Writer, board: Board, image: Path, port: str) -> list[list[str]]:
     """The commands that write `image`, one for each rate, of which the later ones are for where the former fail."""
     words = writer.words() or [writer.name]
-    return [[*words, *writer.command(chip, image, port, rate)] for rate in writer.rates]
+    return [[*words, *writer.command(board, image, port, rate)] for rate in writer.rates]
 
 
-def write(writer: Writer, chip: Chip, image: Path, port: str, progress: Progress) -> list[str]:
+def write(writer: Writer, board: Board, image: Path, port: str, progress: Progress) -> list[str]:
     """Writes `image` to the board; the words of the command that did.
 
     Raises UserError, with what to do, where none did."""
     said = ""
-    for n, command in enumerate(lines(writer, chip, image, port)):
+    for n, command in enumerate(lines(writer, board, image, port)):
         progress(f"writing by {writer.name}" + (f" at a lower rate, {writer.rates[n]:,}" if n else ""))
         code, said = run(command, image.parent, f"{writer.name} does not end")
         if code == 0:
             return command
         progress(Event(one_line(f"{writer.name} at {writer.rates[n]:,}: {said}")))
-    remedy = WRITING[chip.family] + (f"; {UDEV}" if chip.family == "stm32" and sys.platform == "linux" else "")
+    remedy = WRITING[board.family] + (f"; {UDEV}" if board.family == "stm32" and sys.platform == "linux" else "")
     raise UserError(writer.name, f"the board was not written: {said}", remedy, shlex.join(command))
 
 

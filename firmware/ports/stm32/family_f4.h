@@ -15,6 +15,9 @@
 #define HM_PWR_CR 0x40007000U
 #define HM_FLASH 0x40023C00U
 #define HM_FLASH_ACR (HM_FLASH + 0x00U)
+#define HM_FLASH_KEYR (HM_FLASH + 0x04U)
+#define HM_FLASH_SR (HM_FLASH + 0x0CU)
+#define HM_FLASH_CR (HM_FLASH + 0x10U)
 
 #define HM_GPIO(port) (0x40020000U + 0x400U * (port))
 #define HM_RNG 0x50060800U

@@ -1,13 +1,12 @@
 /* Flash of L4 and U5: two banks of pages, words of 64 and 128 bits with check bits of their own. RM0351 3.3 and 3.7,
  * RM0456 7.3 and 7.9. */
-#include "stm32.h"
+#include "flash.h"
 
 #include "../cortex_m/nvm.h"
 
 #include "../../core/hm_blob.h" /* hm_word */
 
 enum {
-    FLASH_ORIGIN = 0x08000000,
     ERRORS = 0x23FA, /* of operation, programming, protection, alignment, size, sequence; the last two of L4 alone */
 #if defined(HM_STM32_U5)
     BUSY = 3 << 16, /* and words that wait */
@@ -18,16 +17,6 @@ enum {
     ERASE = 1 << 1
 };
 
-static bool unlock(void)
-{
-    if ((HM_REG(HM_FLASH_CR) & 1U << 31) != 0) {
-        HM_REG(HM_FLASH_KEYR) = 0x45670123U;
-        HM_REG(HM_FLASH_KEYR) = 0xCDEF89ABU;
-    }
-    HM_REG(HM_FLASH_SR) = ERRORS;
-    return stm32_wait(HM_FLASH_SR, BUSY, 0);
-}
-
 /* Locks, and forgets what the caches held of it. */
 static bool finish(bool done)
 {
@@ -36,10 +25,7 @@ static bool finish(bool done)
     HM_REG(HM_ICACHE_CR) |= 1U << 1;
     done = stm32_wait(HM_ICACHE_SR, 1U, 0) && done;
 #else
-    const uint32_t acr = HM_REG(HM_FLASH_ACR);
-    HM_REG(HM_FLASH_ACR) = acr & ~(3U << 9);
-    HM_REG(HM_FLASH_ACR) = (acr & ~(3U << 9)) | 3U << 11;
-    HM_REG(HM_FLASH_ACR) = acr & ~(3U << 11);
+    stm32_flash_forget();
 #endif
     hm_barrier();
     return done && (HM_REG(HM_FLASH_SR) & ERRORS) == 0;
@@ -62,8 +48,8 @@ void hm_nvm_begin(void)
 
 bool hm_nvm_erase(uint32_t address)
 {
-    const uint32_t offset = address - FLASH_ORIGIN;
-    bool done = unlock();
+    const uint32_t offset = address - STM32_FLASH_ORIGIN;
+    bool done = stm32_flash_unlock(ERRORS, BUSY);
     if (done) {
         const uint32_t page = offset % HM_FLASH_BANK / HM_FLASH_PAGE;
         HM_REG(HM_FLASH_CR) = ERASE | page << 3 | offset / HM_FLASH_BANK << 11;
@@ -76,7 +62,7 @@ bool hm_nvm_erase(uint32_t address)
 
 bool hm_nvm_program(uint32_t address, const uint8_t *bytes, uint32_t n)
 {
-    bool done = unlock();
+    bool done = stm32_flash_unlock(ERRORS, BUSY);
     for (uint32_t i = 0; done && i < n; i += HM_NVM_WORD) {
         HM_REG(HM_FLASH_CR) = PROGRAM;
         hm_barrier();
