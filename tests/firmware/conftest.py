@@ -1,4 +1,4 @@
-"""What the tests of store and gate share: flash_machine.c, compiled once, and a process of it for each test file."""
+"""What tests of the firmware share: flash_machine.c and image_program.c, compiled once; a store and a gate in it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from flash_machine import Machine, build
+from c_programs import sanitizes
+from flash_machine import STORES, Machine, build
+from gate_machine import GATES, mount
+from image_calls import SMALL, Calls
+
+from hyper_mcu.codegen.bench import seeded
+from hyper_mcu.codegen.person import Person
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +27,7 @@ def fast_flash_machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def machine(flash_machine: Path) -> Iterator[Machine]:
+    """A process of flash_machine.c for each test file."""
     m = Machine(flash_machine)
     yield m
     m.close()
@@ -32,3 +39,31 @@ def fast(fast_flash_machine: Path) -> Iterator[Machine]:
     m = Machine(fast_flash_machine)
     yield m
     m.close()
+
+
+@pytest.fixture(params=STORES, ids=str)
+def mounted(machine: Machine, request: pytest.FixtureRequest) -> Machine:
+    """An empty store, mounted."""
+    machine.new(request.param)
+    assert machine.start() == "0"
+    return machine
+
+
+@pytest.fixture(params=GATES, ids=str)
+def gate(fast: Machine, request: pytest.FixtureRequest) -> Machine:
+    """A gate without failures, mounted."""
+    fast.new(request.param)
+    assert mount(fast) == 0
+    return fast
+
+
+@pytest.fixture(scope="session")
+def small_person() -> Person:
+    return seeded(SMALL)
+
+
+@pytest.fixture(scope="session")
+def calls(tmp_path_factory: pytest.TempPathFactory, small_person: Person) -> Calls:
+    """hm_image around small_person, on this machine."""
+    sanitise = any(sanitizes(c) for c in ("gcc", "cc"))
+    return Calls(tmp_path_factory.mktemp("image"), small_person, sanitise=sanitise)

@@ -22,8 +22,7 @@ MODULES = ("hm_flash.c", "hm_store.c", "hm_gate.c", "hm_seal.c", "hm_sha256.c")
 NOTHING, WHOLE, HALF, RANDOM, UNSTABLE = RESIDUES = range(5)
 NAMES = ("nothing", "whole", "half", "random", "unstable")
 OFF = "off"
-OK, FLASH, FULL, NO_PERSON, NAME_TAKEN, TOO_LARGE = 0, 32, 33, 34, 35, 36
-NOT_SEALED, OLD, WRONG_ORDER, WRONG_DIGEST, LOCKED = 48, 53, 66, 69, 80
+SLOT_HEAD = 160  # bytes of a slot before the person
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,20 @@ class Geometry:
 
     def __str__(self) -> str:
         return f"{self.unit // 1024}K-{self.word}"
+
+    @property
+    def slot(self) -> int:
+        """Bytes of a slot: as many units as the largest person needs."""
+        return -(-(SLOT_HEAD + self.largest) // self.unit) * self.unit
+
+
+# Slots of three units, two, one and three; two places each.
+STORES = (
+    Geometry(4096, 4, 12, 9000),
+    Geometry(16384, 32, 8, 20000),
+    Geometry(131072, 1, 4, 1500),
+    Geometry(2048, 8, 12, 5000),
+)
 
 
 @dataclass(frozen=True)
@@ -75,6 +88,13 @@ def blob(name: str, counter: int, size: int, seed: int | None = None) -> Blob:
     head = struct.pack("<4s7I", b"HMsp", 1, size, 0, 1, counter, payload, 0)
     body = noise(counter if seed is None else seed, payload + 48)
     return Blob(name, counter, head + body[:16] + bytes(16) + name.encode().ljust(48, b"\0") + bytes(16) + body[16:])
+
+
+@cache
+def people(geometry: Geometry) -> list[Blob]:
+    """Four, of three names; each reaches into the second unit of its slot, where there is one."""
+    n = min(geometry.unit + 300, geometry.largest - 40) // 4 * 4
+    return [blob("anna", 10, n), blob("berta", 11, n - 100), blob("anna", 12, n - 4), blob("carl", 13, n)]
 
 
 def build(folder: Path, compiler: str = HOST, *, sanitised: bool = True) -> Path:
@@ -178,3 +198,8 @@ def canonical(listed: str) -> str:
 def state(counter: int, *people: Blob) -> str:
     """The list of a store that holds these."""
     return canonical(" ".join([str(counter), *(p.listed for p in people)]))
+
+
+def settled(m: Machine, seed: int) -> set[str]:
+    """The lists of the store, mount after mount, whatever torn cells read each time: one, where all is well."""
+    return {m.start(seed=s) for s in (seed, seed + 1, seed + 18)}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,21 +13,25 @@ from numpy.typing import NDArray
 from hyper_mcu.codegen.emit_c import emit, emit_engine
 from hyper_mcu.codegen.emulate import run_elf
 from hyper_mcu.codegen.instructions import Call
+from hyper_mcu.codegen.netspec import Conv, Head, NetSpec
 from hyper_mcu.codegen.person import Person
 from hyper_mcu.codegen.run import CORE_SOURCES, HARNESS, HOST_SOURCES
 from hyper_mcu.codegen.targets import TARGETS, Target
 from hyper_mcu.codegen.toolchain import Program, compile_program, find_toolchain
+from hyper_mcu.device import image
+from hyper_mcu.device.codes import Code
 from hyper_mcu.device.image import FORMATS, Search
 from hyper_mcu.faces.align import Warp
 
 DEVICE = HARNESS.parent / "device"
 ROWS, LANDMARKS, GUIDE, VERIFY, SEARCH, NULLS, COST = range(7)
-OK, NULL_POINTER, WRONG_ROW_COUNT, CORRUPT_PERSON, NO_FRAME, NO_FACE = 0, 1, 3, 5, 81, 82
 NO_PIXELS = -1
 CROP_BYTES, ROW_BYTES = 112 * 112 * 3, 336
-MATCH, NO_MATCH = 0x5AC369A5, 0xA53C965A
+INT32 = (-(2**31), 2**31 - 1)
 IDENTITY = Warp(0, (65536, 0, 0, 0, 65536, 0))
 KINDS = tuple(FORMATS)
+# A net for whole crops that compiles and runs in no time: what is tested is what it is shown.
+SMALL = NetSpec("small@1", (Conv(5, 2, "same", 3, 4), Conv(3, 2, "same", 4, 6)), Head("dot", pool=True), 112, 112)
 
 
 @dataclass(frozen=True)
@@ -150,3 +154,62 @@ class Calls:
 def _warp(words: Sequence[int]) -> Warp:
     halvings, a, b, c, d, e, f = words
     return Warp(halvings, (a, b, c, d, e, f))
+
+
+def frame_of_noise(rng: np.random.Generator, kind: str, height: int, width: int, gap: int = 0) -> NDArray[np.uint8]:
+    """A random frame whose rows lie `gap` bytes apart."""
+    row = width * FORMATS[kind]
+    return rng.integers(0, 256, (height, row + gap), dtype=np.uint8)[:, :row]
+
+
+def around(rng: np.random.Generator, height: int, width: int, halvings: int, wide: float, off: float = 0.0) -> Warp:
+    """A similarity that shows a crop `wide` halved pixels wide, its middle `off` widths from that of the frame."""
+    size, turn = wide / 112, rng.uniform(-np.pi, np.pi)
+    a, d = size * np.cos(turn), size * np.sin(turn)
+    x, y = ((side >> halvings) / 2 + off * wide * rng.uniform(-1, 1) for side in (width, height))
+    q = np.array([a, -d, x - 56 * (a - d), d, a, y - 56 * (d + a)]) * 65536
+    return Warp(halvings, tuple(int(v) for v in np.rint(q).clip(*INT32)))  # type: ignore[arg-type]
+
+
+def differing(calls: Calls, asks: Sequence[Ask], frames: Sequence[NDArray[np.uint8]]) -> list[Ask]:
+    """The calls whose crop is not the twin's."""
+    said = zip(calls.rows(asks), asks, frames, strict=True)
+    return [
+        replace(a, frame=None)  # its pixels are not for reading
+        for (code, crop), a, shown in said
+        if code != Code.OK or not np.array_equal(crop, image.crop(shown, KINDS[a.kind], a.warp))
+    ]
+
+
+def impossible() -> Iterator[Ask]:
+    """Frames that cannot be, each as a change of one that can."""
+    good = Ask(ROWS, bytes(8 * 6 * 4), KINDS.index("yuyv"), 8, 6, 16)
+    grey = replace(good, kind=KINDS.index("grey"), stride=8)
+    yield from (replace(good, frame=None), replace(good, width=0), replace(good, height=0))
+    yield from (replace(good, stride=15), replace(good, width=7), replace(good, kind=7), replace(good, kind=-1))
+    yield from (replace(grey, width=4097, stride=4097), replace(grey, height=4097), replace(grey, height=65535))
+    yield from (replace(grey, stride=-1), replace(grey, stride=0), replace(grey, height=4096, stride=2**19))
+    yield replace(good, kind=KINDS.index("rgb888"), stride=23)
+
+
+def landmark_sets(n: int, seed: int) -> Iterator[list[tuple[int, int]]]:
+    """Landmarks in 1/16 pixel: faces of all sizes and turns, faces with noise, any points, and what is no face."""
+    rng = np.random.default_rng(seed)
+    template = np.array(image.TEMPLATE) / 10_000 @ [1, 1j]
+    for i in range(n):
+        size, turn = float(np.exp(rng.uniform(np.log(0.02), np.log(60)))), rng.uniform(-np.pi, np.pi)
+        marks = 16 * (template * size * np.exp(1j * turn) + complex(*rng.uniform(-2000, 5000, 2)))
+        points = np.stack([marks.real, marks.imag], 1) + rng.normal(0, (0, 16 * size, 160 * size)[i % 3], (5, 2))
+        if i % 5 == 4:
+            points = rng.integers(-140_000, 140_000, (5, 2)) >> int(rng.integers(0, 17))
+        if i % 50 == 49:
+            points = rng.choice([0, 1, -(2**17), 2**17, -(2**17) - 1, 2**17 + 1, *INT32], (5, 2))
+        yield [(int(x), int(y)) for x, y in np.rint(points)]
+
+
+def expected_warp(make: Callable[..., Warp], *arguments: object) -> tuple[Code, Warp]:
+    """Code and warp that the twin's function `make` gives."""
+    try:
+        return Code.OK, make(*arguments)
+    except ValueError:
+        return Code.NO_FACE, IDENTITY
