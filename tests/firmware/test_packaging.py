@@ -160,7 +160,9 @@ def test_all_that_arduino_compiles_compiles(folder: Path, tmp_path: Path, chip: 
         text = "".join(x for x in kconfig.sdkconfig(chip).splitlines(keepends=True) if "CONFIG_HYPER_MCU" not in x)
         (tmp_path / "sdkconfig.h").write_text(text, "ascii")
         flags += ["-DESP_PLATFORM", f"-I{IDF}", f"-I{tmp_path}"]
-    run(HOST, *flags, "-c", *sorted((folder / "src").rglob("*.c")), cwd=tmp_path)
+    sources = sorted((folder / "src").rglob("*.c"))
+    run(HOST, *flags, "-c", *sources, cwd=tmp_path)
+    assert sorted(path.stem for path in tmp_path.glob("*.o")) == sorted(path.stem for path in sources)
 
 
 ARDUINO = r"""
@@ -326,7 +328,7 @@ def test_plain_cmake_builds_the_library(folder: Path, tmp_path: Path) -> None:
     )
     run("cmake", "-G", "Ninja", "-B", "b", cwd=tmp_path)
     run("cmake", "--build", "b", "-j", "2", cwd=tmp_path)
-    run(tmp_path / "b" / "yours")
+    assert run(tmp_path / "b" / "yours") == ""
 
 
 def test_the_esp32_project_is_whole_but_for_the_engine() -> None:
