@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-from c_programs import C11, HOST, SANITIZED, compile_c, sanitizes
-from people import TINY, net, person
-
-from hyper_mcu.codegen.emit_c import emit_engine
+from c_programs import HOST
+from port_source import compile_around
 
 pytestmark = pytest.mark.skipif(not HOST, reason="no gcc, clang or cc on PATH")
 
-FIRMWARE = Path(__file__).parents[2] / "firmware"
 RECORD = 40  # bytes of number, key and CRC-32
 PROGRAM = r"""
-#include "%(firmware)s/ports/cortex_m/key.c"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +45,7 @@ static void say(void)
     uint8_t key[HM_KEY_BYTES];
     uint32_t number = 0;
     const bool there = hm_port_key(key, &number);
-    printf("%%d %%lu %%d\n", (int)there, (unsigned long)number, there ? key[0] : 0);
+    printf("%d %lu %d\n", (int)there, (unsigned long)number, there ? key[0] : 0);
 }
 
 /* NUMBER MOST BIT: sets a key of ones, with so many bytes until the power fails; flips a bit unless it is below 0; sets
@@ -65,14 +60,14 @@ int main(int argc, char **argv)
     memset(cells, 0xFF, sizeof cells);
     memset(key, 1, sizeof key);
     most = (uint32_t)atoi(argv[2]);
-    printf("%%d ", (int)hm_port_set_key(key, (uint32_t)strtoul(argv[1], NULL, 10)));
+    printf("%d ", (int)hm_port_set_key(key, (uint32_t)strtoul(argv[1], NULL, 10)));
     say();
     most = SIZE;
     if (bit >= 0) {
-        cells[bit / 8] ^= (uint8_t)(1 << bit %% 8);
+        cells[bit / 8] ^= (uint8_t)(1 << bit % 8);
     }
     memset(key, 2, sizeof key);
-    printf("%%d ", (int)hm_port_set_key(key, 9));
+    printf("%d ", (int)hm_port_set_key(key, 9));
     say();
     return 0;
 }
@@ -82,12 +77,7 @@ int main(int argc, char **argv)
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[str]]:
     """Whether a key was taken, whether there is one, its number and first byte: after the first and the second one."""
-    folder = tmp_path_factory.mktemp("key")
-    (folder / "hm_engine.h").write_text(emit_engine(person(net(TINY))), encoding="ascii")
-    sources = [str(FIRMWARE / "device" / name) for name in ("hm_flash.c", "hm_sha256.c")]
-    options = [*C11, "-Wno-conversion", "-Wno-sign-conversion", *(SANITIZED if sanitizes(HOST) else ())]
-    options += [f"-I{folder}", f"-I{FIRMWARE / 'device'}", *sources]
-    program = compile_c(folder, {"main.c": PROGRAM % {"firmware": FIRMWARE}}, *options)
+    program = compile_around("cortex_m/key.c", PROGRAM, tmp_path_factory.mktemp("key"))
 
     def start(number: int, most: int = 256, bit: int = -1) -> list[str]:
         words = [str(program), str(number), str(most), str(bit)]

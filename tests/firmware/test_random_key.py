@@ -5,20 +5,15 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-from c_programs import C11, HOST, SANITIZED, compile_c, sanitizes
-from people import TINY, net, person
-
-from hyper_mcu.codegen.emit_c import emit_engine
+from c_programs import HOST
+from port_source import compile_around
 
 pytestmark = pytest.mark.skipif(not HOST, reason="no gcc, clang or cc on PATH")
 
-FIRMWARE = Path(__file__).parents[2] / "firmware"
 STARTS = 300
 PROGRAM = r"""
-#include "%(firmware)s/ports/stm32/random_key.c"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,7 +73,7 @@ int main(int argc, char **argv)
             view[i] = (uint8_t)(cells[i] & ~(between[i] & (rand() >> 8)));
         }
         seeded = false;
-        fails = rand() / 256 %% 3 == 0;
+        fails = rand() / 256 % 3 == 0;
         if (hm_port_random(challenge[0], 16) && hm_port_random(challenge[1], 16)) {
             fwrite(challenge, sizeof challenge, 1, stdout);
         }
@@ -91,18 +86,7 @@ int main(int argc, char **argv)
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[bytes]]:
     """The challenges of so many starts, some of which power interrupts."""
-    folder = tmp_path_factory.mktemp("random")
-    (folder / "hm_engine.h").write_text(emit_engine(person(net(TINY))), encoding="ascii")
-    sources = [str(FIRMWARE / "device" / name) for name in ("hm_flash.c", "hm_sha256.c")]
-    options = [*C11, "-Wno-conversion", "-Wno-sign-conversion", *(SANITIZED if sanitizes(HOST) else ())]
-    program = compile_c(
-        folder,
-        {"main.c": PROGRAM % {"firmware": FIRMWARE}},
-        *options,
-        f"-I{folder}",
-        f"-I{FIRMWARE / 'device'}",
-        *sources,
-    )
+    program = compile_around("stm32/random_key.c", PROGRAM, tmp_path_factory.mktemp("random"))
 
     def start(seed: int, starts: int = STARTS, keyed: bool = True) -> list[bytes]:
         words = [str(program), str(seed), str(starts), str(int(keyed))]

@@ -3,16 +3,14 @@
  * output is the same, byte by byte, or the core, its compiler or the C is wrong.
  *
  * Input: bytes of the line (uint32), then these; a frame of 320x240 pixels, RGB565 big-endian. */
+#include "bare_port.h"
 #include "hm_device.h"
 
-#include "../../firmware/core/hm_memory.h"
 #include "../../firmware/harness/port.h"
 
 enum { PARTITION = 256 * 1024, UNIT = 4096, LOG = 2 * UNIT, WIDTH = 320, HEIGHT = 240 };
 
 static uint8_t storage[PARTITION + LOG] __attribute__((aligned(16)));
-static uint8_t device_key[HM_KEY_BYTES];
-static uint32_t key_number;
 static uint32_t left;
 static uint8_t pixels[2 * WIDTH * HEIGHT];
 static hm_device device;
@@ -65,42 +63,9 @@ bool hm_port_write(const uint8_t *bytes, size_t n)
     return true;
 }
 
-void hm_port_idle(void)
-{
-}
-
 uint32_t hm_port_ms(void)
 {
     return 1;
-}
-
-uint32_t hm_port_cycles(void)
-{
-    return 0;
-}
-
-uint32_t hm_port_cycles_hz(void)
-{
-    return 1;
-}
-
-uint32_t hm_port_stack_used(void)
-{
-    return 0;
-}
-
-bool hm_port_key(uint8_t key[HM_KEY_BYTES], uint32_t *number)
-{
-    hm_copy(key, device_key, sizeof device_key);
-    *number = key_number;
-    return key_number != 0;
-}
-
-bool hm_port_set_key(const uint8_t key[HM_KEY_BYTES], uint32_t number)
-{
-    hm_copy(device_key, key, sizeof device_key);
-    key_number = number;
-    return true;
 }
 
 /* Not random: the transcript answers challenges that it has not seen. */
@@ -108,27 +73,6 @@ bool hm_port_random(uint8_t *bytes, size_t n)
 {
     hm_fill(bytes, 0x5C, n);
     return true;
-}
-
-bool hm_port_decrypt(const uint8_t key[HM_KEY_BYTES], const uint8_t counter[16], uint8_t *bytes, size_t n)
-{
-    (void)key;
-    (void)counter;
-    (void)bytes;
-    (void)n;
-    return false;
-}
-
-uint8_t *hm_port_room(size_t n)
-{
-    (void)n;
-    return NULL;
-}
-
-bool hm_port_frame(hm_frame *frame)
-{
-    (void)frame;
-    return false;
 }
 
 void hm_port_light(bool on)

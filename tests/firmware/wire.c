@@ -1,5 +1,6 @@
 /* A device with a port in memory, asked by whoever holds the wire: what one turn of hm_device_poll does, and what is left in
  * the device's memory of what went over the line. */
+#include "bare_port.h"
 #include "hm_device.h"
 
 #include <stdio.h>
@@ -15,8 +16,6 @@ static uint8_t line[MOST];
 static size_t put;
 static size_t got;
 static unsigned written;
-static uint8_t secret[HM_KEY_BYTES];
-static uint32_t key_number;
 static hm_device device;
 
 static bool erase(void *context, uint32_t offset)
@@ -49,47 +48,13 @@ bool hm_port_write(const uint8_t *bytes, size_t n)
     written++;
     return true;
 }
-void hm_port_idle(void) { }
 uint32_t hm_port_ms(void) { return 0; }
-uint32_t hm_port_cycles(void) { return 0; }
-uint32_t hm_port_cycles_hz(void) { return 1; }
-uint32_t hm_port_stack_used(void) { return 0; }
 const hm_flash *hm_port_people(void) { return &people; }
 const hm_flash *hm_port_log(void) { return &attempts; }
-bool hm_port_key(uint8_t key[HM_KEY_BYTES], uint32_t *number)
-{
-    memcpy(key, secret, sizeof secret);
-    *number = key_number;
-    return key_number != 0;
-}
-bool hm_port_set_key(const uint8_t key[HM_KEY_BYTES], uint32_t number)
-{
-    memcpy(secret, key, sizeof secret);
-    key_number = number;
-    return true;
-}
 bool hm_port_random(uint8_t *bytes, size_t n)
 {
     memset(bytes, 1, n);
     return true;
-}
-bool hm_port_decrypt(const uint8_t key[HM_KEY_BYTES], const uint8_t counter[16], uint8_t *bytes, size_t n)
-{
-    (void)key;
-    (void)counter;
-    (void)bytes;
-    (void)n;
-    return false;
-}
-uint8_t *hm_port_room(size_t n)
-{
-    (void)n;
-    return NULL;
-}
-bool hm_port_frame(hm_frame *frame)
-{
-    (void)frame;
-    return false;
 }
 void hm_port_light(bool on)
 {
