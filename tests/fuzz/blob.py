@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "codegen"))
-from fuzzing import changed, link, main
+from fuzzing import Fuzzer, Planted, changed, link, main
 from people import OTHER, TINY, net, person
 
 from hyper_mcu.codegen.emit_c import emit
@@ -130,5 +130,18 @@ def seeds() -> list[bytes]:
     return made
 
 
+FUZZER = Fuzzer(
+    "Fuzzes the reader of person.bin.",
+    build,
+    seeds,
+    runs=150_000,
+    planted={
+        "size": Planted("size < HM_BLOB_HEAD + HM_BLOB_CRC ||", "", "heap-buffer-overflow"),
+        "shift": Planted("conv.shift[c] > 30", "false", "shift exponent"),
+        "sum": Planted("INT64_C(1) << bits", "INT64_MAX", "signed integer overflow"),
+        "refused person": Planted("hm_fill(person, 0, sizeof *person);", "", "deadly signal"),
+    },
+)
+
 if __name__ == "__main__":
-    sys.exit(main("Fuzzes the reader of person.bin.", build, seeds))
+    sys.exit(main(FUZZER))

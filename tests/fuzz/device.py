@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "codegen"))
-from fuzzing import OPTIONS, changed, link, main
+from fuzzing import OPTIONS, Fuzzer, Planted, changed, link, main
 from people import TINY, net, person
 
 from hyper_mcu.codegen.emit_c import emit_engine
@@ -97,5 +97,20 @@ def seeds() -> list[bytes]:
     return [*made, step(RAW, 0, b"\1" * 1100 + b"\0" + encode(Frame(1, 2)))]
 
 
+FUZZER = Fuzzer(
+    "Fuzzes a device by its line.",
+    build,
+    seeds,
+    runs=12_000,
+    planted={
+        "receiver": Planted("receiver->n < sizeof receiver->bytes", "true", "out of bounds"),
+        "length": Planted("n < kind->least + tag ||", "", "ERROR: AddressSanitizer"),
+        "tag": Planted("code != HM_CODE_OK || decision != HM_MATCH", "false", "deadly signal"),
+        "known answer": Planted(
+            "return (hm_code)hm_known_answer(&device->session, &device->person)", "return HM_CODE_OK", "deadly signal"
+        ),
+    },
+)
+
 if __name__ == "__main__":
-    sys.exit(main("Fuzzes a device by its line.", build, seeds))
+    sys.exit(main(FUZZER))

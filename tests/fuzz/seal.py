@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "codegen"))
-from fuzzing import changed, link, main
+from fuzzing import Fuzzer, Planted, changed, link, main
 from people import TINY, net, person
 
 from hyper_mcu.codegen.emit_c import emit_engine
@@ -132,5 +132,21 @@ def seeds() -> list[bytes]:
     return made
 
 
+FUZZER = Fuzzer(
+    "Fuzzes what opens sealed people.",
+    build,
+    seeds,
+    runs=60_000,
+    planted={
+        "size": Planted("n <= HM_SEAL_HEAD + HM_SEAL_TAG ||", "", "heap-buffer-overflow"),
+        "payload": Planted(
+            "hm_word(bytes + HM_SEAL_PAYLOAD) == n - HM_SEAL_HEAD - HM_SEAL_TAG &&", "", "deadly signal"
+        ),
+        "counter": Planted("own > counter ? HM_CODE_OK : HM_CODE_OLD", "HM_CODE_OK", "deadly signal"),
+        "seal": Planted("seal != HM_MATCH", "seal == 0", "deadly signal"),
+        "name": Planted(" &&\n           hm_is_name(bytes + HM_SEAL_NAME, HM_NAME_BYTES)", "", "deadly signal"),
+    },
+)
+
 if __name__ == "__main__":
-    sys.exit(main("Fuzzes what opens sealed people.", build, seeds))
+    sys.exit(main(FUZZER))
