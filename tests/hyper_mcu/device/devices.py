@@ -8,13 +8,16 @@ import socket
 import struct
 import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from c_programs import sanitizes
+import pytest
+from c_programs import HOST, sanitizes
 from people import OTHER, TINY, known, net, person
 
+from hyper_mcu.codegen import oracle
 from hyper_mcu.codegen.emit_c import emit_engine
 from hyper_mcu.codegen.person import Person
 from hyper_mcu.codegen.person_bin import pack
@@ -27,13 +30,17 @@ from hyper_mcu.device.seal import HEAD, seal, tag
 
 KEY = Key(1, bytes(range(32)))
 OTHER_KEY = Key(1, bytes(range(1, 33)))
-NO_COMPILER = "no gcc, clang or cc on PATH"
+PRODUCT: tuple[str, ...] = ()  # macros of a device that tells no layers, and verifies for its key alone
 ALICE, BOB = person(net(TINY)), person(net(TINY, 2), "bob", 1 << 20)
 ALICE_AGAIN = person(net(TINY, 3))  # another net under her name
 STRANGER = person(net(OTHER), "stranger")  # of another architecture
+CROP = oracle.known_image(TINY, 99)  # of nobody
 PATIENCE = 0.2  # a factor of the client's waits: nothing here is as slow as a board
 BUILT: dict[tuple[str, tuple[str, ...], Path | None], Path] = {}  # by engine, macros and main.c
+needs_compiler = pytest.mark.skipif(not HOST, reason="no gcc, clang or cc on PATH")
 SMALL = ("--unit", 256, "--units", 40)  # flash whose units are smaller than a tiny person: resuming shows
+
+Told = Callable[..., dict[str, Any]]  # conftest.py
 
 
 def compiled(
@@ -78,6 +85,11 @@ def client(process: Process, key: Key | None = KEY, patience: float = PATIENCE) 
 def healthy(said: str) -> bool:
     """Whether a process had nothing to say: no light, no fault of flash, no sanitizer's report."""
     return said == ""
+
+
+def on(device: Device) -> list[tuple[str, int]]:
+    """Who is on a device: name and counter."""
+    return [(e.name, e.counter) for e in device.people()]
 
 
 def sealed(p: Person | bytes, counter: int, key: Key = KEY) -> bytes:

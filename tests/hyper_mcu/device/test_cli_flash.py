@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from devices import Told
 from enrolled import Command, Refused
 
 from hyper_mcu.device.boards import BOARDS
@@ -50,7 +51,7 @@ def _no_writers(find: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @needs_build
-def test_a_board_is_built_and_written(tools: Callable[..., Path], told: Callable[..., dict[str, Any]]) -> None:
+def test_a_board_is_built_and_written(tools: Callable[..., Path], told: Told) -> None:
     notes = tools("openocd")
     said = told("flash", "--board", "nucleo-f411re")
     assert (said["board"], said["writer"], said["written"], said["missing"]) == ("nucleo-f411re", "openocd", True, [])
@@ -66,7 +67,7 @@ def test_a_board_is_built_and_written(tools: Callable[..., Path], told: Callable
 
 @needs_build
 def test_a_writer_that_fails_is_tried_again_at_a_lower_rate(
-    tools: Callable[..., Path], told: Callable[..., dict[str, Any]], refused: Refused
+    tools: Callable[..., Path], told: Told, refused: Refused
 ) -> None:
     notes = tools("openocd", failures=1)
     (command,) = told("flash", "--board", "nucleo-l476rg")["write"]
@@ -105,7 +106,7 @@ def test_a_dry_run_prints_the_commands_and_what_is_missing(
 
 
 def test_without_a_board_on_a_port_it_is_named_in_a_dry_run_and_an_error_else(
-    tools: Callable[..., Path], told: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch, refused: Refused
+    tools: Callable[..., Path], told: Told, monkeypatch: pytest.MonkeyPatch, refused: Refused
 ) -> None:
     pytest.importorskip("serial", reason="needs hyper-mcu[device]: pyserial")
     monkeypatch.setattr("hyper_mcu.device.find.attached", list)
@@ -122,9 +123,7 @@ def test_binaries_are_not_written_over_people_and_key(tools: Callable[..., Path]
     assert said == "--writer: st-flash does not write this board; expected openocd or pyocd, got st-flash"
 
 
-def test_a_board_whose_image_is_one_piece_may_be_written_by_st_flash(
-    tools: Callable[..., Path], told: Callable[..., dict[str, Any]]
-) -> None:
+def test_a_board_whose_image_is_one_piece_may_be_written_by_st_flash(tools: Callable[..., Path], told: Told) -> None:
     tools("st-flash")
     (first, _) = told("flash", "--board", "nucleo-u575zi-q", "--dry-run")["write"]
     assert first[1:5] == ["--reset", "--connect-under-reset", "--freq=1800", "write"]
@@ -162,9 +161,7 @@ def test_a_missing_writer_is_named_with_its_install_line(tools: Callable[..., Pa
     assert "-m pip install pyocd" in said
 
 
-def test_boards_are_listed(
-    told: Callable[..., dict[str, Any]], command: Command, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_boards_are_listed(told: Told, command: Command, capsys: pytest.CaptureFixture[str]) -> None:
     rows = told("boards")["boards"]
     assert [r["name"] for r in rows] == list(BOARDS)
     assert all(r["proven"] and r["line"] and r["builds"] for r in rows)
@@ -174,6 +171,6 @@ def test_boards_are_listed(
     assert all(name in out for name in BOARDS)
 
 
-def test_ports_of_this_machine_are_listed(told: Callable[..., dict[str, Any]]) -> None:
+def test_ports_of_this_machine_are_listed(told: Told) -> None:
     pytest.importorskip("serial", reason="needs hyper-mcu[device]: pyserial")
     assert all(p.keys() == {"port", "usb", "bridge"} for p in told("boards", "--ports")["ports"])

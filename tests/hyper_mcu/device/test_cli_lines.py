@@ -10,11 +10,9 @@ import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from c_programs import HOST
-from devices import NO_COMPILER, Board, compiled
+from devices import Board, Told, compiled, needs_compiler
 from enrolled import Command, Refused
 
 from hyper_mcu.codegen.bench import seeded
@@ -107,8 +105,8 @@ class Unplugged:
             return
 
 
-@pytest.mark.skipif(not HOST, reason=NO_COMPILER)
-def test_sending_goes_on_after_unplugging(tmp_path: Path, files: Path, told: Callable[..., dict[str, Any]]) -> None:
+@needs_compiler
+def test_sending_goes_on_after_unplugging(tmp_path: Path, files: Path, told: Told) -> None:
     nano = seeded(preset("nano"))  # four parts
     (tmp_path / "nano.bin").write_bytes(pack(nano))
     with Board(compiled(tmp_path, nano), tmp_path, "--unit", 256, "--units", 80).start() as device:

@@ -4,68 +4,52 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from c_programs import HOST
-from devices import ALICE, KEY, NO_COMPILER, Board, client, compiled
+from devices import ALICE, KEY, Board, Told, client, needs_compiler
 from enrolled import Command, Refused
 
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.device.process import Process
+from hyper_mcu.device.process import SELFTEST, Process
 from hyper_mcu.device.sending import sealed_for
 
-pytestmark = pytest.mark.skipif(not HOST, reason=NO_COMPILER)
+pytestmark = needs_compiler
 
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The device for tiny people, a selftest build."""
-    return compiled(tmp_path_factory.mktemp("device"), ALICE, defines=("HM_SELFTEST=1",))
-
-
-@pytest.fixture
-def device(program: Path, tmp_path: Path) -> Iterator[Process]:
-    """A device with the key and nobody on it."""
-    with Board(program, tmp_path).start() as process:
-        yield process
+DEFINES = (SELFTEST,)  # of the device that conftest.py compiles
 
 
 @pytest.mark.parametrize("form", ["alice.bin", "alice.h"])
 def test_a_person_is_sent_listed_and_taken_off(
-    device: Process, files: Path, told: Callable[..., dict[str, Any]], form: str
+    process: Process, at: tuple[object, ...], files: Path, told: Told, form: str
 ) -> None:
-    at = ("--port", device.line, "--key", files / "key.json")
-    assert told("people", "list", "--port", device.line)["people"] == []
+    assert told("people", "list", "--port", process.line)["people"] == []
     sent = told("send", files / form, *at)
     size = sent.pop("bytes")
     assert sent == {
-        "port": device.line, "target": "host", "model": str(files / form), "name": "alice", "key": 1, "counter": 1,
+        "port": process.line, "target": "host", "model": str(files / form), "name": "alice", "key": 1, "counter": 1,
         "encrypted": False, "replaced": False,
     }  # fmt: skip
-    there = told("people", "list", "--port", device.line)
+    there = told("people", "list", "--port", process.line)
     (entry,) = there.pop("people")
     assert len(entry.pop("id")) == 32
     assert entry == {"place": 0, "name": "alice", "key": 1, "counter": 1, "bytes": size, "fault": None}
     assert (there["key"], there["counter"], there["target"]) == (1, 1, "host")
     assert told("people", "rm", "alice", *at) == {
-        "port": device.line, "target": "host", "removed": "alice", "people": 0,
+        "port": process.line, "target": "host", "removed": "alice", "people": 0,
     }  # fmt: skip
-    assert told("people", "list", "--port", device.line)["people"] == []
+    assert told("people", "list", "--port", process.line)["people"] == []
 
 
 def test_what_people_read_of_sending_and_listing(
-    device: Process, files: Path, command: Command, capsys: pytest.CaptureFixture[str]
+    process: Process, at: tuple[object, ...], files: Path, command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    at = ("--port", device.line, "--key", files / "key.json")
     for words, said in (
-        (("people", "list", "--port", device.line), r"host on .*: 0 of \d+ places, key number 1, counter 0\n"),
+        (("people", "list", "--port", process.line), r"host on .*: 0 of \d+ places, key number 1, counter 0\n"),
         (("send", files / "alice.bin", *at), r"host on .*: alice is there, [\d,]+ B, counter 1\n"),
         (("send", files / "alice.bin", *at, "--replace"), r"host on .*: alice replaced, [\d,]+ B, counter 2\n"),
-        (("people", "list", "--port", device.line), r"(?s).*│ alice │.*host on .*: 1 of \d+ places.*"),
+        (("people", "list", "--port", process.line), r"(?s).*│ alice │.*host on .*: 1 of \d+ places.*"),
         (("people", "rm", "alice", *at), r"host on .*: alice is gone, 0 left\n"),
     ):
         capsys.readouterr()
@@ -74,18 +58,17 @@ def test_what_people_read_of_sending_and_listing(
 
 
 def test_a_name_that_is_taken_needs_replace(
-    device: Process, files: Path, told: Callable[..., dict[str, Any]], refused: Refused
+    process: Process, at: tuple[object, ...], files: Path, told: Told, refused: Refused
 ) -> None:
-    at = ("--port", device.line, "--key", files / "key.json")
     told("send", files / "alice.bin", *at)
     said = refused("send", files / "alice.bin", *at)
     assert "another person has that name; expected another name, or --replace" in said
     assert told("send", files / "alice.bin", *at, "--replace")["replaced"] is True
-    assert told("people", "list", "--port", device.line)["people"][0]["counter"] == 2
+    assert told("people", "list", "--port", process.line)["people"][0]["counter"] == 2
 
 
 def test_a_full_device_refuses_and_keeps_who_is_there(
-    program: Path, tmp_path: Path, files: Path, told: Callable[..., dict[str, Any]], refused: Refused
+    program: Path, tmp_path: Path, files: Path, told: Told, refused: Refused
 ) -> None:
     with Board(program, tmp_path, "--units", 2).start() as device:
         at = ("--port", device.line, "--key", files / "key.json")
@@ -103,23 +86,22 @@ def test_a_full_device_refuses_and_keeps_who_is_there(
     ],
 )
 def test_a_wrong_key_sends_and_deletes_nothing(
-    device: Process, files: Path, told: Callable[..., dict[str, Any]], refused: Refused, key: str, said: str
+    process: Process, at: tuple[object, ...], files: Path, told: Told, refused: Refused, key: str, said: str
 ) -> None:
-    assert said in refused("send", files / "bob.bin", "--port", device.line, "--key", files / key)
-    told("send", files / "alice.bin", "--port", device.line, "--key", files / "key.json")
-    assert "NOT_ALLOWED" in refused("people", "rm", "alice", "--port", device.line, "--key", files / key)
-    assert [e["name"] for e in told("people", "list", "--port", device.line)["people"]] == ["alice"]
+    assert said in refused("send", files / "bob.bin", "--port", process.line, "--key", files / key)
+    told("send", files / "alice.bin", *at)
+    assert "NOT_ALLOWED" in refused("people", "rm", "alice", "--port", process.line, "--key", files / key)
+    assert [e["name"] for e in told("people", "list", "--port", process.line)["people"]] == ["alice"]
 
 
-def test_nobody_of_a_name_cannot_be_taken_off(device: Process, files: Path, refused: Refused) -> None:
-    said = refused("people", "rm", "carol", "--port", device.line, "--key", files / "key.json")
+def test_nobody_of_a_name_cannot_be_taken_off(at: tuple[object, ...], refused: Refused) -> None:
+    said = refused("people", "rm", "carol", *at)
     assert "nobody of that name is there; expected a name of hyper-mcu people list" in said
 
 
 def test_people_that_the_device_would_not_take_are_not_sent(
-    device: Process, files: Path, tmp_path: Path, refused: Refused
+    process: Process, at: tuple[object, ...], files: Path, tmp_path: Path, refused: Refused
 ) -> None:
-    at = ("--port", device.line, "--key", files / "key.json")
     assert "stranger: of another network than the firmware of host" in refused("send", files / "stranger.bin", *at)
     damaged = bytearray((files / "alice.bin").read_bytes())
     damaged[300] ^= 1
@@ -130,19 +112,18 @@ def test_people_that_the_device_would_not_take_are_not_sent(
 
 
 def test_an_encrypted_person_is_taken_by_a_board_that_decrypts_and_not_sent_to_others(
-    device: Process, files: Path, told: Callable[..., dict[str, Any]]
+    process: Process, at: tuple[object, ...], files: Path, told: Told
 ) -> None:
     pytest.importorskip("cryptography", reason="needs hyper-mcu[device]: cryptography")
-    at = ("--port", device.line, "--key", files / "key.json")
     assert told("send", files / "alice.bin", *at, "--encrypt")["encrypted"] is True
     assert told("validate", files / "alice.bin", *at, "--images", 1)["identical"] is True
-    with client(device) as d, pytest.raises(UserError, match="host cannot decrypt; expected no --encrypt"):
+    with client(process) as d, pytest.raises(UserError, match="host cannot decrypt; expected no --encrypt"):
         sealed_for(ALICE, d, replace(d.info(), cipher=False), encrypt=True)
 
 
-def test_nobody_is_sealed_above_a_counter_that_was_made_up_on_the_way(device: Process) -> None:
+def test_nobody_is_sealed_above_a_counter_that_was_made_up_on_the_way(process: Process) -> None:
     """Else who holds the wire, and no key, could have the key's owner leave a device without a number for anybody."""
-    with client(device) as d:
+    with client(process) as d:
         for counter in (2**31, 2**32 - 2, 2**32 - 1):
             with pytest.raises(UserError, match=f"a counter that no device comes to .*, got {counter}$"):
                 sealed_for(ALICE, d, replace(d.info(), counter=counter))
@@ -150,9 +131,7 @@ def test_nobody_is_sealed_above_a_counter_that_was_made_up_on_the_way(device: Pr
         assert [e.counter for e in d.people()] == [2**31]
 
 
-def test_a_key_is_given_once(
-    program: Path, tmp_path: Path, files: Path, told: Callable[..., dict[str, Any]], refused: Refused
-) -> None:
+def test_a_key_is_given_once(program: Path, tmp_path: Path, files: Path, told: Told, refused: Refused) -> None:
     with Board(program, tmp_path, key=None).start() as device:
         at = ("--port", device.line, "--key", files / "key.json")
         assert "host has no key yet; expected hyper-mcu key set FILE, once" in refused("send", files / "alice.bin", *at)

@@ -9,15 +9,13 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from c_programs import HOST
-from devices import ALICE, BOB, KEY, NO_COMPILER, PATIENCE, STRANGER, client, keep_key
+from devices import ALICE, BOB, KEY, PATIENCE, STRANGER, Told, client, keep_key, needs_compiler
 from enrolled import Refused
 from people import TINY
 
@@ -54,7 +52,7 @@ def checked(device: Device) -> None:
 @pytest.mark.parametrize("build", ["cmake", "make"])
 @pytest.mark.parametrize("board", ["host", "m4", "netduinoplus2-qemu"])
 def test_a_project_builds_by_its_one_command_and_runs(
-    tmp_path: Path, files: Path, told: Callable[..., dict[str, Any]], board: str, build: str
+    tmp_path: Path, files: Path, told: Told, board: str, build: str
 ) -> None:
     """People come with it, are stored as soon as there is a key, and stay deleted."""
     cores = () if board == "host" else ("arm-none-eabi-gcc", "qemu-system-arm")
@@ -161,21 +159,19 @@ def cut_everywhere(program: Path, folder: Path, step: int) -> int:
     raise AssertionError("power was cut for ever")
 
 
-@pytest.mark.skipif(not HOST, reason=NO_COMPILER)
+@needs_compiler
 def test_people_of_a_program_are_there_wherever_the_power_was_cut(tmp_path: Path) -> None:
     assert cut_everywhere(factory(tmp_path), tmp_path, 11) >= 5
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not HOST, reason=NO_COMPILER)
+@needs_compiler
 def test_people_of_a_program_are_there_at_every_cut(tmp_path: Path) -> None:
     assert cut_everywhere(factory(tmp_path), tmp_path, 1) >= 60
 
 
 @pytest.mark.parametrize("board", [b.name for b in BOARDS.values()])
-def test_every_board_has_a_project(
-    tmp_path: Path, files: Path, told: Callable[..., dict[str, Any]], board: str
-) -> None:
+def test_every_board_has_a_project(tmp_path: Path, files: Path, told: Told, board: str) -> None:
     out = tmp_path / "door"
     out.mkdir()  # an empty folder is as good as none
     said = told("new-project", "--board", board, "--person", files / "alice.bin", "--out", out)

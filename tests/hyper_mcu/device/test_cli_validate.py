@@ -4,43 +4,26 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from c_programs import HOST
-from devices import ALICE, NO_COMPILER, Board, compiled
+from devices import ALICE, PRODUCT, Board, Told, compiled, needs_compiler
 from enrolled import Command, Refused
 from people import TINY, net, person
 
 from hyper_mcu.codegen.bench import seeded
 from hyper_mcu.codegen.person_bin import pack
 from hyper_mcu.codegen.presets import preset
-from hyper_mcu.device.process import Process
+from hyper_mcu.device.process import SELFTEST, Process
 
-pytestmark = pytest.mark.skipif(not HOST, reason=NO_COMPILER)
+pytestmark = needs_compiler
 
-SELFTEST = ("HM_SELFTEST=1",)
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The device for tiny people, a selftest build."""
-    return compiled(tmp_path_factory.mktemp("device"), ALICE, defines=("HM_SELFTEST=1",))
-
-
-@pytest.fixture
-def device(program: Path, tmp_path: Path) -> Iterator[Process]:
-    """A device with the key and nobody on it."""
-    with Board(program, tmp_path).start() as process:
-        yield process
+DEFINES = (SELFTEST,)  # of the device that conftest.py compiles
 
 
 def test_a_person_on_the_device_is_compared_layer_by_layer(
-    device: Process, files: Path, told: Callable[..., dict[str, Any]]
+    process: Process, at: tuple[object, ...], files: Path, told: Told
 ) -> None:
-    at = ("--port", device.line, "--key", files / "key.json")
     told("send", files / "alice.bin", *at)
     said = told("validate", files / "alice.bin", *at)
     assert (said["identical"], said["target"], said["name"]) == (True, "host", "alice")
@@ -48,19 +31,23 @@ def test_a_person_on_the_device_is_compared_layer_by_layer(
     assert (said["self_test"], said["images"]) == (True, 3)
     assert [a["first"] for a in said["answers"]] == [None] * 3
     assert [a["logit"] for a in said["answers"]] == [a["oracle_logit"] for a in said["answers"]]
-    assert [e["name"] for e in told("people", "list", "--port", device.line)["people"]] == ["alice"]
+    assert [e["name"] for e in told("people", "list", "--port", process.line)["people"]] == ["alice"]
 
 
 def test_the_first_layer_that_differs_is_named(
-    device: Process, files: Path, tmp_path: Path, told: Callable[..., dict[str, Any]], command: Command,
+    at: tuple[object, ...],
+    files: Path,
+    tmp_path: Path,
+    told: Told,
+    command: Command,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     """A device with another net under that name."""
     other = person(net(TINY, 5))
     (tmp_path / "alice.bin").write_bytes(pack(other))
-    told("send", tmp_path / "alice.bin", "--port", device.line, "--key", files / "key.json")
+    told("send", tmp_path / "alice.bin", *at)
     capsys.readouterr()
-    words = ("validate", files / "alice.bin", "--port", device.line, "--key", files / "key.json", "--images", 1)
+    words = ("validate", files / "alice.bin", *at, "--images", 1)
     assert command(*words, "--json") == 1
     said = json.loads(capsys.readouterr().out)
     assert said["identical"] is False
@@ -73,9 +60,9 @@ def test_the_first_layer_that_differs_is_named(
 
 
 def test_without_a_person_a_guest_is_sent_and_taken_off_again(
-    tmp_path: Path, files: Path, told: Callable[..., dict[str, Any]], refused: Refused
+    tmp_path: Path, files: Path, told: Told, refused: Refused
 ) -> None:
-    program = compiled(tmp_path, seeded(preset("nano")), defines=SELFTEST)
+    program = compiled(tmp_path, seeded(preset("nano")), defines=DEFINES)
     with Board(program, tmp_path).start() as device:
         at = ("--port", device.line, "--key", files / "key.json")
         said = told("validate", *at, "--preset", "nano", "--images", 1)
@@ -86,13 +73,9 @@ def test_without_a_person_a_guest_is_sent_and_taken_off_again(
 
 
 def test_a_build_that_tells_no_layers_is_compared_by_its_logits(
-    tmp_path: Path,
-    files: Path,
-    told: Callable[..., dict[str, Any]],
-    command: Command,
-    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, files: Path, told: Told, command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with Board(compiled(tmp_path, ALICE, defines=()), tmp_path).start() as device:
+    with Board(compiled(tmp_path, ALICE, defines=PRODUCT), tmp_path).start() as device:
         at = ("--port", device.line, "--key", files / "key.json")
         told("send", files / "alice.bin", *at)
         said = told("validate", files / "alice.bin", *at, "--images", 1)
@@ -102,7 +85,7 @@ def test_a_build_that_tells_no_layers_is_compared_by_its_logits(
 
 
 @pytest.mark.parametrize("target", ["host", "m4", "stm32"])
-def test_devices_of_this_machine_are_identical(told: Callable[..., dict[str, Any]], target: str) -> None:
+def test_devices_of_this_machine_are_identical(told: Told, target: str) -> None:
     for tool in ("arm-none-eabi-gcc", "qemu-system-arm"):
         if target != "host" and not shutil.which(tool):
             pytest.skip(f"no {tool} on PATH")

@@ -10,19 +10,19 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from c_programs import HOST
 from devices import (
     ALICE,
     ALICE_AGAIN,
     BOB,
+    CROP,
     KEY,
-    NO_COMPILER,
     SMALL,
     Board,
     NoisyLine,
     client,
-    compiled,
     healthy,
+    needs_compiler,
+    on,
     sealed,
 )
 from people import TINY, Person, known, net, person
@@ -31,16 +31,10 @@ from hyper_mcu.codegen import oracle
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.device.client import Device
 
-pytestmark = pytest.mark.skipif(not HOST, reason=NO_COMPILER)
+pytestmark = needs_compiler
 
-CROP = oracle.known_image(TINY, 99)
 HOW = ("before", "torn", "after")
 OLD, NEW, OTHER = sealed(ALICE, 1), sealed(ALICE_AGAIN, 3), sealed(BOB, 2)
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compiled(tmp_path_factory.mktemp("device"), ALICE)
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +49,10 @@ def filled(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def board(program: Path, filled: Path, tmp_path: Path) -> Board:
-    made = Board(program, tmp_path, *SMALL)
-    shutil.copy(filled, made.flash)
-    return made
+def board(board: Board, filled: Path) -> Board:
+    """One with those two people in its flash."""
+    shutil.copy(filled, board.flash)
+    return board
 
 
 @pytest.fixture
@@ -82,7 +76,7 @@ def test_lost_repeated_flipped_and_cut_bytes_cost_time_and_nothing_else(board: B
             assert whole(device, ALICE_AGAIN)
             device.delete("bob")
             device.load(sealed(BOB, 4))
-            assert [(e.name, e.counter) for e in device.people()] == [("alice", 3), ("bob", 4)]
+            assert on(device) == [("alice", 3), ("bob", 4)]
             assert device.verify(CROP).name in ("alice", "bob")
         noise.close()
         assert noise.faults > 10
@@ -100,12 +94,12 @@ def cut(board: Board, k: int, how: str) -> bool:
             assert process.wait(10) == (-9, f"power cut at operation {k} of flash\n")
         done = process.runs
     with board.start() as process, client(process) as device:
-        there = {e.name: e.counter for e in device.people()}
+        there = dict(on(device))
         assert there in ({"alice": 1, "bob": 2}, {"alice": 3, "bob": 2})
         assert whole(device, ALICE if there["alice"] == 1 else ALICE_AGAIN)
         assert whole(device, BOB)
         device.load(NEW, replace=True)
-        assert [(e.name, e.counter) for e in device.people()] == [("alice", 3), ("bob", 2)]
+        assert on(device) == [("alice", 3), ("bob", 2)]
         assert whole(device, ALICE_AGAIN)
         assert healthy(process.kill())
     return not done

@@ -8,19 +8,16 @@ import stat
 from pathlib import Path
 
 import pytest
-from c_programs import HOST
-from devices import ALICE, KEY, NO_COMPILER, SMALL, Board, client, compiled, sealed
+from devices import ALICE, KEY, PRODUCT, SMALL, Board, client, needs_compiler, sealed
 
-pytestmark = pytest.mark.skipif(not HOST, reason=NO_COMPILER)
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compiled(tmp_path_factory.mktemp("device"), ALICE, defines=())
+pytestmark = needs_compiler
 
 
-def test_its_line_is_on_one_address_of_this_machine(program: Path, tmp_path: Path) -> None:
-    with Board(program, tmp_path, *SMALL).start() as process:
+DEFINES = PRODUCT  # of the device that conftest.py compiles
+
+
+def test_its_line_is_on_one_address_of_this_machine(board: Board) -> None:
+    with board.start() as process:
         address, port = process.line.removeprefix("tcp:").split(":")
         assert address == "127.0.0.1"
         with pytest.raises(OSError, match="refused"):

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import pytest
-from c_programs import HOST
-from devices import ALICE, NO_COMPILER, Board, compiled
+from devices import Told, needs_compiler
 from test_json_documented import disagreements, documented
 
-Told = Callable[..., dict[str, Any]]
+from hyper_mcu.device.process import SELFTEST, Process
+
+DEFINES = (SELFTEST,)  # of the device that conftest.py compiles
 
 
 def test_boards_json_is_the_documented_one(told: Told) -> None:
@@ -33,16 +31,15 @@ def test_flashs_json_is_the_documented_one(told: Told) -> None:
     assert disagreements({"schema_version": 1, **value}, whole) == set()
 
 
-@pytest.mark.skipif(not HOST, reason=NO_COMPILER)
-def test_json_of_people_on_a_device_is_the_documented_one(told: Told, files: Path, tmp_path: Path) -> None:
-    program = compiled(tmp_path, ALICE, defines=("HM_SELFTEST=1",))
-    with Board(program, tmp_path).start() as device:
-        at, key = ("--port", device.line), ("--key", files / "key.json")
-        for name, words in (
-            ("send", ("send", files / "alice.bin", *at, *key)),
-            ("people list", ("people", "list", *at)),
-            ("validate", ("validate", files / "alice.bin", *at, *key)),
-        ):
-            (whole,) = documented(name)
-            value = told(*words)
-            assert disagreements({"schema_version": 1, **value}, whole) == set(), name
+@needs_compiler
+def test_json_of_people_on_a_device_is_the_documented_one(
+    told: Told, files: Path, process: Process, at: tuple[object, ...]
+) -> None:
+    for name, words in (
+        ("send", ("send", files / "alice.bin", *at)),
+        ("people list", ("people", "list", "--port", process.line)),
+        ("validate", ("validate", files / "alice.bin", *at)),
+    ):
+        (whole,) = documented(name)
+        value = told(*words)
+        assert disagreements({"schema_version": 1, **value}, whole) == set(), name

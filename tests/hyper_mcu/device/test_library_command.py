@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from devices import Told
+from enrolled import Command
 from people import TINY, net, person
 
 from hyper_mcu.codegen.emit_c import emit_engine
 from hyper_mcu.codegen.person import Person
 from hyper_mcu.codegen.person_bin import pack
 from hyper_mcu.device.package import library
-
-Command = Callable[..., int]
 
 
 @pytest.fixture
@@ -31,14 +29,9 @@ def model(tmp_path: Path, someone: Person) -> Path:
     return path
 
 
-def test_engine_holds_a_network_and_nobodys_data(
-    model: Path, someone: Person, tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_engine_holds_a_network_and_nobodys_data(model: Path, someone: Person, tmp_path: Path, told: Told) -> None:
     out = tmp_path / "hm_engine.h"
-    assert command("export", "engine", model, "--out", out, "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told == {
-        "schema_version": 1,
+    assert told("export", "engine", model, "--out", out) == {
         "model": str(model),
         "form": "engine",
         "files": [{"path": str(out), "bytes": out.stat().st_size}],
@@ -48,14 +41,12 @@ def test_engine_holds_a_network_and_nobodys_data(
 
 
 def test_library_is_a_folder_with_that_engine(
-    model: Path, someone: Person, tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
+    model: Path, someone: Person, tmp_path: Path, told: Told, command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "lib"
-    assert command("export", "library", model, "--out", out, "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    expected = library(someone)
-    assert told.keys() == {"schema_version", "model", "form", "files"}
-    assert {f["path"]: f["bytes"] for f in told["files"]} == {str(out / n): len(d) for n, d in expected.items()}
+    said, expected = told("export", "library", model, "--out", out), library(someone)
+    assert said.keys() == {"model", "form", "files"}
+    assert {f["path"]: f["bytes"] for f in said["files"]} == {str(out / n): len(d) for n, d in expected.items()}
     there = {p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*") if p.is_file()}
     assert there == expected
     assert there["src/hm_engine.h"].decode() == emit_engine(someone)

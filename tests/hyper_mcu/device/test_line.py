@@ -102,3 +102,9 @@ def test_a_file_is_no_terminal(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="expected a terminal"):
         TerminalLine(str(tmp_path / "file"))
+
+
+@pytest.mark.parametrize("name", ["tcp:", "tcp:127.0.0.1", "tcp:127.0.0.1:", "tcp::80", "tcp:localhost:70000"])
+def test_a_name_of_no_line_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match=r"expected tcp:HOST:PORT"):
+        open_line(name)

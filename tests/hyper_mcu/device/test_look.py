@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from c_programs import HOST
-from devices import NO_COMPILER, SMALL, Board, client, compiled, keep_key, sealed
+from devices import PRODUCT, Board, client, compiled, keep_key, needs_compiler, sealed
 from people import TINY, Person, net, person, with_threshold
 
 from hyper_mcu.codegen import oracle
 from hyper_mcu.device.keys import Key
 
-pytestmark = pytest.mark.skipif(not HOST, reason=NO_COMPILER)
+pytestmark = needs_compiler
 
 MATCH, NO_MATCH, ERROR = "5ac369a5", "a53c965a", "3c5aa5c3"
 LOOK = Path(__file__).parents[2] / "firmware" / "look.c"
@@ -47,28 +46,27 @@ STRANGERS = shown(lambda i: above(ALICE, i) < 0 and above(BOB, i) < 0)
 
 
 @pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The device on the link, and the one that looks."""
-    link, look = (tmp_path_factory.mktemp(n) for n in ("link", "look"))
-    return compiled(link, ALICE), compiled(look, ALICE, main=LOOK, defines=())
+def looking(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The device that looks, beside the one on the link."""
+    return compiled(tmp_path_factory.mktemp("look"), ALICE, main=LOOK, defines=PRODUCT)
 
 
 @pytest.fixture
-def board(programs: tuple[Path, Path], tmp_path: Path) -> Board:
-    made = Board(programs[0], tmp_path, *SMALL)
-    with made.start() as process, client(process) as device:
+def board(board: Board) -> Board:
+    """One with both people in its flash."""
+    with board.start() as process, client(process) as device:
         device.load(sealed(ALICE, 1))
         device.load(sealed(BOB, 2))
-    return made
+    return board
 
 
 @pytest.fixture
-def look(programs: tuple[Path, Path], board: Board, tmp_path: Path) -> Callable[..., tuple[list[str], list[str]]]:
+def look(looking: Path, board: Board, tmp_path: Path) -> Callable[..., tuple[list[str], list[str]]]:
     """What is said of a frame, looked at so often, and what the light did."""
 
     def run(image: np.ndarray, times: int = 1) -> tuple[list[str], list[str]]:
         (tmp_path / "frame").write_bytes(image.tobytes())
-        words = [programs[1], board.flash, board.key_file, tmp_path / "frame", TINY.width, TINY.height, times]
+        words = [looking, board.flash, board.key_file, tmp_path / "frame", TINY.width, TINY.height, times]
         done = subprocess.run([str(w) for w in words], capture_output=True, text=True, check=True)
         return done.stdout.splitlines(), done.stderr.splitlines()
 

@@ -7,38 +7,29 @@ import json
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from c_programs import HOST
-from devices import ALICE, KEY, NO_COMPILER, Board, client, compiled, sealed
+from devices import ALICE, CROP, KEY, Told, client, needs_compiler, on, sealed
 from enrolled import Refused
-from people import TINY
 
-from hyper_mcu.codegen import oracle
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.device.client import Device
 from hyper_mcu.device.frames import RESPONSE, Frame, Receiver, Request, encode
+from hyper_mcu.device.process import Process
 
-pytestmark = pytest.mark.skipif(not HOST, reason=NO_COMPILER)
+pytestmark = needs_compiler
 
-CROP = oracle.known_image(TINY, 99)
 COUNTER = 2 + 11 * 4  # where an answer to INFO has the highest counter
 
 
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compiled(tmp_path_factory.mktemp("device"), ALICE)
-
-
 @pytest.fixture
-def device(program: Path, tmp_path: Path) -> Iterator[str]:
+def honest(process: Process) -> str:
     """The line of a device with one person."""
-    with Board(program, tmp_path).start() as process:
-        with client(process) as d:
-            d.load(sealed(ALICE, 1))
-        yield process.line
+    with client(process) as d:
+        d.load(sealed(ALICE, 1))
+    return process.line
 
 
 class LyingLine:
@@ -115,33 +106,33 @@ LIES: dict[str, tuple[Callable[[int, bytes], bytes], Callable[[Device], object]]
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_a_lie_is_an_error_in_one_line(device: str, lie: str) -> None:
+def test_a_lie_is_an_error_in_one_line(honest: str, lie: str) -> None:
     lies, call = LIES[lie]
     with (
-        LyingLine(device, lies) as line,
+        LyingLine(honest, lies) as line,
         Device(line.line, key=KEY.key, number=KEY.number, patience=0.2) as d,
         pytest.raises(UserError) as e,
     ):
         call(d)
     assert "\n" not in str(e.value)
-    with Device(device, key=KEY.key, number=KEY.number, patience=0.2) as d:
-        assert [(p.name, p.counter) for p in d.people()] == [("alice", 1)]
+    with Device(honest, key=KEY.key, number=KEY.number, patience=0.2) as d:
+        assert on(d) == [("alice", 1)]
 
 
-def test_a_counter_that_is_made_up_leaves_the_device_its_numbers(device: str, files: Path, refused: Refused) -> None:
+def test_a_counter_that_is_made_up_leaves_the_device_its_numbers(honest: str, files: Path, refused: Refused) -> None:
     made_up = struct.pack("<I", 2**32 - 2)
     lies = instead(Request.INFO, lambda said: said[:COUNTER] + made_up + said[COUNTER + 4 :])
-    with LyingLine(device, lies) as line:
+    with LyingLine(honest, lies) as line:
         words = ("--port", line.line, "--key", files / "key.json", "--replace")
         assert "a counter that no device comes to by what is sent" in refused("send", files / "alice.bin", *words)
-    with Device(device, key=KEY.key, number=KEY.number, patience=0.2) as d:
+    with Device(honest, key=KEY.key, number=KEY.number, patience=0.2) as d:
         assert d.info().counter == 1
 
 
-def test_names_that_a_terminal_would_obey_are_spelt_out(device: str, told) -> None:
+def test_names_that_a_terminal_would_obey_are_spelt_out(honest: str, told: Told) -> None:
     name = b"\x1b]0;owned\x07".ljust(48, b"\0")
     lies = instead(Request.LIST, lambda said: said[:13] + name + said[61:])
-    with LyingLine(device, lies) as line:
+    with LyingLine(honest, lies) as line:
         people = told("people", "list", "--port", line.line)["people"]
         assert [p["name"] for p in people] == [r"\x1b]0;owned\x07"]
         assert "\x1b" not in json.dumps(people)

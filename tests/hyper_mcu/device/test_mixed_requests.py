@@ -5,60 +5,25 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from c_programs import HOST
-from devices import ALICE, ALICE_AGAIN, BOB, KEY, NO_COMPILER, SMALL, Board, client, compiled, healthy, sealed
-from people import TINY
+from devices import ALICE, ALICE_AGAIN, BOB, CROP, KEY, PRODUCT, Board, client, healthy, needs_compiler, on, sealed
+from exchange import ask, name_of, tagged
 
 from hyper_mcu.codegen import oracle
 from hyper_mcu.device.client import Device, answered
 from hyper_mcu.device.codes import Code, DeviceError
 from hyper_mcu.device.frames import Request
 
-pytestmark = pytest.mark.skipif(not HOST, reason=NO_COMPILER)
+pytestmark = needs_compiler
 
-CROP = oracle.known_image(TINY, 99)
+DEFINES = PRODUCT  # of the device that conftest.py compiles
 LAST = 2**32 - 1
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The device as a product: no self-test, no verification without a key."""
-    return compiled(tmp_path_factory.mktemp("device"), ALICE, defines=())
-
-
-@pytest.fixture
-def board(program: Path, tmp_path: Path) -> Board:
-    return Board(program, tmp_path, *SMALL)
-
-
-@pytest.fixture
-def device(board: Board) -> Iterator[Device]:
-    with board.start() as process, client(process) as d:
-        yield d
-        assert healthy(process.kill())
-
-
-def ask(device: Device, request: Request, payload: bytes = b"") -> bytes:
-    """The whole payload of a response."""
-    return device.talk.ask(request, payload)
-
-
-def tagged(device: Device, request: Request, payload: bytes) -> bytes:
-    challenge = ask(device, Request.CHALLENGE)[1:]
-    return ask(device, request, answered(KEY, challenge, request, payload))
-
-
-def name_of(name: str) -> bytes:
-    return struct.pack("48s", name.encode())
 
 
 def begin(device: Device, data: bytes, name: str, *, replace: bool = False, size: int | None = None) -> bytes:
     said = struct.pack("<BI", replace, len(data) if size is None else size) + hashlib.sha256(data).digest()
-    return tagged(device, Request.LOAD, said + name_of(name))
+    return ask(device, Request.LOAD, tagged(device, Request.LOAD, said + name_of(name)))
 
 
 def part(device: Device, data: bytes, at: int, n: int = 1000) -> bytes:
@@ -72,10 +37,6 @@ def end(device: Device) -> int:
 def put(device: Device, data: bytes) -> None:
     for at in range(0, len(data), 1000):
         assert part(device, data, at)[0] == Code.OK
-
-
-def on(device: Device) -> list[tuple[str, int]]:
-    return [(e.name, e.counter) for e in device.people()]
 
 
 def test_another_upload_takes_nothing_of_the_one_before(device: Device) -> None:
@@ -128,7 +89,8 @@ def test_a_verification_ends_where_anything_needs_the_engine_and_an_upload_goes_
     assert begin(device, new, "alice", replace=True)[0] == Code.OK
     half = struct.pack("<I", 0) + CROP.tobytes()[:100]
     for request, payload in ((Request.INFO, b""), (Request.KAT, name_of("alice"))):
-        assert tagged(device, Request.VERIFY, name_of("alice"))[0] == Code.OK
+        verify = tagged(device, Request.VERIFY, name_of("alice"))
+        assert ask(device, Request.VERIFY, verify)[0] == Code.OK
         assert ask(device, Request.VERIFY_ROWS, half)[0] == Code.OK
         assert ask(device, request, payload)[0] == Code.OK
         assert ask(device, Request.VERIFY_ROWS, struct.pack("<I", 100) + bytes(8)) == bytes([Code.WRONG_ORDER])

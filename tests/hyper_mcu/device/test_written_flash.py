@@ -7,27 +7,29 @@ import shutil
 from pathlib import Path
 
 import pytest
-from c_programs import HOST
-from devices import ALICE, BOB, KEY, NO_COMPILER, OTHER_KEY, SMALL, Board, client, compiled, healthy, keep_key, sealed
-from people import TINY
+from devices import (
+    ALICE,
+    BOB,
+    CROP,
+    KEY,
+    OTHER_KEY,
+    PRODUCT,
+    Board,
+    client,
+    healthy,
+    keep_key,
+    needs_compiler,
+    on,
+    sealed,
+)
 
 from hyper_mcu.codegen import oracle
 from hyper_mcu.device.codes import DeviceError
 from hyper_mcu.device.keys import Key
 
-pytestmark = pytest.mark.skipif(not HOST, reason=NO_COMPILER)
+pytestmark = needs_compiler
 
-CROP = oracle.known_image(TINY, 99)
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compiled(tmp_path_factory.mktemp("device"), ALICE, defines=())
-
-
-@pytest.fixture
-def board(program: Path, tmp_path: Path) -> Board:
-    return Board(program, tmp_path, *SMALL)
+DEFINES = PRODUCT  # of the device that conftest.py compiles
 
 
 @pytest.mark.parametrize("key", [OTHER_KEY, Key(KEY.number + 1, KEY.key)], ids=["another key", "another number"])
@@ -61,6 +63,6 @@ def test_an_older_copy_brings_back_who_was_deleted(board: Board, tmp_path: Path)
         assert device.people() == ()
     shutil.copy(tmp_path / "copy", board.flash)
     with board.start() as process, client(process) as device:
-        assert [(e.name, e.counter) for e in device.people()] == [("alice", 1)]
+        assert on(device) == [("alice", 1)]
         assert device.verify(CROP, "alice").logit == oracle.run(ALICE.qnet, CROP).logit
         assert healthy(process.kill())
