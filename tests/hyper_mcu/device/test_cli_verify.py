@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from c_programs import HOST
-from devices import NO_COMPILER, Board, compiled
+from devices import Board, compiled, needs_compiler
 from enrolled import PORTRAIT, STRANGER, TEAM, Command, Refused
 
 from hyper_mcu.codegen.person_file import person_file
-from hyper_mcu.device.process import Process
+from hyper_mcu.device.process import REPLAY, SELFTEST, Process
 
-pytestmark = pytest.mark.skipif(not HOST, reason=NO_COMPILER)
+pytestmark = needs_compiler
 
 
 @pytest.fixture(scope="module")
@@ -30,40 +29,43 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module", params=[SELFTEST, REPLAY], ids=["selftest", "replay"])
+def build(request: pytest.FixtureRequest) -> str:
+    """The macro of a build: one that tells its layers, and one that does not, and verifies for everybody."""
+    macro: str = request.param
+    return macro
+
+
 @pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory, model: Path) -> tuple[Path, Path]:
-    """The device for enrolled people: a selftest build, and a replay build that tells no layers."""
-    folders = tmp_path_factory.mktemp("selftest"), tmp_path_factory.mktemp("replay")
-    defines = ("HM_SELFTEST=1",), ("HM_REPLAY=1",)
-    built = [compiled(f, person_file(model), defines=d) for f, d in zip(folders, defines, strict=True)]
-    return built[0], built[1]
+def program(build: str, tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
+    """The device for enrolled people."""
+    return compiled(tmp_path_factory.mktemp("device"), person_file(model), defines=(build,))
 
 
-@pytest.fixture(scope="module", params=[0, 1], ids=["selftest", "replay"])
-def device(
-    request: pytest.FixtureRequest, programs: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory,
-    model: Path, other: Path, files: Path,
-) -> Iterator[Process]:  # fmt: skip
-    """One of them, with yaoming and the astronaut on it, both sent by command."""
+@pytest.fixture(scope="module")
+def process(
+    program: Path, tmp_path_factory: pytest.TempPathFactory, model: Path, other: Path, files: Path
+) -> Iterator[Process]:
+    """The same, started, with yaoming and the astronaut on it, both sent by command."""
     from hyper_mcu.cli.send import command
 
-    with Board(programs[request.param], tmp_path_factory.mktemp("flash")).start() as process:
+    with Board(program, tmp_path_factory.mktemp("flash")).start() as started:
         for path in (model, other):
-            words = [str(path), "--port", process.line, "--key", str(files / "key.json")]
+            words = [str(path), "--port", started.line, "--key", str(files / "key.json")]
             command.main(words, standalone_mode=False)
-        yield process
+        yield started
 
 
 @pytest.fixture
-def at(device: Process, files: Path, request: pytest.FixtureRequest) -> tuple[object, ...]:
-    """The words that reach it."""
-    key = () if "replay" in request.node.name else ("--key", files / "key.json")
-    return ("--port", device.line, *key)
+def at(process: Process, build: str, files: Path) -> tuple[object, ...]:
+    """The words that have it verify."""
+    key = () if build == REPLAY else ("--key", files / "key.json")
+    return ("--port", process.line, *key)
 
 
 @pytest.mark.parametrize(("photo", "face", "code"), [(TEAM, "4", 0), (STRANGER, None, 1), (PORTRAIT, None, 0)])
 def test_a_device_gives_the_verdict_of_the_model(
-    at: tuple[object, ...], model: Path, photo: Path, face: str | None, code: int, command: Command,
+    at: tuple[object, ...], build: str, model: Path, photo: Path, face: str | None, code: int, command: Command,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     words = ["verify", photo, "--model", model, "--json", *(["--face", face] if face else [])]
@@ -80,14 +82,12 @@ def test_a_device_gives_the_verdict_of_the_model(
     assert host.keys() <= device.keys()
     assert device["runs"]["host"].keys() - host["runs"]["host"].keys() == {"cycles", "hz"}
     assert device["runs"]["host"]["ram_bytes"] == host["runs"]["host"]["ram_bytes"]
-    assert device["layers_sha256"] == (None if "--key" not in at else host["layers_sha256"])
+    assert device["layers_sha256"] == (None if build == REPLAY else host["layers_sha256"])
 
 
 def test_of_several_faces_the_best_is_told(
     at: tuple[object, ...], model: Path, command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if "--key" in at:
-        return  # one device is enough for sixteen faces
     assert command("verify", TEAM, "--model", model, "--face", "any", *at, "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["face"], told["faces"], told["compared"]) == (4, 16, 16)
@@ -119,11 +119,14 @@ def test_what_a_device_does_not_have_is_one_line(at: tuple[object, ...], refused
     assert "nobody of that name is there" in refused("verify", PORTRAIT, *at, "--person", "carol")
 
 
-def test_a_product_build_asks_for_the_key(device: Process, refused: Refused, request: pytest.FixtureRequest) -> None:
-    if "replay" in request.node.name:
-        return
-    said = refused("verify", PORTRAIT, "--port", device.line)
-    assert "verifying needs the device's key; expected --key FILE, got none" in said
+def test_a_build_that_is_not_for_replay_asks_for_the_key(
+    process: Process, build: str, command: Command, refused: Refused
+) -> None:
+    if build == REPLAY:
+        assert command("verify", PORTRAIT, "--port", process.line) == 0
+    else:
+        said = refused("verify", PORTRAIT, "--port", process.line)
+        assert "verifying needs the device's key; expected --key FILE, got none" in said
 
 
 @pytest.mark.parametrize(
