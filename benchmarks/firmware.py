@@ -55,7 +55,7 @@ def used(people: tuple[Person, Person], text: str, folder: Path) -> dict[str, in
     board, key = BOARDS[RUN], new(1)
     program = compile_board(board, "verify", folder / "verify.elf", text)
     with Emulated(board, program, folder) as running, Device(running.line) as device:
-        device.set_key(key.key, key.number)
+        device.set_key(key)
         for counter, person in enumerate(people, 1):
             device.load(seal(person, key, counter))
         device.verify(oracle.known_image(people[0].qnet.spec, 1))

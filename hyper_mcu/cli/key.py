@@ -84,7 +84,7 @@ def set_key(file: Path, port: str, json_wanted: bool) -> None:
     key = keys.read(file)
     with reach(port) as device:
         board = device.info().board
-        device.set_key(key.key, key.number)
+        device.set_key(key)
     if json_wanted:
         cli.emit_json({**as_json(file, key), "port": device.port, "target": board})
     else:

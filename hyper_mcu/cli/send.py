@@ -39,7 +39,7 @@ def command(model: Path, port: str, key: Path, replace: bool, encrypt: bool, jso
         device.load(sealed, replace=replace, progress=tell)
     told = {
         "port": device.port, "target": info.board, "model": str(model), "name": person.name, "bytes": len(sealed),
-        "key": device.number, "counter": info.counter + 1, "encrypted": encrypt,
+        "key": info.key, "counter": info.counter + 1, "encrypted": encrypt,
         "replaced": person.name in there,
     }  # fmt: skip
     if json_wanted:

@@ -1,6 +1,6 @@
 """A device from the host's side: who is on it, sending and deleting people, asking it about images.
 
-    with Device("tcp:127.0.0.1:4000", key=key, number=1) as device:
+    with Device("tcp:127.0.0.1:4000", key) as device:
         device.load(sealed)
         print(device.verify(crop, name).match)
 
@@ -53,18 +53,17 @@ def answered(key: Key, challenge: bytes, request: Request, payload: bytes) -> by
 
 
 class Device:
-    """A device on a line. key, number: of the device, for what needs an answered challenge: `load`, `delete`, and
-    `verify` unless it is a replay build.
+    """A device on a line. key: the device's, for what needs an answered challenge: `load`, `delete`, and `verify`
+    unless it is a replay build; None: without.
 
     A line that fails is opened again, and what was being done is done again: uploads go on where they were.
     """
 
     def __init__(
-        self, port: str, *, key: bytes = b"", number: int = 0, rates: Sequence[int] = RATES, patience: float = 1.0
+        self, port: str, key: Key | None = None, *, rates: Sequence[int] = RATES, patience: float = 1.0
     ) -> None:
         """Opens the line and greets the device. rates: bits a second, tried in order; patience: factor of all waits."""
-        self.port = port
-        self.key, self.number = key, number
+        self.port, self.key = port, key
         self._rates, self._patience = rates, patience
         self._part = PART
         self.talk = connect(port, rates, patience)
@@ -141,11 +140,11 @@ class Device:
 
         self._lasting(remove)
 
-    def set_key(self, key: bytes, number: int) -> None:
-        """Gives a device that has none its key of 32 bytes, over a line that nobody else hears; number: above 0."""
-        said = struct.pack("<I", Key(number, key).number) + key
+    def set_key(self, key: Key) -> None:
+        """Gives a device that has none its key, over a line that nobody else hears."""
+        said = struct.pack("<I", key.number) + key.key
         self._lasting(lambda: self._ask("setting the key", Request.SET_KEY, said, SLOW))
-        self.key, self.number = key, number
+        self.key = key
 
     def verify(self, crop: NDArray[np.uint8], name: str = "", *, layers: bool = False) -> Verdict:
         """Asks about an aligned crop, uint8 (height, width, 3), whether it shows `name`, or "": who of all people, the
@@ -212,10 +211,10 @@ class Device:
         return said[1:]
 
     def _authenticated(self, doing: str, request: Request, payload: bytes, seconds: float = SECONDS) -> bytes:
-        if not self.key:
+        if self.key is None:
             raise UserError(self.port, f"{doing} needs the device's key", "--key FILE", "none")
         challenge = self._whole(self._ask(doing, Request.CHALLENGE), 16)
-        return self._ask(doing, request, answered(Key(self.number, self.key), challenge, request, payload), seconds)
+        return self._ask(doing, request, answered(self.key, challenge, request, payload), seconds)
 
     def _part_taken(self, doing: str, request: Request, data: bytes, at: int) -> int:
         """Sends the part of `data` at an offset; the offset behind it, which the device has to say too."""

@@ -95,11 +95,11 @@ $memory)
 target_link_libraries($app PRIVATE gcc)
 set_target_properties($app PROPERTIES SUFFIX .elf)
 add_custom_command(TARGET $app POST_BUILD
-    COMMAND arm-none-eabi-objcopy -O binary --gap-fill 0xFF $$<TARGET_FILE:$app> $app.bin
-    COMMAND arm-none-eabi-size $$<TARGET_FILE:$app>
+${binary}    COMMAND arm-none-eabi-size $$<TARGET_FILE:$app>
     VERBATIM)
 """)
 
+COPY = "arm-none-eabi-objcopy -O binary --gap-fill 0xFF"
 TOOLCHAIN = """\
 set(CMAKE_SYSTEM_NAME Generic)
 set(CMAKE_SYSTEM_PROCESSOR arm)
@@ -137,6 +137,11 @@ clean:
 """)
 
 
+def in_one_piece(board: Board) -> bool:
+    """Whether a binary image has no partition in it: written where it does, it would erase key and people."""
+    return board.chip is not None and board.chip.in_one_piece
+
+
 def cmake(board: Board, made: Parts, app: str) -> str:
     """The CMakeLists.txt."""
     cortex = made.made
@@ -145,7 +150,10 @@ def cmake(board: Board, made: Parts, app: str) -> str:
     if cortex:
         options = [*cortex.flags, "-ffreestanding", *options, "-fno-unwind-tables", "-fno-asynchronous-unwind-tables"]
         memory = "\n".join(f"    LINKER:--defsym={name}={value:#x}" for name, value in cortex.memory.items())
-        linking = CMAKE_CORTEX.substitute(app=app, flags=" ".join(cortex.flags), script=cortex.script, memory=memory)
+        command = f"    COMMAND {COPY} $<TARGET_FILE:{app}> {app}.bin\n" if in_one_piece(board) else ""
+        linking = CMAKE_CORTEX.substitute(
+            app=app, flags=" ".join(cortex.flags), script=cortex.script, memory=memory, binary=command
+        )
     return CMAKE.substitute(
         title=f"{board.title}, {app}",
         command=BUILDS["cmake"],
@@ -170,10 +178,8 @@ def make(board: Board, made: Parts, app: str) -> str:
         script = f"-nostdlib -nostartfiles -Wl,--gc-sections -T firmware/{cortex.script} \\\n"
         linking = script + " \\\n".join(memory)
         program, libraries = f"{app}.elf", "-lgcc"
-        after = (
-            f"\tarm-none-eabi-objcopy -O binary --gap-fill 0xFF $@ build/{app}.bin\n"
-            "\tarm-none-eabi-size $@\n"
-        )  # fmt: skip
+        after = f"\t{COPY} $@ build/{app}.bin\n" if in_one_piece(board) else ""
+        after += "\tarm-none-eabi-size $@\n"
     return MAKE.substitute(
         title=f"{board.title}, {app}",
         compiler="arm-none-eabi-gcc" if cortex else "cc",

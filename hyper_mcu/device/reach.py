@@ -19,8 +19,7 @@ def reach(port: str, key_file: Path | None = None, family: str = "") -> Iterator
     Raises UserError with the remedy where a file, the port or the device is not as it should be.
     """
     key = read(key_file) if key_file else None
-    secret, number = (key.key, key.number) if key else (b"", 0)
-    with Device(port_named(port, family), key=secret, number=number) as device:
+    with Device(port_named(port, family), key) as device:
         yield device
 
 

@@ -6,7 +6,6 @@ from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.layout import ABI, architecture
 from hyper_mcu.codegen.person import Person
 from hyper_mcu.device.client import Device, Info
-from hyper_mcu.device.keys import Key
 from hyper_mcu.device.seal import seal
 
 
@@ -22,13 +21,14 @@ def sealed_for(person: Person, device: Device, info: Info, *, id: bytes | None =
         raise UserError(person.name, f"of another network than the firmware of {info.board}", f"{want}; {_FLASH}", got)
     if info.key == 0:
         raise UserError(device.port, f"{info.board} has no key yet", "hyper-mcu key set FILE, once", "none")
-    if info.key != device.number:
-        raise UserError(device.port, "another key", f"a key file with number {info.key}", device.number)
+    if device.key is None or info.key != device.key.number:
+        own = device.key.number if device.key else "none"
+        raise UserError(device.port, "another key", f"a key file with number {info.key}", own)
     if encrypt and not info.cipher:
         raise UserError(device.port, f"{info.board} cannot decrypt", "no --encrypt", "--encrypt")
     if info.counter >= MOST_SENT:
         raise UserError(device.port, "a counter that no device comes to by what is sent", _LIED, info.counter)
-    return seal(person, Key(device.number, device.key), info.counter + 1, id=id, encrypt=encrypt)
+    return seal(person, device.key, info.counter + 1, id=id, encrypt=encrypt)
 
 
 _FLASH = "enrol again, or hyper-mcu flash --person"

@@ -133,8 +133,7 @@ def started(target: str, person: Person, progress: Progress) -> Iterator[Device]
         folder = Path(name)
         progress(f"compiling for {board.title}")
         with _running(board, person, folder) as line, Device(line, patience=SLOWER) as device:
-            key = keys.new()
-            device.set_key(key.key, key.number)
+            device.set_key(keys.new())
             yield device
 
 

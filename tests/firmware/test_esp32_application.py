@@ -21,7 +21,7 @@ from hyper_mcu.codegen import oracle
 from hyper_mcu.device import seal as sealing
 from hyper_mcu.device.client import Device
 from hyper_mcu.device.codes import Code, DeviceError
-from hyper_mcu.device.keys import ENCRYPT
+from hyper_mcu.device.keys import ENCRYPT, Key
 from hyper_mcu.device.line import LineError
 from hyper_mcu.device.seal import seal
 
@@ -49,7 +49,7 @@ def board(program: Path, tmp_path: Path) -> Board:
 def provision(board: Board, *people: bytes) -> None:
     """The device's key and people, over the line."""
     with board.running() as device:
-        device.set_key(KEY.key, KEY.number)
+        device.set_key(KEY)
         for person in people:
             device.load(person)
 
@@ -84,7 +84,7 @@ def test_key_and_person_stay_over_a_restart_and_verdicts_are_the_oracles(board: 
             assert said.match is (number == 0)
         device.known_answer("ada")
         with pytest.raises(DeviceError) as e:
-            device.set_key(bytes(32), 9)
+            device.set_key(Key(9, bytes(32)))
         assert e.value.code == Code.HAS_KEY
         assert board.pin(LIGHT) == OFF  # the link opens nothing
 
@@ -178,7 +178,7 @@ def test_broken_nvs_is_not_erased_and_no_key_is_taken(board: Board) -> None:
     with board.running() as device:
         assert device.info().key == 0
         with pytest.raises(DeviceError):
-            device.set_key(bytes(32), 9)
+            device.set_key(Key(9, bytes(32)))
         with pytest.raises(DeviceError):
             device.load(ada(2))
     assert (board.folder / "nvs-hyper_mcu").read_bytes() == kept[:-1]
@@ -256,7 +256,7 @@ def test_set_key_can_be_left_out(tmp_path: Path) -> None:
     board = Board(build(tmp_path / "built", HOST, HYPER_MCU_SET_KEY=""), tmp_path / "board")
     with board.running() as device:
         with pytest.raises(DeviceError):
-            device.set_key(KEY.key, KEY.number)
+            device.set_key(KEY)
         assert device.info().key == 0
 
 
@@ -270,7 +270,7 @@ def cut_at(board: Board, operation: int) -> bool:
     board.start(IDF_CUT_AT=str(operation))
     cut = False
     try:
-        with Device(board.line, key=KEY.key, number=KEY.number) as device:
+        with Device(board.line, KEY) as device:
             device._lasting = lambda work: work()  # nobody plugs it in again
             device.load(after, replace=True)
     except (LineError, OSError):

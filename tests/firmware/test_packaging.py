@@ -218,7 +218,7 @@ def test_the_door_sketch_opens_to_its_owner(folder: Path, tmp_path: Path) -> Non
     run(CXX, *words, tmp_path / "sketch.cpp", *library, "-o", tmp_path / "door")
     board = Board(tmp_path / "door", tmp_path / "board")
     with board.running() as device:
-        device.set_key(KEY.key, KEY.number)
+        device.set_key(KEY)
         device.load(seal(owner(), KEY, 1))
         assert device.verify(seen(scene(0)), "ada").match
     board.show(frame(0))

@@ -64,7 +64,7 @@ class Bench:
 
     def on(self, running: Emulated) -> Device:
         """Its line, and the device's key."""
-        return Device(running.line, key=KEY.key, number=KEY.number, patience=PATIENCE)
+        return Device(running.line, KEY, patience=PATIENCE)
 
 
 Images = Callable[..., Bench]
@@ -100,9 +100,9 @@ def test_two_people_are_sent_asked_about_and_there_after_a_power_cut(images: Ima
     with bench.start() as running, Device(running.line, patience=PATIENCE) as device:
         said = device.info()
         assert (said.board, said.key, said.people, said.selftest, said.replay) == (board, 0, 0, True, False)
-        device.set_key(KEY.key, KEY.number)
+        device.set_key(KEY)
         with pytest.raises(DeviceError) as refused:
-            device.set_key(bytes(32), 8)
+            device.set_key(Key(8, bytes(32)))
         assert refused.value.code == Code.HAS_KEY
         for counter, p in enumerate((ALICE, BOB), 1):
             device.load(seal(p, KEY, counter))
@@ -133,7 +133,7 @@ def stored(images: Images) -> Callable[[str], tuple[Bench, bytes]]:
         if board not in made:
             bench = images(board)
             with bench.start() as running, Device(running.line, patience=PATIENCE) as device:
-                device.set_key(KEY.key, KEY.number)
+                device.set_key(KEY)
                 device.load(seal(ALICE, KEY, 1, id=bytes(16)))
                 device.load(seal(BOB, KEY, 2))
             made[board] = bench, (bench.folder / FLASH).read_bytes()
@@ -227,7 +227,7 @@ def test_killed_upload_goes_on_where_it_was_and_real_crops_are_told_apart(
     first, second = (enrolled(photos / f"{who}-frontal-01.jpg", f"p{who}") for who in ("003", "010"))
     bench, sent = images(STM32, owner=first), seal(second, KEY, 2)
     with bench.start() as running, Device(running.line, patience=PATIENCE) as device:
-        device.set_key(KEY.key, KEY.number)
+        device.set_key(KEY)
         device.load(seal(first, KEY, 1))
     reached = 0
     for part in (6_000, 20_000):
@@ -283,7 +283,7 @@ def test_camera_opens_for_the_one_and_shuts_for_others_over_a_power_cut(images: 
     opens, shuts = with_threshold(ALICE, logit), with_threshold(ALICE, logit + 1)
     bench = images(STM32, "verify", extra=(CAMERA,))
     with bench.start() as running, Device(running.line, patience=PATIENCE) as device:
-        device.set_key(KEY.key, KEY.number)
+        device.set_key(KEY)
         device.load(seal(opens, KEY, 1))
     shown_frames(bench, frame, 1)
     with bench.start() as running:
@@ -305,7 +305,7 @@ def test_camera_opens_for_the_one_and_shuts_for_others_over_a_power_cut(images: 
 def test_replay_needs_no_challenge_and_still_none_for_people(images: Images) -> None:
     bench, shown = images(STM32, "replay"), oracle.known_image(TINY, 8)
     with bench.start() as running, Device(running.line, patience=PATIENCE) as device:
-        device.set_key(KEY.key, KEY.number)
+        device.set_key(KEY)
         device.load(seal(ALICE, KEY, 1))
         device.key = bytes(32)
         assert device.info().replay

@@ -167,7 +167,7 @@ class Board:
         """The board with power and a host on its line."""
         self.start(**environment)
         try:
-            with Device(self.line, key=KEY.key, number=KEY.number) as self.host:
+            with Device(self.line, KEY) as self.host:
                 yield self.host
         finally:
             self.log = self.stop()

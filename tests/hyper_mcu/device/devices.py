@@ -78,8 +78,7 @@ class Board:
 
 
 def client(process: Process, key: Key | None = KEY, patience: float = PATIENCE) -> Device:
-    given = {"key": key.key, "number": key.number} if key else {}
-    return Device(process.line, patience=patience, **given)
+    return Device(process.line, key, patience=patience)
 
 
 def healthy(said: str) -> bool:

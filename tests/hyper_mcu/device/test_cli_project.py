@@ -77,7 +77,7 @@ def test_a_project_builds_by_its_one_command_and_runs(
 
     with started() as running, Device(running.line, patience=5 * PATIENCE) as device:
         assert there(device) == []
-        device.set_key(KEY.key, KEY.number)
+        device.set_key(KEY)
         checked(device)
         device.delete("alice")
     with started() as running, Device(running.line, patience=5 * PATIENCE) as device:
@@ -88,7 +88,7 @@ def test_a_project_builds_by_its_one_command_and_runs(
         with by_hand(said["next"]) as device:
             assert there(device) == who
             if not who:
-                device.set_key(KEY.key, KEY.number)
+                device.set_key(KEY)
                 assert there(device) == FACTORY
 
 

@@ -71,7 +71,7 @@ def whole(device: Device, p: Person) -> bool:
 def test_lost_repeated_flipped_and_cut_bytes_cost_time_and_nothing_else(board: Board, seed: int) -> None:
     with board.start() as process:
         noise = NoisyLine(process.line, seed, rate=1 / 400)
-        with Device(noise.line, key=KEY.key, number=KEY.number, patience=0.03) as device:
+        with Device(noise.line, KEY, patience=0.03) as device:
             device.load(NEW, replace=True)
             assert whole(device, ALICE_AGAIN)
             device.delete("bob")
@@ -186,7 +186,7 @@ def restarted(board: Board) -> Iterator[Restarted]:
 
 def test_an_upload_goes_on_by_itself_where_the_power_was_cut(restarted: Restarted) -> None:
     told: list[int] = []
-    with Device(restarted.line, key=KEY.key, number=KEY.number, patience=0.2) as device:
+    with Device(restarted.line, KEY, patience=0.2) as device:
         device.load(NEW, replace=True, progress=lambda done, of: told.append(done))
         assert whole(device, ALICE_AGAIN)
     assert restarted.starts > 1

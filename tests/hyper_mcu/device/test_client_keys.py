@@ -88,16 +88,16 @@ def test_the_key_is_set_once_and_lasts(program: Path, tmp_path: Path) -> None:
         with pytest.raises(DeviceError, match=saying(Code.NO_KEY)):
             device.load(sealed(ALICE, 1))
         with pytest.raises(UserError, match="number"):
-            device.set_key(KEY.key, 0)
-        device.set_key(KEY.key, KEY.number)
+            device.set_key(Key(0, KEY.key))
+        device.set_key(KEY)
         with pytest.raises(DeviceError, match=saying(Code.HAS_KEY)):
-            device.set_key(OTHER_KEY.key, 2)
-        device.key, device.number = KEY.key, KEY.number
+            device.set_key(Key(2, OTHER_KEY.key))
+        device.key = KEY
         device.load(sealed(ALICE, 1))
     with board.start() as process, client(process) as device:
         assert device.info().key == KEY.number
         with pytest.raises(DeviceError, match=saying(Code.HAS_KEY)):
-            device.set_key(OTHER_KEY.key, 2)
+            device.set_key(Key(2, OTHER_KEY.key))
         check(device, ALICE)
 
 

@@ -30,7 +30,7 @@ def test_its_flash_and_its_key_are_its_owners_alone(program: Path, tmp_path: Pat
     try:
         board = Board(program, tmp_path, *SMALL, key=None)
         with board.start() as process, client(process, None) as device:
-            device.set_key(KEY.key, KEY.number)
+            device.set_key(KEY)
             device.load(sealed(ALICE, 1))
     finally:
         os.umask(before)

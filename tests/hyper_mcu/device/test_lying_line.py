@@ -110,12 +110,12 @@ def test_a_lie_is_an_error_in_one_line(honest: str, lie: str) -> None:
     lies, call = LIES[lie]
     with (
         LyingLine(honest, lies) as line,
-        Device(line.line, key=KEY.key, number=KEY.number, patience=0.2) as d,
+        Device(line.line, KEY, patience=0.2) as d,
         pytest.raises(UserError) as e,
     ):
         call(d)
     assert "\n" not in str(e.value)
-    with Device(honest, key=KEY.key, number=KEY.number, patience=0.2) as d:
+    with Device(honest, KEY, patience=0.2) as d:
         assert on(d) == [("alice", 1)]
 
 
@@ -125,7 +125,7 @@ def test_a_counter_that_is_made_up_leaves_the_device_its_numbers(honest: str, fi
     with LyingLine(honest, lies) as line:
         words = ("--port", line.line, "--key", files / "key.json", "--replace")
         assert "a counter that no device comes to by what is sent" in refused("send", files / "alice.bin", *words)
-    with Device(honest, key=KEY.key, number=KEY.number, patience=0.2) as d:
+    with Device(honest, KEY, patience=0.2) as d:
         assert d.info().counter == 1
 
 
