@@ -307,7 +307,7 @@ def test_replay_needs_no_challenge_and_still_none_for_people(images: Images) -> 
     with bench.start() as running, Device(running.line, patience=PATIENCE) as device:
         device.set_key(KEY)
         device.load(seal(ALICE, KEY, 1))
-        device.key = bytes(32)
+        device.key = Key(KEY.number, bytes(32))
         assert device.info().replay
         agrees(device, ALICE, shown)
         with pytest.raises(DeviceError) as refused:
