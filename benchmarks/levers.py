@@ -132,7 +132,7 @@ def train(stage: Hyper, seen: NDArray[np.float16]) -> None:
 
 
 def figures(name: str, seed: int, steps: int, root: Path, cache: Path, trunk: Path) -> dict[str, float]:
-    """EER, and FNMR at FMR 1e-2 and 1e-3, of a row's nets; seconds of its training."""
+    """EER, and FNMR at FMR 1e-2 and 1e-3, of a row's nets; processor seconds of its training."""
     sets = [f"run.seed={seed}", f"run.every={steps}", f"hyper.steps={steps}", f"hyper.warmup={min(30, steps // 2)}"]
     c = config.read(None, [*sets, *BASE, *ROWS[name]])
     torch.set_num_threads(1)
@@ -144,11 +144,11 @@ def figures(name: str, seed: int, steps: int, root: Path, cache: Path, trunk: Pa
     if c.hyper.qat:
         weights = finish.weights_of(module.hgen)
         module.hgen.quantiser = Quantiser(shared.spec, evaluate.calibrate(shared.spec, weights, faces))
-    begin = time.monotonic()
+    begin = time.process_time()
     if c.hyper.steps and not name.startswith("augmented"):
         with torch.no_grad():
             seen = maps(module, faces, cache / f"maps-{generator.load(trunk).sha256[:16]}-{c.hgen.first}.f16")
-        begin = time.monotonic()
+        begin = time.process_time()
         train(Hyper(Seen(module.hgen), faces, c.hyper, c.run), seen)
     elif c.hyper.steps:
         about_it = About(shared.spec, faces.backbone_sha256, "")
@@ -156,7 +156,7 @@ def figures(name: str, seed: int, steps: int, root: Path, cache: Path, trunk: Pa
             loop.train(Hyper(module, faces, c.hyper, c.run), faces, c.run, about_it, Path(out))
             last = checkpoint.read(Path(out) / "last.safetensors")
         checkpoint.fill(last, module, shared.spec, faces.backbone_sha256)
-    seconds = time.monotonic() - begin
+    seconds = time.process_time() - begin
     index = faces.select("val")
     identity = faces.identity[index]
     _, first = np.unique(identity, return_index=True)

@@ -21,7 +21,7 @@ FACES = "def test_faces(research_faces):\n    assert research_faces.name == 'fac
 FAILS = SKIPS + "def test_fails():\n    assert False\n"
 
 
-def run(folder: Path, text: str, **environment: str) -> tuple[int, list[str]]:
+def run(folder: Path, text: str, *more: str, **environment: str) -> tuple[int, list[str]]:
     """Exit code of pytest on a folder with this one test file and one that passes, and the lines it says on stdout."""
     tests = folder / "checkout" / "tests"
     tests.mkdir(parents=True)
@@ -30,7 +30,8 @@ def run(folder: Path, text: str, **environment: str) -> tuple[int, list[str]]:
     (tests / "test_other.py").write_text(PASSES)
     (tests / "pytest.ini").write_text("[pytest]\n")
     clean = {k: v for k, v in os.environ.items() if not k.startswith("HYPER_MCU_") and k != "PYTEST_ADDOPTS"}
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", str(tests)]
+    plain = ["-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
+    words = [sys.executable, "-m", "pytest", *plain, *more, str(tests)]
     done = subprocess.run(words, capture_output=True, text=True, cwd=folder, env=clean | environment, check=False)
     assert done.stderr == ""
     return done.returncode, done.stdout.splitlines()
@@ -45,8 +46,9 @@ def run(folder: Path, text: str, **environment: str) -> tuple[int, list[str]]:
     ],
     ids=["test", "mark", "module"],
 )
-def test_skipped_test_fails_the_run_by_name(tmp_path: Path, text: str, said: str) -> None:
-    code, lines = run(tmp_path, text, HYPER_MCU_NO_SKIPS="1")
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_skipped_test_fails_the_run_by_name(tmp_path: Path, text: str, said: str, workers: str) -> None:
+    code, lines = run(tmp_path, text, "-n", workers, HYPER_MCU_NO_SKIPS="1")
     assert code == 1
     assert [line for line in lines if re.fullmatch(said, line)]
 
