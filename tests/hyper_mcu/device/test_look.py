@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from devices import PRODUCT, Board, client, compiled, keep_key, needs_compiler, sealed
+from devices import KEY, OTHER_KEY, PRODUCT, Board, client, compiled, keep_key, needs_compiler, sealed
 from people import TINY, Person, net, person, with_threshold
 
 from hyper_mcu.codegen import oracle
@@ -113,6 +113,24 @@ def test_people_of_another_key_number_are_not_there(look, board: Board) -> None:
     said, light = look(ALICES)
     assert said[0].startswith(NOTHING)
     assert light == []
+
+
+@pytest.mark.parametrize("foreign", [1, 2], ids=["before", "behind"])
+def test_one_person_who_cannot_be_asked_is_an_error_of_all(look, board: Board, foreign: int) -> None:
+    """Bob under the number of the device's key, and another key: what only who writes the flash brings."""
+    with board.start() as process, client(process) as device:
+        device.delete("alice")
+        device.delete("bob")
+    for counter, (p, key) in enumerate(((ALICE, KEY), (BOB, OTHER_KEY))[:: -1 if foreign == 1 else 1], 3):
+        keep_key(board.key_file, key)
+        with board.start() as process, client(process, key) as device:
+            device.load(sealed(p, counter, key))
+    keep_key(board.key_file, KEY)
+    said, light = look(ALICES)
+    assert said == [f"{NOTHING} 0"]
+    assert light == []
+    with board.start() as process, client(process) as device:
+        assert device.info().failures == 1
 
 
 def test_nobody_stored_costs_no_attempt(look, board: Board) -> None:
