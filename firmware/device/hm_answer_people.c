@@ -2,18 +2,11 @@
 #include "../core/hm_blob.h" /* hm_word, hm_is_name, hm_equal */
 #include "hm_reply.h"
 
-enum { ENTRY = 4 + 1 + HM_NAME_BYTES + HM_ID_BYTES + 3 * 4, REPLACE = 1 };
+enum { ENTRY = 4 + HM_NAME_BYTES + HM_ID_BYTES + 3 * 4, REPLACE = 1 };
 
-static void hm_put_entry(hm_reply *reply, uint32_t place, hm_code code, const hm_entry *entry)
+static void hm_put_entry(hm_reply *reply, const hm_entry *entry)
 {
-    const uint8_t number = (uint8_t)code;
-    hm_put_word(reply, place);
-    hm_put(reply, &number, 1);
-    if (code != HM_CODE_OK) {
-        hm_fill(reply->bytes + reply->n, 0, ENTRY - 5);
-        reply->n += ENTRY - 5;
-        return;
-    }
+    hm_put_word(reply, entry->place);
     hm_put(reply, entry->sealed.name, HM_NAME_BYTES);
     hm_put(reply, entry->sealed.id, HM_ID_BYTES);
     hm_put_word(reply, entry->sealed.key);
@@ -31,9 +24,8 @@ hm_code hm_answer_list(hm_device *device, const uint8_t *payload, uint32_t n, hm
     hm_put_word(reply, places);
     for (; place < places && hm_reply_room(reply) >= ENTRY; place++) {
         hm_entry entry;
-        const hm_code code = hm_store_at(&device->store, place, &entry);
-        if (code != HM_CODE_NO_PERSON) {
-            hm_put_entry(reply, place, code, &entry);
+        if (hm_store_at(&device->store, place, &entry) == HM_CODE_OK) {
+            hm_put_entry(reply, &entry);
         }
     }
     hm_reply next = {reply->bytes, at};

@@ -34,7 +34,7 @@ typedef struct hm_entry {
  * size are none: a firmware with another `largest` begins with an empty partition where that makes other slots. */
 HM_MUST_CHECK hm_code hm_store_mount(hm_store *store, const hm_flash *flash, uint32_t largest);
 
-/* The person at place 0 … places − 1; HM_CODE_NO_PERSON for an empty one. Its check sum is looked at. */
+/* The person at place 0 … places − 1; HM_CODE_NO_PERSON for an empty one, and for one whose check sum is wrong. */
 HM_MUST_CHECK hm_code hm_store_at(const hm_store *store, uint32_t place, hm_entry *entry);
 
 /* The person of a name. */

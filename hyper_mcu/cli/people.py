@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from hyper_mcu.device.client import Entry, Info
 
-HEADER = ("place", "name", "id", "key", "counter", "bytes", "")
+HEADER = ("place", "name", "id", "key", "counter", "bytes")
 
 
 def as_json(port: str, info: Info, people: tuple[Entry, ...]) -> dict[str, Any]:
@@ -23,20 +23,10 @@ def as_json(port: str, info: Info, people: tuple[Entry, ...]) -> dict[str, Any]:
         "key": info.key,
         "counter": info.counter,
         "people": [
-            {
-                "place": e.place, "name": e.name, "id": e.id, "key": e.key, "counter": e.counter, "bytes": e.size,
-                "fault": fault(e),
-            }
+            {"place": e.place, "name": e.name, "id": e.id, "key": e.key, "counter": e.counter, "bytes": e.size}
             for e in people
         ],
-    }  # fmt: skip
-
-
-def fault(e: Entry) -> str | None:
-    """Why a place cannot be used; None where it can."""
-    from hyper_mcu.device.codes import DeviceError
-
-    return DeviceError("", e.code).what if e.code else None
+    }
 
 
 def as_text(told: dict[str, Any]) -> str:
@@ -49,7 +39,6 @@ def as_text(told: dict[str, Any]) -> str:
         [one_line(str(e[k])) for k in ("place", "name")]
         + [e["id"][:8]]
         + [f"{e[k]:,}" for k in ("key", "counter", "bytes")]
-        + [e["fault"] or ""]
         for e in people
     ]
     board = one_line(f"{told['target']} on {told['port']}")

@@ -43,7 +43,7 @@ LASTING = 8  # how often anything is begun
 BACK = 10.0  # seconds that a device has to come back, restarted or plugged in again
 _SEALED_NAME = slice(64, 112)  # STORE.md, "Sealed person"
 _INFO = struct.Struct("<2B17I")
-_ENTRY = struct.Struct("<IB48s16s3I")
+_ENTRY = struct.Struct("<I48s16s3I")
 _VERDICT = struct.Struct("<IiiII48s")
 
 
@@ -167,8 +167,8 @@ class Device:
             if places > MOST_PEOPLE or len(said[8:]) % _ENTRY.size:
                 got = f"{places} places, {len(said)} bytes"
                 raise UserError(self.port, "a list that is none", f"{MOST_PEOPLE} places at most, whole entries", got)
-            for place, code, name, ident, key, counter, size in _ENTRY.iter_unpack(said[8:]):
-                found.append(Entry(place, code, _text(name), ident.hex(), key, counter, size))
+            for place, name, ident, key, counter, size in _ENTRY.iter_unpack(said[8:]):
+                found.append(Entry(place, _text(name), ident.hex(), key, counter, size))
             if after <= first:
                 break
             first = after

@@ -51,11 +51,9 @@ class Info:
 
 @dataclass(frozen=True)
 class Entry:
-    """A person on a device. code: OK, or why that place cannot be used. id: hex, key and counter as it was sealed; size
-    in bytes, the seal included."""
+    """A person on a device. id: hex, key and counter as it was sealed; size in bytes, the seal included."""
 
     place: int
-    code: int
     name: str
     id: str
     key: int

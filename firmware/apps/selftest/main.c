@@ -53,15 +53,8 @@ int main(void)
     hm_start_device(&device);
     for (uint32_t place = 0; place < device.store.places; place++) {
         hm_entry entry;
-        const hm_code code = hm_store_at(&device.store, place, &entry);
-        if (code == HM_CODE_OK) {
+        if (hm_store_at(&device.store, place, &entry) == HM_CODE_OK) {
             test(&entry);
-        } else if (code != HM_CODE_NO_PERSON) {
-            hm_say("place ");
-            hm_say_number(place, 10);
-            hm_say(": ");
-            hm_say(hm_code_text((unsigned)code));
-            hm_say("\r\n");
         }
     }
     hm_say("stack: ");

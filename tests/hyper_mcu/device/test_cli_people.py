@@ -34,7 +34,7 @@ def test_a_person_is_sent_listed_and_taken_off(
     there = told("people", "list", "--port", process.line)
     (entry,) = there.pop("people")
     assert len(entry.pop("id")) == 32
-    assert entry == {"place": 0, "name": "alice", "key": 1, "counter": 1, "bytes": size, "fault": None}
+    assert entry == {"place": 0, "name": "alice", "key": 1, "counter": 1, "bytes": size}
     assert (there["key"], there["counter"], there["target"]) == (1, 1, "host")
     assert told("people", "rm", "alice", *at) == {
         "port": process.line, "target": "host", "removed": "alice", "people": 0,

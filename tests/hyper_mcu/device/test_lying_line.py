@@ -131,7 +131,7 @@ def test_a_counter_that_is_made_up_leaves_the_device_its_numbers(honest: str, fi
 
 def test_names_that_a_terminal_would_obey_are_spelt_out(honest: str, told: Told) -> None:
     name = b"\x1b]0;owned\x07".ljust(48, b"\0")
-    lies = instead(Request.LIST, lambda said: said[:13] + name + said[61:])
+    lies = instead(Request.LIST, lambda said: said[:12] + name + said[60:])
     with LyingLine(honest, lies) as line:
         people = told("people", "list", "--port", line.line)["people"]
         assert [p["name"] for p in people] == [r"\x1b]0;owned\x07"]

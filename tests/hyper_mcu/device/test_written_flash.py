@@ -66,3 +66,20 @@ def test_an_older_copy_brings_back_who_was_deleted(board: Board, tmp_path: Path)
         assert on(device) == [("alice", 1)]
         assert device.verify(CROP, "alice").logit == oracle.run(ALICE.qnet, CROP).logit
         assert healthy(process.kill())
+
+
+def test_a_damaged_person_is_not_listed_and_gives_way(board: Board) -> None:
+    with board.start() as process, client(process) as device:
+        device.load(sealed(ALICE, 1))
+        device.load(sealed(BOB, 2))
+    flash = bytearray(board.flash.read_bytes())
+    flash[flash.index(sealed(ALICE, 1)[200:300])] ^= 1
+    board.flash.write_bytes(flash)
+    with board.start() as process, client(process) as device:
+        assert on(device) == [("bob", 2)]
+        assert device.info().people == 1
+        with pytest.raises(DeviceError, match="NO_PERSON"):
+            device.verify(CROP, "alice")
+        device.load(sealed(ALICE, 3))
+        assert [(e.place, e.name) for e in device.people()] == [(0, "alice"), (1, "bob")]
+        assert healthy(process.kill())
