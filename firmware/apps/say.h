@@ -48,4 +48,29 @@ static inline void hm_start_device(hm_device *device)
     hm_say("\r\n");
 }
 
+/* Stores the people that came with the program as soon as the device has a key. *factory: HM_CODE_NO_KEY until then. */
+static inline void hm_store_factory(hm_device *device, hm_code *factory)
+{
+#if HM_FACTORY
+    if (*factory == HM_CODE_NO_KEY) {
+        *factory = hm_factory_people(device, hm_people, hm_people_count);
+        if (*factory != HM_CODE_OK && *factory != HM_CODE_NO_KEY) {
+            hm_say("people that came with the program: ");
+            hm_say(hm_code_text((unsigned)*factory));
+            hm_say("\r\n");
+        }
+    }
+#else
+    (void)device;
+    (void)factory;
+#endif
+}
+
+/* What an application does again and again: the people that came with it, and the link. */
+static inline void hm_serve(hm_device *device, hm_code *factory)
+{
+    hm_store_factory(device, factory);
+    hm_device_poll(device);
+}
+
 #endif

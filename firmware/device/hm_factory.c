@@ -2,26 +2,18 @@
 #include "hm_factory.h"
 
 #include "../core/hm_blob.h" /* HM_BLOB_NAME */
-#include "hm_bytes.h"
 
 /* The head of the sealed person. Its id is of the blob, so that what power interrupted goes on with the same bytes. */
 static void hm_factory_head(const hm_built_in *person, uint32_t number, uint32_t counter, uint8_t head[HM_SEAL_HEAD])
 {
-    static const uint8_t magic[4] = {'H', 'M', 's', 'p'};
     uint8_t digest[HM_SHA256_BYTES];
     hm_sha256 hash;
     hm_sha256_begin(&hash);
     hm_sha256_add(&hash, person->blob, person->size);
     hm_sha256_end(&hash, digest);
-    hm_fill(head, 0, HM_SEAL_HEAD);
-    hm_copy(head + HM_SEAL_MAGIC, magic, sizeof magic);
-    hm_set_word(head + HM_SEAL_VERSION, HM_SEAL_FORMAT);
-    hm_set_word(head + HM_SEAL_TOTAL, HM_SEAL_HEAD + person->size + HM_SEAL_TAG);
-    hm_set_word(head + HM_SEAL_KEY, number);
-    hm_set_word(head + HM_SEAL_COUNTER, counter);
-    hm_set_word(head + HM_SEAL_PAYLOAD, person->size);
-    hm_copy(head + HM_SEAL_ID, digest, HM_ID_BYTES);
-    hm_copy(head + HM_SEAL_NAME, person->blob + HM_BLOB_NAME, HM_NAME_BYTES);
+    const char *const name = (const char *)(person->blob + HM_BLOB_NAME);
+    const hm_sealed sealed = {digest, name, 0, number, counter, NULL, NULL, person->size};
+    hm_seal_head(&sealed, head);
 }
 
 static void hm_factory_tag(const hm_built_in *person, const uint8_t key[HM_KEY_BYTES], uint32_t number,
@@ -84,34 +76,43 @@ static hm_code hm_factory_commit(hm_device *device, uint32_t counter)
     return code == HM_CODE_OK ? hm_store_commit(&device->store, &device->upload, counter) : code;
 }
 
+static hm_code hm_factory_put(hm_device *device, const hm_built_in *person, const uint8_t key[HM_KEY_BYTES],
+                              uint32_t number, uint32_t counter)
+{
+    hm_code code = (hm_code)hm_person_from_blob(person->blob, person->size, &device->person);
+    if (code == HM_CODE_OK) {
+        uint8_t head[HM_SEAL_HEAD];
+        uint8_t tag[HM_SEAL_TAG];
+        hm_factory_head(person, number, counter, head);
+        hm_factory_tag(person, key, number, head, tag);
+        code = hm_factory_write(device, person, head, tag);
+        hm_wipe(tag, sizeof tag);
+    }
+    if (code == HM_CODE_OK) {
+        code = hm_factory_commit(device, counter);
+    }
+    if (code != HM_CODE_OK) {
+        hm_store_abandon(&device->store, &device->upload);
+    }
+    return code;
+}
+
 hm_code hm_factory_people(hm_device *device, const hm_built_in *people, uint32_t n)
 {
     uint8_t key[HM_KEY_BYTES];
-    uint8_t head[HM_SEAL_HEAD];
-    uint8_t tag[HM_SEAL_TAG];
     uint32_t number;
     hm_code code = HM_CODE_OK;
+    hm_code first = HM_CODE_OK;
     if (device->store.counter >= n) {
         return HM_CODE_OK;
     }
     if (!hm_port_key(key, &number)) {
         return HM_CODE_NO_KEY;
     }
-    for (uint32_t i = device->store.counter; i < n && code == HM_CODE_OK; i++) {
-        code = (hm_code)hm_person_from_blob(people[i].blob, people[i].size, &device->person);
-        if (code == HM_CODE_OK) {
-            hm_factory_head(&people[i], number, i + 1, head);
-            hm_factory_tag(&people[i], key, number, head, tag);
-            code = hm_factory_write(device, &people[i], head, tag);
-        }
-        if (code == HM_CODE_OK) {
-            code = hm_factory_commit(device, i + 1);
-        }
-        if (code != HM_CODE_OK) {
-            hm_store_abandon(&device->store, &device->upload);
-        }
+    for (uint32_t i = device->store.counter; i < n && code != HM_CODE_FLASH; i++) {
+        code = hm_factory_put(device, &people[i], key, number, i + 1);
+        first = first == HM_CODE_OK ? code : first;
     }
     hm_wipe(key, sizeof key);
-    hm_wipe(tag, sizeof tag);
-    return code;
+    return first;
 }

@@ -15,8 +15,9 @@ typedef struct hm_built_in {
 
 /* Person i is sealed with the rollback counter i + 1, and put there only while the device accepted none as high: each of
  * them once, whenever the power fails; who was deleted does not come back. On a device that took others before, to a
- * counter of k, the first k do not come at all. HM_CODE_NO_KEY while the device has no key: call it again when it has. Ends
- * at the first one who is refused. */
+ * counter of k, the first k do not come at all. HM_CODE_NO_KEY while the device has no key: call it again when it has.
+ * Whoever is refused is passed over, for good where somebody behind is taken: the code is that of the first one refused.
+ * Ends where flash fails; the next start goes on there. */
 HM_MUST_CHECK hm_code hm_factory_people(hm_device *device, const hm_built_in *people, uint32_t n);
 
 /* -DHM_FACTORY=1: people come with the program, as hm_people in a file of its own. */
@@ -29,17 +30,21 @@ extern const uint32_t hm_people_count;
 #endif
 
 /* What an application does again and again: the people that came with it, as soon as the device has a key, and the link.
- * *factory begins as HM_CODE_NO_KEY. */
-static inline void hm_device_serve(hm_device *device, hm_code *factory)
+ * *factory begins as HM_CODE_NO_KEY. Returns what is to be said of these people, once: HM_CODE_OK for nothing, or why one
+ * of them was refused. */
+static inline hm_code hm_device_serve(hm_device *device, hm_code *factory)
 {
+    hm_code refused = HM_CODE_OK;
 #if HM_FACTORY
     if (*factory == HM_CODE_NO_KEY) {
         *factory = hm_factory_people(device, hm_people, hm_people_count);
+        refused = *factory == HM_CODE_NO_KEY ? HM_CODE_OK : *factory;
     }
 #else
     (void)factory;
 #endif
     hm_device_poll(device);
+    return refused;
 }
 
 #endif

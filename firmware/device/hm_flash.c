@@ -3,31 +3,6 @@
 
 #include "../core/hm_check.h"
 
-static bool hm_part_erase(void *context, uint32_t offset)
-{
-    const hm_flash_part *const part = (const hm_flash_part *)context;
-    return part->whole->erase(part->whole->context, part->offset + offset);
-}
-
-static bool hm_part_program(void *context, uint32_t offset, const uint8_t *bytes, uint32_t n)
-{
-    const hm_flash_part *const part = (const hm_flash_part *)context;
-    return part->whole->program(part->whole->context, part->offset + offset, bytes, n);
-}
-
-hm_flash hm_flash_of(hm_flash_part *part, const hm_flash *whole, uint32_t first, uint32_t n)
-{
-    part->whole = whole;
-    part->offset = first * whole->unit;
-    hm_flash flash = *whole;
-    flash.base = whole->base + part->offset;
-    flash.size = n * whole->unit;
-    flash.context = part;
-    flash.erase = hm_part_erase;
-    flash.program = hm_part_program;
-    return flash;
-}
-
 bool hm_flash_is_sound(const hm_flash *flash)
 {
     return flash != NULL && flash->base != NULL && ((uintptr_t)flash->base & 15) == 0 && flash->erase != NULL &&

@@ -27,15 +27,6 @@ typedef struct hm_flash {
     bool (*program)(void *context, uint32_t offset, const uint8_t *bytes, uint32_t n);
 } hm_flash;
 
-/* A part of a flash as a flash of its own: n units from unit `first` on. Its erase and program calls go through *part,
- * which must stay. */
-typedef struct hm_flash_part {
-    const hm_flash *whole;
-    uint32_t offset;
-} hm_flash_part;
-
-hm_flash hm_flash_of(hm_flash_part *part, const hm_flash *whole, uint32_t first, uint32_t n);
-
 /* Whether sizes and alignment are as above, and both calls are there: what a mount asks first. */
 bool hm_flash_is_sound(const hm_flash *flash);
 

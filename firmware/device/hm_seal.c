@@ -4,8 +4,10 @@
 #include "../core/hm_blob.h" /* hm_word, hm_is_name */
 #include "hm_bytes.h"
 
-HM_STATIC_ASSERT((int)HM_SEAL_NAME + (int)HM_NAME_BYTES == (int)HM_SEAL_DEVICE, "hyper-mcu: the name fills its place");
+HM_STATIC_ASSERT((int)HM_SEAL_NAME + (int)HM_NAME_BYTES == (int)HM_SEAL_RESERVED_16, "hyper-mcu: the name fills its place");
 HM_STATIC_ASSERT(HM_SEAL_HEAD % 16 == 0, "hyper-mcu: what a sealed person holds lies at a multiple of 16");
+
+#define MAGIC UINT32_C(0x70734D48) /* "HMsp" */
 
 void hm_key_for(const uint8_t key[HM_KEY_BYTES], uint32_t number, hm_use use, uint8_t out[HM_KEY_BYTES])
 {
@@ -36,12 +38,11 @@ static bool hm_is_zero(const uint8_t *bytes, size_t n)
 /* Whether n bytes keep every rule that needs no key. */
 static bool hm_is_sealed(const uint8_t *bytes, uint32_t n)
 {
-    static const uint8_t magic[4] = {'H', 'M', 's', 'p'};
     if (n <= HM_SEAL_HEAD + HM_SEAL_TAG || n % 4 != 0) {
         return false;
     }
     const uint32_t flags = hm_word(bytes + HM_SEAL_FLAGS);
-    return hm_equal(bytes + HM_SEAL_MAGIC, magic, sizeof magic) &&
+    return hm_word(bytes + HM_SEAL_MAGIC) == MAGIC &&
            hm_word(bytes + HM_SEAL_VERSION) == HM_SEAL_FORMAT &&
            hm_word(bytes + HM_SEAL_TOTAL) == n &&
            hm_word(bytes + HM_SEAL_PAYLOAD) == n - HM_SEAL_HEAD - HM_SEAL_TAG &&
@@ -49,8 +50,8 @@ static bool hm_is_sealed(const uint8_t *bytes, uint32_t n)
            (flags == HM_SEAL_ENCRYPTED || hm_is_zero(bytes + HM_SEAL_NONCE, 16)) &&
            hm_word(bytes + HM_SEAL_KEY) != 0 &&
            hm_word(bytes + HM_SEAL_COUNTER) != 0 &&
-           hm_is_zero(bytes + HM_SEAL_RESERVED, 4) &&
-           hm_is_zero(bytes + HM_SEAL_DEVICE, 16) &&
+           hm_is_zero(bytes + HM_SEAL_RESERVED_4, 4) &&
+           hm_is_zero(bytes + HM_SEAL_RESERVED_16, 16) &&
            hm_is_name(bytes + HM_SEAL_NAME, HM_NAME_BYTES);
 }
 
@@ -69,6 +70,23 @@ hm_code hm_seal_read(const uint8_t *bytes, uint32_t n, hm_sealed *sealed)
     sealed->payload = bytes + HM_SEAL_HEAD;
     sealed->payload_bytes = hm_word(bytes + HM_SEAL_PAYLOAD);
     return HM_CODE_OK;
+}
+
+void hm_seal_head(const hm_sealed *sealed, uint8_t head[HM_SEAL_HEAD])
+{
+    hm_fill(head, 0, HM_SEAL_HEAD);
+    hm_set_word(head + HM_SEAL_MAGIC, MAGIC);
+    hm_set_word(head + HM_SEAL_VERSION, HM_SEAL_FORMAT);
+    hm_set_word(head + HM_SEAL_TOTAL, HM_SEAL_HEAD + sealed->payload_bytes + HM_SEAL_TAG);
+    hm_set_word(head + HM_SEAL_FLAGS, sealed->flags);
+    hm_set_word(head + HM_SEAL_KEY, sealed->key);
+    hm_set_word(head + HM_SEAL_COUNTER, sealed->counter);
+    hm_set_word(head + HM_SEAL_PAYLOAD, sealed->payload_bytes);
+    hm_copy(head + HM_SEAL_ID, sealed->id, HM_ID_BYTES);
+    if (sealed->nonce != NULL) {
+        hm_copy(head + HM_SEAL_NONCE, sealed->nonce, 16);
+    }
+    hm_copy(head + HM_SEAL_NAME, sealed->name, HM_NAME_BYTES);
 }
 
 /* HM_MATCH where the last 32 of n bytes are the tag of those before them, under this key and number. */

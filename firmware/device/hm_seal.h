@@ -21,11 +21,11 @@ enum {
     HM_SEAL_KEY = 16,     /* number of the key that it is sealed under */
     HM_SEAL_COUNTER = 20, /* rollback counter: above every one that the device accepted before */
     HM_SEAL_PAYLOAD = 24, /* bytes of the payload, a multiple of 4 */
-    HM_SEAL_RESERVED = 28, /* 4 zeros */
+    HM_SEAL_RESERVED_4 = 28, /* 4 zeros */
     HM_SEAL_ID = 32,      /* random, of this person on all devices */
     HM_SEAL_NONCE = 48,   /* 16 random bytes, the cipher's first counter block; zeros where nothing is encrypted */
     HM_SEAL_NAME = 64,    /* 48 bytes, as in person.bin */
-    HM_SEAL_DEVICE = 112, /* 16 zeros: reserved */
+    HM_SEAL_RESERVED_16 = 112, /* 16 zeros */
     HM_SEAL_HEAD = 128,   /* then the payload: person.bin, F = 0, at a multiple of 16 */
     HM_SEAL_TAG = 32,     /* bytes of the tag, at the end: HMAC-SHA-256 over all before it */
     HM_SEAL_ENCRYPTED = 1
@@ -56,7 +56,11 @@ typedef struct hm_sealed {
  * reserved byte are wrong. Looks at no key: for what the store has accepted already. */
 HM_MUST_CHECK hm_code hm_seal_read(const uint8_t *bytes, uint32_t n, hm_sealed *sealed);
 
-/* The same, and whether it was sealed under this key and number, and its counter is above `counter`. *decision is
+/* The head of a sealed person of whom hm_seal_read would say this; payload_bytes of payload and a tag follow. nonce: NULL
+ * where nothing is encrypted. */
+void hm_seal_head(const hm_sealed *sealed, uint8_t head[HM_SEAL_HEAD]);
+
+/* What hm_seal_read does, and whether it was sealed under this key and number, and its counter is above `counter`. *decision is
  * HM_MATCH only then: go on only where the code is HM_CODE_OK and *decision is HM_MATCH. One instruction left out may
  * change either, it does not change both; nor does a flipped bit but one of `counter` itself, or of where that is. */
 HM_MUST_CHECK hm_code hm_seal_open(const uint8_t *bytes, uint32_t n, const uint8_t key[HM_KEY_BYTES], uint32_t number,

@@ -1,6 +1,8 @@
 /* People in flash. What a slot's records are: hm_slot.h; why they are written in this order: STORE.md, "Slots". */
 #include "hm_slot.h"
 
+#include "../core/hm_blob.h" /* hm_equal */
+
 /* A record that counts: that of the newest slot of a place. */
 typedef struct hm_newest {
     bool found;
@@ -33,15 +35,6 @@ static hm_newest hm_find_newest(const hm_store *store, uint32_t place)
     const hm_newest *const newer = &slots[second];
     const hm_newest *const older = &slots[!second];
     return newer->sure || !hm_slot_is_whole(store, older->slot, &older->commit) ? *newer : *older;
-}
-
-static bool hm_same(const uint8_t *a, const uint8_t *b, uint32_t n)
-{
-    uint32_t i = 0;
-    while (i < n && a[i] == b[i]) {
-        i++;
-    }
-    return i == n;
 }
 
 static bool hm_is_named(const uint8_t *sealed, const char *name)
@@ -172,7 +165,7 @@ uint32_t hm_store_count(const hm_store *store)
 static bool hm_is_upload(const hm_store *store, uint32_t slot, uint32_t size, const uint8_t *digest)
 {
     hm_plan plan;
-    return hm_slot_awaits(store, slot, &plan) && plan.size == size && hm_same(plan.digest, digest, HM_SHA256_BYTES);
+    return hm_slot_awaits(store, slot, &plan) && plan.size == size && hm_equal(plan.digest, digest, HM_SHA256_BYTES);
 }
 
 static bool hm_is_free(const hm_store *store, uint32_t place)
@@ -238,7 +231,7 @@ hm_code hm_store_begin(hm_store *store, const char *name, bool replace, uint32_t
     uint32_t slot = hm_interrupted(store, place, size, digest);
     const bool found = slot < 2 * store->places;
     if (found && upload->open && upload->slot == slot && upload->size == size &&
-        hm_same(upload->digest, digest, sizeof upload->digest)) {
+        hm_equal(upload->digest, digest, sizeof upload->digest)) {
         return HM_CODE_OK; /* the line was cut, not the power */
     }
     hm_fill(upload, 0, sizeof *upload);
@@ -317,7 +310,7 @@ hm_code hm_store_written(const hm_store *store, hm_upload *upload, hm_entry *ent
         hm_sha256_begin(&hash);
         hm_sha256_add(&hash, hm_slot_body(store, upload->slot), upload->size);
         hm_sha256_end(&hash, digest);
-        upload->whole = hm_same(digest, upload->digest, sizeof digest);
+        upload->whole = hm_equal(digest, upload->digest, sizeof digest);
     }
     if (!upload->whole) {
         upload->open = false;

@@ -5,13 +5,9 @@
 #include "nvm.h"
 
 #include "../../core/hm_memory.h"
+#include "../../device/hm_bytes.h"
 
 enum { NUMBER = 0, KEY = 4, CRC = KEY + HM_KEY_BYTES, RECORD = 64 }; /* whole words of any flash */
-
-static void put_word(uint8_t *to, uint32_t word)
-{
-    hm_copy(to, &word, sizeof word);
-}
 
 bool hm_port_key(uint8_t key[HM_KEY_BYTES], uint32_t *number)
 {
@@ -33,9 +29,9 @@ bool hm_port_set_key(const uint8_t key[HM_KEY_BYTES], uint32_t number)
     }
     uint8_t record[RECORD];
     hm_fill(record, 0xFF, sizeof record);
-    put_word(record + NUMBER, number);
+    hm_set_word(record + NUMBER, number);
     hm_copy(record + KEY, key, HM_KEY_BYTES);
-    put_word(record + CRC, hm_flash_crc(0, record, CRC));
+    hm_set_word(record + CRC, hm_flash_crc(0, record, CRC));
     const bool kept = hm_flash_program(flash, 0, record, sizeof record) == HM_CODE_OK;
     hm_wipe(record, sizeof record);
     return kept;

@@ -17,11 +17,11 @@
 
 static uint8_t *cells;
 static uint32_t operations;
-static hm_flash whole;
+static uint32_t size; /* bytes of both partitions */
+static uint32_t people_at = 0;
+static uint32_t log_at;
 static hm_flash people;
 static hm_flash gate_log;
-static hm_flash_part people_part;
-static hm_flash_part log_part;
 
 /* The power goes: nothing runs any more, no sanitizer's report and no flush either. */
 static _Noreturn void cut_power(void)
@@ -51,10 +51,11 @@ static _Noreturn void fault(const char *what, uint32_t offset)
     exit(HOST_FAULT);
 }
 
-static bool erase(void *context, uint32_t offset)
+/* The context of a partition is where it begins. */
+static bool erase(void *context, uint32_t begin)
 {
-    (void)context;
-    if (offset % host.unit != 0 || offset >= whole.size) {
+    const uint32_t offset = *(const uint32_t *)context + begin;
+    if (offset % host.unit != 0 || offset >= size) {
         fault("erased at no unit", offset);
     }
     const bool cut = is_cut();
@@ -73,10 +74,10 @@ static void tear(uint8_t *word, const uint8_t *wanted)
     }
 }
 
-static bool program(void *context, uint32_t offset, const uint8_t *from, uint32_t n)
+static bool program(void *context, uint32_t begin, const uint8_t *from, uint32_t n)
 {
-    (void)context;
-    if (offset % host.word != 0 || n % host.word != 0 || offset > whole.size || n > whole.size - offset) {
+    const uint32_t offset = *(const uint32_t *)context + begin;
+    if (offset % host.word != 0 || n % host.word != 0 || offset > size || n > size - offset) {
         fault("programmed at no word", offset);
     }
     for (uint32_t at = offset; at < offset + n; at += host.word, from += host.word) {
@@ -99,7 +100,7 @@ static bool program(void *context, uint32_t offset, const uint8_t *from, uint32_
 }
 
 /* A file of `size` bytes, erased where it is new. */
-static int open_file(size_t size)
+static int open_file(void)
 {
     struct stat there;
     const int file = open(host.flash, O_RDWR | O_CREAT, 0600);
@@ -122,9 +123,9 @@ static int open_file(size_t size)
 
 void host_open_flash(void)
 {
-    const uint32_t units = host.units + HOST_LOG_UNITS;
-    const size_t size = (size_t)units * host.unit;
-    void *const at = host.flash != NULL ? mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, open_file(size), 0)
+    size = (host.units + HOST_LOG_UNITS) * host.unit;
+    log_at = host.units * host.unit;
+    void *const at = host.flash != NULL ? mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, open_file(), 0)
                                         : malloc(size);
     if (at == NULL || at == MAP_FAILED) {
         host_refuse("flash", strerror(errno));
@@ -133,9 +134,8 @@ void host_open_flash(void)
     if (host.flash == NULL) {
         memset(cells, 0xFF, size);
     }
-    whole = (hm_flash){cells, (uint32_t)size, host.unit, host.word, NULL, erase, program};
-    people = hm_flash_of(&people_part, &whole, 0, host.units);
-    gate_log = hm_flash_of(&log_part, &whole, host.units, HOST_LOG_UNITS);
+    people = (hm_flash){cells, log_at, host.unit, host.word, &people_at, erase, program};
+    gate_log = (hm_flash){cells + log_at, size - log_at, host.unit, host.word, &log_at, erase, program};
 }
 
 const hm_flash *hm_port_people(void)

@@ -9,19 +9,20 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from devices import ALICE, BOB, KEY, PATIENCE, STRANGER, Told, client, keep_key, needs_compiler
+from devices import ALICE, BOB, KEY, PATIENCE, STRANGER, Told, client, keep_key, needs_compiler, wrong_known_answer
 from enrolled import Refused
 from people import TINY
 
 from hyper_mcu.codegen import oracle
 from hyper_mcu.codegen.bench import seeded
 from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.person import Person
 from hyper_mcu.codegen.presets import preset
 from hyper_mcu.codegen.targets import target_named
 from hyper_mcu.codegen.toolchain import compile_program, find_toolchain
@@ -126,9 +127,9 @@ def test_the_page_in_a_project_says_how_to_start_it_and_where_its_line_is() -> N
         assert ("qemu-system-arm" in page) == bool(board.emulator)
 
 
-def factory(folder: Path) -> Path:
-    """The host's project with two people, compiled."""
-    made = project(board_named("host"), [ALICE, BOB])
+def factory(folder: Path, people: Sequence[Person] = (ALICE, BOB)) -> Path:
+    """The host's project with people, compiled."""
+    made = project(board_named("host"), people)
     for name, data in made.files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
@@ -157,6 +158,20 @@ def cut_everywhere(program: Path, folder: Path, step: int) -> int:
         with Process(program, *words) as running, client(running) as device:
             checked(device)
     raise AssertionError("power was cut for ever")
+
+
+@needs_compiler
+@pytest.mark.parametrize("last", [False, True], ids=["first", "last"])
+def test_a_person_of_a_program_who_is_refused_takes_nobody_along(tmp_path: Path, last: bool) -> None:
+    carol = replace(wrong_known_answer(ALICE), name="carol")
+    program = factory(tmp_path, (ALICE, BOB, carol) if last else (carol, ALICE, BOB))
+    for key in (KEY, None):  # the second time it starts with what it has
+        words = ("--flash", tmp_path / "flash", "--key", tmp_path / "key")
+        with Process(program, *words) as running, client(running, None) as device:
+            if key:
+                device.set_key(key)
+            assert [e.name for e in device.people()] == ["alice", "bob"]
+            device.known_answer("bob")
 
 
 @needs_compiler
