@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import secrets
 import struct
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from hyper_mcu.codegen.errors import UserError, one_line
+from hyper_mcu.codegen.netspec import MAX_LAYERS
 from hyper_mcu.device.codes import Code, DeviceError
 from hyper_mcu.device.frames import PAYLOAD, Request
 from hyper_mcu.device.keys import LINK, Key
@@ -36,6 +38,7 @@ T = TypeVar("T")
 
 VERSION = 1  # of the protocol
 MOST_PEOPLE = 64  # on a device
+CHALLENGE = 16  # bytes
 MATCH, NO_MATCH = 0x5AC369A5, 0xA53C965A
 SLOW = 5.0  # seconds of a request that erases flash, or runs f
 PART, LEAST_PART = PAYLOAD - 4, 16  # bytes of a blob or an image in one request
@@ -45,6 +48,8 @@ _SEALED_NAME = slice(64, 112)  # STORE.md, "Sealed person"
 _INFO = struct.Struct("<2B17I")
 _ENTRY = struct.Struct("<I48s16s3I")
 _VERDICT = struct.Struct("<IiiII48s")
+# Of a device that was restarted meanwhile, and of an upload that went on above what two power cuts had left.
+_BEGIN_AGAIN = (Code.WRONG_ORDER, Code.WRONG_OFFSET, Code.WRONG_DIGEST)
 
 
 def answered(key: Key, challenge: bytes, request: Request, payload: bytes) -> bytes:
@@ -127,24 +132,44 @@ class Device:
 
     def delete(self, name: str) -> None:
         """Deletes a person; DeviceError NO_PERSON where there is none."""
-        asked = 0
+        sent = False
 
         def remove() -> None:
-            nonlocal asked
-            asked += 1
+            nonlocal sent
+            doing, payload = f"deleting {name}", _name(name)
+            said, before, sent = self._tagged(doing, Request.DELETE, payload), sent, True
             try:
-                self._authenticated(f"deleting {name}", Request.DELETE, _name(name), SLOW)
+                self._ask(doing, Request.DELETE, said, SLOW)
             except DeviceError as e:
-                if e.code != Code.NO_PERSON or asked == 1:  # else the first time did it, and its answer was lost
+                if e.code != Code.NO_PERSON or not before:  # else the first time did it, and its answer was lost
                     raise
 
         self._lasting(remove)
 
     def set_key(self, key: Key) -> None:
         """Gives a device that has none its key, over a line that nobody else hears."""
-        said = struct.pack("<I", key.number) + key.key
-        self._lasting(lambda: self._ask("setting the key", Request.SET_KEY, said, SLOW))
+        said, sent = struct.pack("<I", key.number) + key.key, False
+
+        def give() -> None:
+            nonlocal sent
+            before, sent = sent, True
+            try:
+                self._ask("setting the key", Request.SET_KEY, said, SLOW)
+            except DeviceError as e:
+                if e.code != Code.HAS_KEY or not before or not self._has(key):
+                    raise  # else the first time did it, and its answer was lost
+
+        self._lasting(give)
         self.key = key
+
+    def _has(self, key: Key) -> bool:
+        """Whether the device's key is this one: it then says that somebody whom nobody has sent is not there."""
+        doing, nobody = "trying the key", _name(f"nobody_{secrets.token_hex(16)}")
+        try:
+            self._ask(doing, Request.DELETE, self._tagged(doing, Request.DELETE, nobody, key), SLOW)
+        except DeviceError as e:
+            return e.code == Code.NO_PERSON
+        return False
 
     def verify(self, crop: NDArray[np.uint8], name: str = "", *, layers: bool = False) -> Verdict:
         """Asks about an aligned crop, uint8 (height, width, 3), whether it shows `name`, or "": who of all people, the
@@ -200,6 +225,8 @@ class Device:
         while len(words) < layers:
             said = self._ask(doing, request, struct.pack("<I", len(words)))
             (layers,) = struct.unpack_from("<I", self._whole(said, 8))
+            if layers > MAX_LAYERS:
+                raise UserError(self.port, f"{doing}: layers of no network", f"{MAX_LAYERS} at most", layers)
             words += [word for (word,) in struct.iter_unpack("<I", said[4 : len(said) // 4 * 4])]
         return tuple(words)
 
@@ -211,10 +238,17 @@ class Device:
         return said[1:]
 
     def _authenticated(self, doing: str, request: Request, payload: bytes, seconds: float = SECONDS) -> bytes:
-        if self.key is None:
+        return self._ask(doing, request, self._tagged(doing, request, payload), seconds)
+
+    def _tagged(self, doing: str, request: Request, payload: bytes, key: Key | None = None) -> bytes:
+        """The payload with the answer to a challenge of 16 bytes: to a longer one, whose end looks like the beginning
+        of a payload, it would do for another request. key: instead of the device's."""
+        if (key := key or self.key) is None:
             raise UserError(self.port, f"{doing} needs the device's key", "--key FILE", "none")
-        challenge = self._whole(self._ask(doing, Request.CHALLENGE), 16)
-        return self._ask(doing, request, answered(self.key, challenge, request, payload), seconds)
+        challenge = self._ask(doing, Request.CHALLENGE)
+        if len(challenge) != CHALLENGE:
+            raise UserError(self.port, "a challenge that is none", f"{CHALLENGE} bytes", len(challenge))
+        return answered(key, challenge, request, payload)
 
     def _part_taken(self, doing: str, request: Request, data: bytes, at: int) -> int:
         """Sends the part of `data` at an offset; the offset behind it, which the device has to say too."""
@@ -245,7 +279,7 @@ class Device:
                 self._part = max(self._part // 4, LEAST_PART)  # of shorter frames more come through noise
                 self._open_again()
             except DeviceError as e:
-                if e.code not in (Code.WRONG_ORDER, Code.WRONG_OFFSET) or attempt == LASTING - 1:
+                if e.code not in _BEGIN_AGAIN or attempt == LASTING - 1:
                     raise
         raise AssertionError
 

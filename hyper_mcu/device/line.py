@@ -21,6 +21,7 @@ from hyper_mcu.device.remedies import SILENT, SILENT_TCP, cannot_open
 RATES = (115200, 57600, 38400, 9600)  # bits a second: the ports' own first, then what a long cable may want
 TRIES = 6  # of each request
 SECONDS = 1.0  # until it is asked again
+GREETINGS = 32  # answers to others' requests, which may be on their way, before the echo
 _CHUNK = 4096
 
 
@@ -53,10 +54,12 @@ class TcpLine:
     def __init__(self, name: str, seconds: float = 5.0) -> None:
         self.name = name
         host, _, port = name.removeprefix("tcp:").rpartition(":")
-        if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
             raise UserError(name, "not the name of a line", "tcp:HOST:PORT", name)
         try:
             self._socket = socket.create_connection((host, int(port)), seconds)
+        except UnicodeError as e:  # of a name that IDNA does not have
+            raise UserError(name, "not the name of a line", "tcp:HOST:PORT", name) from e
         except OSError as e:
             raise LineError(
                 name, "cannot be opened", "a device that listens there", (e.strerror or str(e)).lower()
@@ -216,10 +219,11 @@ class Talk:
 
     def greet(self, tries: int) -> None:
         """Asks until the device echoes random bytes: then both are at the same request. Raises LineError."""
-        while True:
+        for _ in range(GREETINGS):
             said = secrets.token_bytes(8)
-            if self.ask(Request.PING, said, seconds=0.5, tries=tries) == b"\0" + said:
+            if (heard := self.ask(Request.PING, said, seconds=0.5, tries=tries)) == b"\0" + said:
                 return
+        raise LineError(self.line.name, "no device of hyper-mcu", "an echo of what it is sent", heard[:16].hex())
 
     def close(self) -> None:
         self.line.close()

@@ -11,12 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from devices import ALICE, CROP, KEY, Told, client, needs_compiler, on, sealed
+from devices import ALICE, CROP, KEY, SMALL, Board, Told, client, needs_compiler, on, sealed
 from enrolled import Refused
 
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.device.client import Device
+from hyper_mcu.device.codes import Code, DeviceError
 from hyper_mcu.device.frames import RESPONSE, Frame, Receiver, Request, encode
+from hyper_mcu.device.keys import Key
+from hyper_mcu.device.line import LineError
 from hyper_mcu.device.process import Process
 
 pytestmark = needs_compiler
@@ -101,6 +104,14 @@ LIES: dict[str, tuple[Callable[[int, bytes], bytes], Callable[[Device], object]]
         Device.people,
     ),
     "an entry cut short": (instead(Request.LIST, lambda said: said[:-3]), Device.people),
+    "a challenge that makes the answer another request's": (
+        instead(Request.CHALLENGE, lambda said: said + bytes(37)),
+        lambda d: d.delete("alice"),
+    ),
+    "four thousand million layers": (
+        instead(Request.LAYERS, lambda said: b"\xff" * 4 + said[4:]),
+        lambda d: d.verify(CROP, "alice", layers=True),
+    ),
     "an answer without anything": (instead(Request.INFO, lambda said: b""), Device.info),
 }
 
@@ -117,6 +128,60 @@ def test_a_lie_is_an_error_in_one_line(honest: str, lie: str) -> None:
     assert "\n" not in str(e.value)
     with Device(honest, KEY, patience=0.2) as d:
         assert on(d) == [("alice", 1)]
+
+
+def lost(request: Request) -> Callable[[int, bytes], bytes]:
+    """The first answer to it is lost, and the line with it."""
+    left = [request]
+
+    def lie(kind: int, said: bytes) -> bytes:
+        if kind in left:
+            left.clear()
+            raise ConnectionResetError
+        return said
+
+    return lie
+
+
+def test_a_deletion_that_was_never_asked_for_is_not_taken_for_done(honest: str) -> None:
+    with (
+        LyingLine(honest, lost(Request.CHALLENGE)) as line,
+        Device(line.line, KEY, patience=0.1) as d,
+        pytest.raises(DeviceError) as e,
+    ):
+        d.delete("alcie")
+    assert e.value.code == Code.NO_PERSON
+
+
+def test_a_deletion_whose_answer_was_lost_is_done(honest: str) -> None:
+    with LyingLine(honest, lost(Request.DELETE)) as line, Device(line.line, KEY, patience=0.1) as d:
+        d.delete("alice")
+        assert on(d) == []
+
+
+@pytest.mark.parametrize("other", [None, Key(KEY.number, bytes(32))], ids=["ours", "another's"])
+def test_a_key_whose_answer_was_lost_is_known_again(program: Path, tmp_path: Path, other: Key | None) -> None:
+    board = Board(program, tmp_path, *SMALL, key=None)
+    with board.start() as process:
+        if other:
+            with client(process, None) as d:
+                d.set_key(other)
+        with LyingLine(process.line, lost(Request.SET_KEY)) as line, Device(line.line, patience=0.1) as d:
+            if other:
+                with pytest.raises(DeviceError) as e:
+                    d.set_key(KEY)
+                assert e.value.code == Code.HAS_KEY
+            else:
+                d.set_key(KEY)
+                d.load(sealed(ALICE, 1))
+
+
+def test_an_echo_of_something_else_is_no_device(honest: str) -> None:
+    with (
+        LyingLine(honest, instead(Request.PING, lambda said: said[::-1])) as line,
+        pytest.raises(LineError, match="no device of hyper-mcu"),
+    ):
+        Device(line.line, KEY, patience=0.2)
 
 
 def test_a_counter_that_is_made_up_leaves_the_device_its_numbers(honest: str, files: Path, refused: Refused) -> None:
