@@ -76,8 +76,8 @@ class Validation:
 @contextmanager
 def guest(device: Device, spec: NetSpec, progress: Progress) -> Iterator[Person]:
     """A seeded person of that architecture under a name of its own, sealed and sent, and deleted at the end; one whom
-    an interrupted run left there is replaced."""
-    person = replace(seeded(spec), name=GUEST)
+    an interrupted run left there is replaced. His threshold is such that the device opens for nobody meanwhile."""
+    person = replace(seeded(spec), name=GUEST, threshold=2**31 - 1)
     progress("sending a seeded person")
     device.load(sealed_for(person, device, device.info()), replace=True)
     try:
@@ -101,6 +101,9 @@ def validate(device: Device, person: Person, images: int, progress: Progress) ->
         image = oracle.known_image(spec, seed)
         expected = oracle.run(person.qnet, image)
         said = device.verify(image, person.name, layers=info.selftest)
+        if said.threshold != person.threshold:
+            want, got = f"threshold {person.threshold}", said.threshold
+            raise UserError(device.port, f"{person.name} is another there; hyper-mcu send --replace", want, got)
         first = difference(spec, said.layers, expected)
         answers.append(Answer(seed, said.logit, expected.logit, first, said.cycles if counts(info.board) else None))
     progress(f"{info.board}: self-test")

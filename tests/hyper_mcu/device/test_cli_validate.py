@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-from devices import ALICE, PRODUCT, Board, Told, compiled, needs_compiler
+from devices import ALICE, PRODUCT, Board, Told, client, compiled, needs_compiler, on
 from enrolled import Command, Refused
 from people import TINY, net, person
 
+from hyper_mcu.codegen import oracle
 from hyper_mcu.codegen.bench import seeded
 from hyper_mcu.codegen.person_bin import pack
 from hyper_mcu.codegen.presets import preset
+from hyper_mcu.codegen.progress import silent
 from hyper_mcu.device.process import SELFTEST, Process
+from hyper_mcu.device.validation import guest
 
 pytestmark = needs_compiler
 
@@ -70,6 +75,26 @@ def test_without_a_person_a_guest_is_sent_and_taken_off_again(
         assert (said["netspec"], said["model"], said["answers"][0]["cycles"]) == ("nano@1", None, None)
         assert told("people", "list", "--port", device.line)["people"] == []
         assert "of another network than the firmware" in refused("validate", *at)
+
+
+def test_a_guest_opens_to_nobody(tmp_path: Path) -> None:
+    """Whoever cuts the line meanwhile leaves him there."""
+    spec = preset("nano")
+    red = np.full((spec.height, spec.width, 3), (255, 0, 0), np.uint8)
+    assert oracle.run(seeded(spec).qnet, red).logit >= seeded(spec).threshold
+    with Board(compiled(tmp_path, seeded(spec)), tmp_path).start() as process, client(process) as device:
+        with guest(device, spec, silent) as person:
+            assert not device.verify(red, person.name).match
+            assert not device.verify(red).match
+        assert on(device) == []
+
+
+def test_another_person_of_that_name_is_no_difference_of_the_engine(
+    at: tuple[object, ...], files: Path, tmp_path: Path, told: Told, refused: Refused
+) -> None:
+    (tmp_path / "alice.bin").write_bytes(pack(replace(ALICE, threshold=ALICE.threshold + 1)))
+    told("send", tmp_path / "alice.bin", *at)
+    assert "alice is another there; hyper-mcu send --replace" in refused("validate", files / "alice.bin", *at)
 
 
 def test_a_build_that_tells_no_layers_is_compared_by_its_logits(
