@@ -7,7 +7,8 @@ enum {
     ANY = UINT16_MAX, /* any length */
     LOAD = 1 + 4 + HM_SHA256_BYTES + HM_NAME_BYTES,
     SET_KEY = 4 + HM_KEY_BYTES,
-    TEXT = 31, /* most bytes of a board's name, and of a version */
+    NAME = 31, /* most bytes of a board's name, and of a version */
+    TEXT = 80, /* most bytes of the text behind a code */
     BUILD = (HM_REPLAY ? 1 : 0) + (HM_SELFTEST ? 2 : 0), /* flags of INFO */
     CIPHER = 4
 };
@@ -19,12 +20,11 @@ static hm_code hm_answer_ping(hm_device *device, const uint8_t *payload, uint32_
     return HM_CODE_OK;
 }
 
-static void hm_put_text(hm_reply *reply, const char *text)
+static void hm_put_text(hm_reply *reply, const char *text, uint32_t most)
 {
-    for (uint32_t most = TEXT; most > 0 && *text != 0; most--, text++) {
+    for (; most > 0 && *text != 0; most--, text++) {
         hm_put(reply, text, 1);
     }
-    hm_put(reply, "", 1);
 }
 
 /* Whether the port can decrypt at all; of 16 zeros. */
@@ -70,8 +70,10 @@ static hm_code hm_answer_info(hm_device *device, const uint8_t *payload, uint32_
     for (uint32_t i = 0; i < sizeof words / sizeof *words; i++) {
         hm_put_word(reply, words[i]);
     }
-    hm_put_text(reply, hm_port_board());
-    hm_put_text(reply, HM_FIRMWARE_VERSION);
+    hm_put_text(reply, hm_port_board(), NAME);
+    hm_put(reply, "", 1);
+    hm_put_text(reply, HM_FIRMWARE_VERSION, NAME);
+    hm_put(reply, "", 1);
     return HM_CODE_OK;
 }
 
@@ -202,8 +204,9 @@ void hm_answer(hm_device *device, const uint8_t *request, uint32_t n)
         hm_reply reply = {payload, 1};
         device->response_bytes = 0;
         const hm_code code = hm_execute(device, type, request + 2, n - 2, &reply);
-        if (code != HM_CODE_OK && code != HM_CODE_WRONG_OFFSET) {
-            reply.n = 1;
+        if (code != HM_CODE_OK) {
+            reply.n = code == HM_CODE_WRONG_OFFSET ? reply.n : 1;
+            hm_put_text(&reply, hm_code_text((unsigned)code), TEXT);
         }
         payload[0] = (uint8_t)code;
         device->response_bytes =

@@ -41,7 +41,7 @@ typedef enum hm_code {
     HM_CODE_NO_FACE      /* landmarks that make no face */
 } hm_code;
 
-/* A line of text for a code, without its end; "unknown error" for a number that is none. */
+/* A line of printable ASCII for a code, 80 characters at most, without its end; "unknown error" for a number that is none. */
 const char *hm_code_text(unsigned code);
 
 #endif

@@ -234,7 +234,7 @@ class Device:
         """What the response says behind its code; raises DeviceError for a refusal."""
         said = self.talk.ask(request, payload, seconds=seconds)
         if said[0] != Code.OK:
-            raise DeviceError(self.port, said[0], doing)
+            raise DeviceError(self.port, said[0], doing, said[1:])
         return said[1:]
 
     def _authenticated(self, doing: str, request: Request, payload: bytes, seconds: float = SECONDS) -> bytes:

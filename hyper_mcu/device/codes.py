@@ -6,6 +6,8 @@ from enum import IntEnum
 
 from hyper_mcu.codegen.errors import UserError
 
+MOST_TEXT = 80  # bytes of a device's own words
+
 
 class Code(IntEnum):
     """hm_code, with the statuses of the engine (hm_status) below 32."""
@@ -92,13 +94,19 @@ SAID: dict[Code, tuple[str, str]] = {
 }
 
 
-class DeviceError(UserError):
-    """A device's refusal; `code` is its number."""
+def _own_words(text: bytes) -> str:
+    """What a device says behind a code that is none of these, printable whatever it is."""
+    words = "".join(chr(b) if 32 <= b < 127 else "?" for b in text[:MOST_TEXT])
+    return f'the device says "{words}"' if words else "an answer of no known meaning"
 
-    def __init__(self, where: str, code: int, doing: str = "") -> None:
+
+class DeviceError(UserError):
+    """A device's refusal; `code` is its number, text: what it says behind that."""
+
+    def __init__(self, where: str, code: int, doing: str = "", text: bytes = b"") -> None:
         self.code = code
         known = code in set(Code)
-        what, remedy = SAID[Code(code)] if known else ("an answer of no known meaning", "firmware of this version")
+        what, remedy = SAID[Code(code)] if known else (_own_words(text), "firmware of this version")
         name = Code(code).name if known else "unknown"
         super().__init__(where, f"{doing}: {what}" if doing else what, remedy, f"{name} ({code})")
 

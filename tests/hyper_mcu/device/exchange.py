@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import struct
+from pathlib import Path
 
 import numpy as np
 from devices import CROP, KEY
@@ -13,6 +15,11 @@ from hyper_mcu.device.client import Device, answered, first_difference, layer_cr
 from hyper_mcu.device.codes import Code
 from hyper_mcu.device.frames import Request
 
+DEVICE = Path(__file__).parents[3] / "firmware" / "device"
+TEXTS: dict[str, str] = dict(
+    re.findall(r'case HM_(?:CODE_)?(\w+):\n +return "(.*)";', (DEVICE / "hm_code.c").read_text(encoding="ascii"))
+)
+
 
 def ask(device: Device, request: int, payload: bytes = b"") -> bytes:
     """The whole payload of a response."""
@@ -22,6 +29,11 @@ def ask(device: Device, request: int, payload: bytes = b"") -> bytes:
 def tagged(device: Device, request: Request, payload: bytes) -> bytes:
     """The payload of a request under a challenge that the device was asked for."""
     return answered(KEY, ask(device, Request.CHALLENGE)[1:], request, payload)
+
+
+def refusal(code: Code, said: bytes = b"") -> bytes:
+    """The whole payload of a refusal: the code, what the protocol has behind it, the device's own words."""
+    return bytes([code]) + said + TEXTS[code.name].encode("ascii")
 
 
 def name_of(name: str) -> bytes:

@@ -25,7 +25,7 @@ from devices import (
     wrapped,
     wrong_known_answer,
 )
-from exchange import ask, check, name_of, saying, tagged
+from exchange import ask, check, name_of, refusal, saying, tagged
 
 from hyper_mcu.codegen.layout import ABI
 from hyper_mcu.codegen.person_bin import pack
@@ -116,6 +116,6 @@ def test_bytes_that_are_not_those_announced_are_refused(device: Device) -> None:
     asked = struct.pack("<BI", 0, len(whole)) + bytes(32) + name_of("alice")
     ask(device, Request.LOAD, tagged(device, Request.LOAD, asked))
     ask(device, Request.LOAD_PART, bytes(4) + whole)
-    assert ask(device, Request.LOAD_END) == bytes([Code.WRONG_DIGEST])
-    assert ask(device, Request.LOAD_END) == bytes([Code.WRONG_ORDER])
+    assert ask(device, Request.LOAD_END) == refusal(Code.WRONG_DIGEST)
+    assert ask(device, Request.LOAD_END) == refusal(Code.WRONG_ORDER)
     assert on(device) == []

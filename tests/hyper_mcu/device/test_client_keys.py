@@ -22,7 +22,7 @@ from devices import (
     on,
     sealed,
 )
-from exchange import ask, check, name_of, saying, tagged
+from exchange import ask, check, name_of, refusal, saying, tagged
 
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.device.client import Device, answered
@@ -62,7 +62,7 @@ def test_an_answered_challenge_serves_once(device: Device) -> None:
     assert ask(device, Request.DELETE, message) == bytes([Code.OK])
     device.load(sealed(ALICE, 2))
     for _ in range(2):  # as it was, and while another challenge is open
-        assert ask(device, Request.DELETE, message) == bytes([Code.NOT_ALLOWED])
+        assert ask(device, Request.DELETE, message) == refusal(Code.NOT_ALLOWED)
         ask(device, Request.CHALLENGE)
     assert on(device) == [("alice", 2)]
 
@@ -70,15 +70,15 @@ def test_an_answered_challenge_serves_once(device: Device) -> None:
 def test_a_wrong_answer_spends_the_challenge(device: Device) -> None:
     device.load(sealed(ALICE, 1))
     right = tagged(device, Request.DELETE, name_of("alice"))
-    assert ask(device, Request.DELETE, right[:-1] + bytes([right[-1] ^ 1])) == bytes([Code.NOT_ALLOWED])
-    assert ask(device, Request.DELETE, right) == bytes([Code.NOT_ALLOWED])
+    assert ask(device, Request.DELETE, right[:-1] + bytes([right[-1] ^ 1])) == refusal(Code.NOT_ALLOWED)
+    assert ask(device, Request.DELETE, right) == refusal(Code.NOT_ALLOWED)
 
 
 def test_a_tag_is_of_one_request_alone(device: Device) -> None:
     device.load(sealed(ALICE, 1))
     challenge = ask(device, Request.CHALLENGE)[1:]
     other = answered(KEY, challenge, Request.VERIFY, name_of("alice"))
-    assert ask(device, Request.DELETE, other) == bytes([Code.NOT_ALLOWED])
+    assert ask(device, Request.DELETE, other) == refusal(Code.NOT_ALLOWED)
 
 
 def test_the_key_is_set_once_and_lasts(program: Path, tmp_path: Path) -> None:

@@ -7,12 +7,12 @@ import struct
 
 import pytest
 from devices import ALICE, KEY, Board, client, needs_compiler, sealed
-from exchange import ask, name_of
+from exchange import TEXTS, ask, name_of, refusal
 from people import TINY
 
 from hyper_mcu.codegen.layout import ABI, architecture
 from hyper_mcu.device.client import Device
-from hyper_mcu.device.codes import Code
+from hyper_mcu.device.codes import MOST_TEXT, Code, DeviceError
 from hyper_mcu.device.frames import Frame, Receiver, Request, encode
 from hyper_mcu.device.line import LineError, open_line
 
@@ -27,6 +27,23 @@ def test_info_is_what_was_built(device: Device) -> None:
     assert (info.people, info.free, info.counter, info.key) == (1, info.places - 1, 5, KEY.number)
     assert (info.partition, info.failures, info.wait) == (40 * 256, 0, 0)
     assert info.largest >= len(sealed(ALICE, 5))
+
+
+def test_every_code_has_words_that_a_line_of_a_terminal_holds() -> None:
+    assert set(TEXTS) == {code.name for code in Code}
+    assert all(text.isascii() and text.isprintable() and 0 < len(text) <= MOST_TEXT for text in TEXTS.values())
+
+
+def test_a_code_that_the_host_does_not_know_is_told_in_the_devices_own_words(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = str(DeviceError("port", 200, "sending", b"no \x1b[2Jbattery\n" + bytes(100)))
+    assert told.startswith(f'port: sending: the device says "no ?[2Jbattery{"?" * 66}";')
+    assert told.endswith("; expected firmware of this version, got unknown (200)")
+    assert "an answer of no known meaning" in str(DeviceError("port", 200, "sending"))
+    monkeypatch.setattr(device.talk, "ask", lambda *_, **__: b"\xc8a flat battery")
+    with pytest.raises(DeviceError, match=r'info: the device says "a flat battery"; expected .*, got unknown'):
+        device.info()
 
 
 def test_a_request_that_comes_twice_is_executed_once(board: Board) -> None:
@@ -47,19 +64,19 @@ def test_a_request_that_comes_twice_is_executed_once(board: Board) -> None:
 def test_requests_out_of_order_or_of_another_form_are_refused(device: Device) -> None:
     device.load(sealed(ALICE, 1))
     for request in (Request.LOAD_END, Request.VERIFY_END):
-        assert ask(device, request) == bytes([Code.WRONG_ORDER])
+        assert ask(device, request) == refusal(Code.WRONG_ORDER)
     for request in (Request.LOAD_PART, Request.VERIFY_ROWS):
-        assert ask(device, request, bytes(8)) == bytes([Code.WRONG_ORDER])
+        assert ask(device, request, bytes(8)) == refusal(Code.WRONG_ORDER)
     for request in (Request.LAYERS, Request.PROFILE):
-        assert ask(device, request, bytes(4)) == bytes([Code.WRONG_ORDER])
+        assert ask(device, request, bytes(4)) == refusal(Code.WRONG_ORDER)
     for request in (0, 16, 127):
-        assert ask(device, request) == bytes([Code.UNKNOWN])
+        assert ask(device, request) == refusal(Code.UNKNOWN)
     for request in set(Request) - {Request.PING, Request.LOAD_PART, Request.VERIFY_ROWS}:
-        assert ask(device, request, bytes(777)) == bytes([Code.WRONG_LENGTH])
+        assert ask(device, request, bytes(777)) == refusal(Code.WRONG_LENGTH)
     ask(device, Request.VERIFY, name_of("alice"))
-    assert ask(device, Request.VERIFY_ROWS, struct.pack("<I", 8)) == bytes([Code.WRONG_OFFSET]) + bytes(4)
+    assert ask(device, Request.VERIFY_ROWS, struct.pack("<I", 8)) == refusal(Code.WRONG_OFFSET, bytes(4))
     assert ask(device, Request.KAT, name_of("alice"))[0] == Code.OK
-    assert ask(device, Request.VERIFY_ROWS, bytes(8)) == bytes([Code.WRONG_ORDER])  # the self-test ended it
+    assert ask(device, Request.VERIFY_ROWS, bytes(8)) == refusal(Code.WRONG_ORDER)  # the self-test ended it
 
 
 def test_an_unplugged_device_is_told_in_one_line(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from devices import ALICE, BOB, CROP, Board, client, compiled, healthy, needs_compiler, sealed
-from exchange import ask, check, name_of, saying
+from exchange import ask, check, name_of, refusal, saying
 from people import TINY, net, person
 
 from hyper_mcu.codegen import oracle
@@ -75,6 +75,6 @@ def test_an_image_of_another_size_is_refused(device: Device) -> None:
         ask(device, Request.VERIFY, name)
         said = ask(device, Request.VERIFY_ROWS, bytes(4 + sent))
         said = ask(device, Request.VERIFY_END) if sent < 144 else said
-        assert said == bytes([Code.WRONG_ROW_COUNT])
-        assert ask(device, Request.VERIFY_END) == bytes([Code.WRONG_ORDER])
+        assert said == refusal(Code.WRONG_ROW_COUNT)
+        assert ask(device, Request.VERIFY_END) == refusal(Code.WRONG_ORDER)
     check(device, ALICE)

@@ -8,7 +8,7 @@ import struct
 
 import pytest
 from devices import ALICE, ALICE_AGAIN, BOB, CROP, KEY, PRODUCT, Board, client, healthy, needs_compiler, on, sealed
-from exchange import ask, name_of, tagged
+from exchange import ask, name_of, refusal, tagged
 
 from hyper_mcu.codegen import oracle
 from hyper_mcu.device.client import Device, answered
@@ -44,7 +44,7 @@ def test_another_upload_takes_nothing_of_the_one_before(device: Device) -> None:
     assert begin(device, alice, "alice") == bytes(5)
     assert part(device, alice, 0, 600)[0] == Code.OK
     assert begin(device, bob, "bob") == bytes(5)
-    assert part(device, alice, 600) == bytes([Code.WRONG_OFFSET]) + bytes(4)
+    assert part(device, alice, 600) == refusal(Code.WRONG_OFFSET, bytes(4))
     put(device, bob)
     assert end(device) == Code.OK
     assert end(device) == Code.WRONG_ORDER
@@ -76,7 +76,7 @@ def test_a_deletion_ends_the_upload_for_its_place_and_no_other(device: Device) -
     device.delete("bob")
     assert part(device, new, 600, 100)[0] == Code.OK
     device.delete("alice")
-    assert part(device, new, 700) == bytes([Code.WRONG_ORDER])
+    assert part(device, new, 700) == refusal(Code.WRONG_ORDER)
     assert end(device) == Code.WRONG_ORDER
     assert on(device) == []
     device.load(new)
@@ -93,8 +93,8 @@ def test_a_verification_ends_where_anything_needs_the_engine_and_an_upload_goes_
         assert ask(device, Request.VERIFY, verify)[0] == Code.OK
         assert ask(device, Request.VERIFY_ROWS, half)[0] == Code.OK
         assert ask(device, request, payload)[0] == Code.OK
-        assert ask(device, Request.VERIFY_ROWS, struct.pack("<I", 100) + bytes(8)) == bytes([Code.WRONG_ORDER])
-        assert ask(device, Request.VERIFY_END) == bytes([Code.WRONG_ORDER])
+        assert ask(device, Request.VERIFY_ROWS, struct.pack("<I", 100) + bytes(8)) == refusal(Code.WRONG_ORDER)
+        assert ask(device, Request.VERIFY_END) == refusal(Code.WRONG_ORDER)
     put(device, new)
     assert end(device) == Code.OK
     assert on(device) == [("alice", 2)]
@@ -106,10 +106,10 @@ def test_who_has_no_key_begins_nothing_in_the_name_of_who_has(device: Device) ->
     challenge = ask(device, Request.CHALLENGE)[1:]
     message = answered(KEY, challenge, Request.VERIFY, name_of("alice"))
     ask(device, Request.CHALLENGE)
-    assert ask(device, Request.VERIFY, message) == bytes([Code.NOT_ALLOWED])
+    assert ask(device, Request.VERIFY, message) == refusal(Code.NOT_ALLOWED)
     for request, n in ((Request.LOAD, 85), (Request.DELETE, 48), (Request.VERIFY, 48)):
-        assert ask(device, request, bytes(n + 32)) == bytes([Code.NOT_ALLOWED])  # no challenge, and a tag of zeros
-    assert ask(device, Request.VERIFY_ROWS, bytes(8)) == bytes([Code.WRONG_ORDER])
+        assert ask(device, request, bytes(n + 32)) == refusal(Code.NOT_ALLOWED)  # no challenge, and a tag of zeros
+    assert ask(device, Request.VERIFY_ROWS, bytes(8)) == refusal(Code.WRONG_ORDER)
     assert on(device) == [("alice", 1)]
 
 
