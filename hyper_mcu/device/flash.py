@@ -26,7 +26,8 @@ LIMIT_S = 300.0  # the slowest of them, at its lowest rate, is done in one minut
 class Writer:
     """A program that writes flash. module: of this Python, "" for none; place: where it is expected. rates: of the
     probe in kHz, or of the line in baud, tried in turn. knows: whether it writes a board. command: its words behind
-    the program's own, for a board that it knows, an image (.elf with .bin beside it), a port and a rate."""
+    the program's own, called in the folder of the image, for a board that it knows, an image (.elf with .bin beside
+    it), a port and a rate."""
 
     name: str
     module: str
@@ -49,18 +50,18 @@ def _chip(board: Board) -> Chip:
 
 
 def _openocd(board: Board, image: Path, port: str, rate: int) -> list[str]:
-    program = f'program "{image.with_suffix(".elf").as_posix()}" verify reset exit'
+    program = f"program {image.with_suffix('.elf').name} verify reset exit"
     target = _chip(board).openocd
     return ["-f", "interface/stlink.cfg", "-f", target, "-c", f"adapter speed {rate}", "-c", program]
 
 
 def _st_flash(board: Board, image: Path, port: str, rate: int) -> list[str]:
-    binary, origin = str(image.with_suffix(".bin")), f"{_chip(board).flash.origin:#010x}"
+    binary, origin = image.with_suffix(".bin").name, f"{_chip(board).flash.origin:#010x}"
     return ["--reset", "--connect-under-reset", f"--freq={rate}", "write", binary, origin]
 
 
 def _pyocd(board: Board, image: Path, port: str, rate: int) -> list[str]:
-    return ["load", "--no-wait", "-t", _chip(board).pyocd, "-f", f"{rate}k", str(image.with_suffix(".elf"))]
+    return ["load", "--no-wait", "-t", _chip(board).pyocd, "-f", f"{rate}k", image.with_suffix(".elf").name]
 
 
 def _esptool(board: Board, image: Path, port: str, rate: int) -> list[str]:

@@ -36,7 +36,7 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
     def make(name: str, failures: int = 0, says: str = "Error: open failed") -> Path:
         notes = tmp_path / "notes"
         script = (
-            f"#!/bin/sh\necho \"$@\" >> '{notes}'\n"
+            f"#!/bin/sh\necho \"$@ in $PWD\" >> '{notes}'\n"
             f"[ $(wc -l < '{notes}') -gt {failures} ] && exit 0\necho '{says}' >&2\nexit 1\n"
         )
         (folder / name).write_text(script)
@@ -60,9 +60,22 @@ def test_a_board_is_built_and_written(tools: Callable[..., Path], told: Told) ->
     assert not elf.with_suffix(".bin").exists()  # which would hold the sectors of the key and the log
     (once,) = notes.read_text().splitlines()
     assert once == (
-        f'-f interface/stlink.cfg -f target/stm32f4x.cfg -c adapter speed 1800 -c program "{elf}" verify reset exit'
+        f"-f interface/stlink.cfg -f target/stm32f4x.cfg -c adapter speed 1800 -c program verify.elf verify reset exit"
+        f" in {elf.parent}"
     )
     assert told("flash", "--board", "nucleo-f411re")["folder"] == said["folder"]  # built once
+
+
+@needs_build
+def test_a_project_is_written_from_wherever_it_is(
+    tools: Callable[..., Path], told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes = tools("openocd")
+    monkeypatch.chdir(tmp_path)
+    told("new-project", "--board", "nucleo-f411re", "--out", "my [board]")
+    told("flash", "--project", "my [board]")
+    assert notes.read_text().endswith(f"program verify.elf verify reset exit in {tmp_path}/my [board]/build\n")
+    assert (tmp_path / "my [board]" / "build" / "verify.elf").is_file()
 
 
 @needs_build
@@ -129,7 +142,7 @@ def test_a_board_whose_image_is_one_piece_may_be_written_by_st_flash(tools: Call
     tools("st-flash")
     (first, _) = told("flash", "--board", "nucleo-u575zi-q", "--dry-run")["write"]
     assert first[1:5] == ["--reset", "--connect-under-reset", "--freq=1800", "write"]
-    assert first[5].endswith("build/verify.bin")
+    assert first[5] == "verify.bin"
     assert first[6] == "0x08000000"
 
 
