@@ -30,7 +30,12 @@ def test_the_paper_preset_on_a_whole_image(tmp_path: Path) -> None:
         assert (info.rows, info.row_bytes, info.layers) == (112, 336, len(p.qnet.spec.stages))
         device.load(sealed(p, 1))
         check(device, p, image)
+        said = [device.verify(image, p.name, layers=True) for _ in range(3)]
         assert healthy(process.kill())
+    cycles = np.min([v.profile for v in said], axis=0)  # what else the machine did only adds to them
+    convolutions = [(stage.macs, int(c)) for stage, c in zip(p.qnet.spec.stages, cycles, strict=True) if stage.macs]
+    assert min(v.cycles for v in said) / 2 < sum(cycles) <= max(v.cycles for v in said)
+    assert max(convolutions)[1] > 2 * min(convolutions)[1]
 
 
 def test_everybody_is_asked_and_the_furthest_above_their_threshold_wins(device: Device) -> None:
