@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 QUIET_S = 0.3  # after so long what came is shown, although no frame and no line has ended
 SHOWN = 32  # bytes of a payload
+MOST = 4096  # bytes without an end: more than any frame has
 
 
 class Ear:
@@ -26,19 +27,26 @@ class Ear:
         """The frames and texts that these bytes complete, in order."""
         from hyper_mcu.device.frames import decode
 
-        *whole, self._kept = (self._kept + data).split(b"\0")
+        *whole, kept = (self._kept + data).split(b"\0")
         heard: list[Frame | str] = []
         for piece in whole:
             if (frame := decode(piece)) is not None:
                 heard.append(frame)
             else:
                 heard += texts(piece)
-        return heard
+        end = kept.rfind(b"\n") + 1 if len(kept) < MOST else len(kept)
+        said, self._kept = (kept[:end], kept[end:]) if is_text(kept[:end]) or len(kept) >= MOST else (b"", kept)
+        return [*heard, *texts(said)]
 
     def rest(self) -> list[Frame | str]:
         """What has come since, as text: nothing goes on behind it."""
         kept, self._kept = self._kept, b""
         return [*texts(kept)]
+
+
+def is_text(data: bytes) -> bool:
+    """Whether these are lines of a console, and not a frame's beginning, whose second byte is its type, no letter."""
+    return all(32 <= byte < 127 or (byte in b"\t\r\n\x1b" and n != 1) for n, byte in enumerate(data))
 
 
 def texts(data: bytes) -> list[str]:

@@ -201,6 +201,8 @@ def check_options(model: Path | None, target: str | None, port: str | None, name
 
     if port is None and model is None:
         raise UserError("hyper-mcu verify", "nobody to ask about", "--model FILE or --port PORT", "neither")
+    if name == "":
+        raise UserError("--person", "nobody's name", "a name, or no --person: anybody on the device", "an empty one")
     if port is None and (name or key):
         raise UserError("--person" if name else "--key", "of a device", "--port beside it", "none")
     if port is not None and target is not None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.codegen.files import check_place, write
+from hyper_mcu.codegen.files import check_place
 from hyper_mcu.codegen.files import read as read_file
 
 KEY_BYTES = 32
@@ -39,7 +39,7 @@ class Key:
 
     def __post_init__(self) -> None:
         if type(self.number) is not int or not 0 < self.number <= MOST:
-            raise UserError("key", "number", "1…2^32−1", self.number)
+            raise UserError("key", "number", "1…2^32−1", repr(self.number))
         if type(self.key) is not bytes or len(self.key) != KEY_BYTES:
             raise UserError("key", "secret", f"{KEY_BYTES} bytes", "others")
 
@@ -62,24 +62,41 @@ def save(key: Key, path: Path) -> None:
     """Writes a key to a new file, mode 600. Raises UserError where it cannot be, and where there is a file: the devices
     that have its key would be lost with it."""
     check_place(path)
-    if path.exists():
-        raise UserError(path, "there is a file, which may be a device's only key", "a new name", "one that is taken")
     said = {"format": FORMAT, "number": key.number, "key": key.key.hex(), "fingerprint": key.fingerprint}
-    write(path, json.dumps(said, indent=2) + "\n")
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        what = "there is a file, which may be a device's only key"
+        raise UserError(path, what, "a new name", "one that is taken") from None
+    except OSError as e:
+        raise _unwritten(path, e) from e
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as f:
+            f.write(json.dumps(said, indent=2) + "\n")
+            f.flush()
+            os.fsync(handle)
+    except BaseException as e:
+        path.unlink(missing_ok=True)
+        if not isinstance(e, OSError):
+            raise
+        raise _unwritten(path, e) from e
+
+
+def _unwritten(path: Path, e: OSError) -> UserError:
+    return UserError(path, "cannot write", "space and permission", (e.strerror or str(e)).lower())
 
 
 def read(path: Path) -> Key:
     """The key in a file. Raises UserError where it cannot be read, is none, is damaged, and where others than its owner
     may read it."""
-    data = read_file(path, FORM)
-    mode = stat.S_IMODE(path.stat().st_mode)
+    try:
+        said = json.loads(read_file(path, FORM).decode("ascii"), object_pairs_hook=_once)
+    except (ValueError, RecursionError) as e:
+        raise UserError(path, "no key file", FORM, "bytes" if isinstance(e, UnicodeError) else "another text") from e
+    key, mode = _key(path, said), stat.S_IMODE(path.stat().st_mode)
     if os.name == "posix" and mode & 0o077:
         raise UserError(path, "others may read this key", f"mode 600; chmod 600 {path}", f"{mode:o}")
-    try:
-        said = json.loads(data.decode("ascii"), object_pairs_hook=_once)
-    except (ValueError, RecursionError) as e:
-        raise UserError(path, "no key file", FORM, type(e).__name__) from e
-    return _key(path, said)
+    return key
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

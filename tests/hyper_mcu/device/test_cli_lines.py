@@ -15,6 +15,7 @@ import pytest
 from devices import Board, Told, compiled, needs_compiler
 from enrolled import Command, Refused
 
+from hyper_mcu.cli.monitor import Ear
 from hyper_mcu.codegen.bench import seeded
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.person_bin import pack
@@ -155,3 +156,16 @@ def test_monitor_shows_frames_and_text(command: Command, capsys: pytest.CaptureF
                 {"text": None, "frame": frame},
                 {"text": "\\xffbad", "frame": None},
             ]
+
+
+def test_lines_are_heard_as_they_end_and_frames_whole_in_whatever_pieces() -> None:
+    frames = [Frame(kind, 49, b"1\n2\n" + bytes(n)) for kind in (9, 10, 13, 0x8A) for n in range(60)]
+    for size in (1, 2, 7, 1000):
+        ear = Ear()
+        said = b"".join(encode(f) for f in frames)
+        heard = [h for i in range(0, len(said), size) for h in ear.feed(said[i : i + size])]
+        assert heard == frames
+        assert ear.feed(b"light on\r\nlight") == ["light on"]
+        assert ear.feed(b" off\n") == ["light off"]
+    assert ear.feed(b"\xff" * 5000) != []  # nothing is kept for ever
+    assert ear.rest() == []

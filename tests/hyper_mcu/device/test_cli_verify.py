@@ -133,6 +133,10 @@ def test_a_build_that_is_not_for_replay_asks_for_the_key(
     ("words", "said"),
     [
         ((), "nobody to ask about; expected --model FILE or --port PORT, got neither"),
+        (
+            ("--port", "auto", "--person", ""),
+            "--person: nobody's name; expected a name, or no --person: anybody on the",
+        ),
         (("--model", "a.h", "--person", "a"), "--person: of a device; expected --port beside it, got none"),
         (("--model", "a.h", "--key", "k"), "--key: of a device; expected --port beside it, got none"),
         (
