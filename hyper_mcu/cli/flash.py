@@ -61,7 +61,8 @@ def command(
     """Build the firmware for a board and write it.
 
     Building takes CMake and arm-none-eabi-gcc, or ESP-IDF; writing OpenOCD, st-flash, pyOCD or esptool. What is missing
-    is named with the line that installs it. People and key that are on the board stay.
+    is named with the line that installs it. The key that is on the board stays, and people where the firmware is of
+    their network: one of another network erases them at its first start.
 
     \b
     hyper-mcu flash --board nucleo-f411re

@@ -50,9 +50,9 @@ def command(board: str, people: tuple[Path, ...], out: Path, build: str | None, 
     """Write a complete firmware project for a board.
 
     All sources are copied in; it builds by the one command that is printed, without hyper-mcu. The next line writes it
-    to the board, or starts it where the board is a program of this machine. The device stores the
-    people in it once it has a key; others are sent as to any device. Without --person its network is the one that the
-    shipped generator's people have.
+    to the board, or starts it where the board is a program of this machine. A device on which nobody ever was stores
+    the people in it once it has a key; others are sent as to any device. Without --person its network is the one that
+    the shipped generator's people have.
 
     \b
     hyper-mcu new-project --board nucleo-f411re --person alice.bin --out door
