@@ -105,9 +105,10 @@ hm_code hm_device_person(hm_device *device, const hm_entry *entry, hm_person *pe
 }
 
 /* One person of hm_device_look: HM_CODE_NO_PERSON where nobody of this key is at that place. */
-static hm_code hm_ask(hm_device *device, uint32_t place, const hm_frame *frame, const hm_warp *warp, hm_entry *entry,
-                      hm_verdict *verdict)
+static hm_code hm_ask(hm_device *device, uint32_t place, const hm_frame *frame, const hm_warp *warp,
+                      const hm_search *search, hm_entry *entry, hm_verdict *verdict)
 {
+    hm_warp best;
     hm_code code = hm_store_at(&device->store, place, entry);
     if (code == HM_CODE_OK) {
         code = hm_device_person(device, entry, &device->person);
@@ -115,10 +116,13 @@ static hm_code hm_ask(hm_device *device, uint32_t place, const hm_frame *frame, 
     if (code == HM_CODE_WRONG_KEY) {
         return HM_CODE_NO_PERSON;
     }
-    if (code == HM_CODE_OK) {
-        code = hm_image_verify(&device->session, &device->person, frame, warp, device->row, verdict);
+    if (code != HM_CODE_OK) {
+        return code;
     }
-    return code;
+    if (search == NULL) {
+        return hm_image_verify(&device->session, &device->person, frame, warp, device->row, verdict);
+    }
+    return hm_image_search(&device->session, &device->person, frame, warp, search, device->row, verdict, &best);
 }
 
 /* What the gate is told of a code: a status of the engine as it is, anything else as one that is not HM_OK. */
@@ -128,8 +132,8 @@ static hm_status hm_told(hm_code code)
     return number < HM_CODE_FLASH ? (hm_status)number : HM_NOT_BEGUN;
 }
 
-uint32_t hm_device_look(hm_device *device, const hm_frame *frame, const hm_warp *warp, hm_entry *entry,
-                        hm_verdict *verdict)
+uint32_t hm_device_look(hm_device *device, const hm_frame *frame, const hm_warp *warp, const hm_search *search,
+                        hm_entry *entry, hm_verdict *verdict)
 {
     hm_code code = HM_CODE_NO_PERSON;
     int64_t most = INT64_MIN;
@@ -143,7 +147,7 @@ uint32_t hm_device_look(hm_device *device, const hm_frame *frame, const hm_warp 
     for (uint32_t place = 0; place < device->store.places; place++) {
         hm_entry whose;
         hm_verdict one;
-        const hm_code said = hm_ask(device, place, frame, warp, &whose, &one);
+        const hm_code said = hm_ask(device, place, frame, warp, search, &whose, &one);
         hm_device_forget(device);
         if (said == HM_CODE_NO_PERSON) {
             continue;

@@ -81,9 +81,10 @@ HM_MUST_CHECK hm_code hm_device_person(hm_device *device, const hm_entry *entry,
 void hm_device_forget(hm_device *device);
 
 /* Who of all people stored a frame shows: an attempt of the gate, then every person, the furthest above their threshold.
- * Returns a decision of hm_gate.h; HM_GATE_ERROR where nobody is stored, the gate is shut, or anybody could not be asked.
- * entry: whose, where it is HM_GATE_MATCH. People sealed under another key are passed over. */
-uint32_t hm_device_look(hm_device *device, const hm_frame *frame, const hm_warp *warp, hm_entry *entry,
-                        hm_verdict *verdict);
+ * search: around the warp, or NULL for the warp alone. Returns a decision of hm_gate.h; HM_GATE_ERROR where nobody is
+ * stored, the gate is shut, or anybody could not be asked. entry: whose, where it is HM_GATE_MATCH. People sealed under
+ * another key are passed over. */
+uint32_t hm_device_look(hm_device *device, const hm_frame *frame, const hm_warp *warp, const hm_search *search,
+                        hm_entry *entry, hm_verdict *verdict);
 
 #endif

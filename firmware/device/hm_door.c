@@ -40,7 +40,9 @@ static uint32_t hm_look_out(hm_door *door, hm_seen *seen)
     if (seen->code != HM_CODE_OK) {
         return HM_GATE_ERROR; /* nobody was looked at, so no attempt is counted */
     }
-    return hm_device_look(door->device, &frame, &warp, &seen->entry, &seen->verdict);
+    const hm_search *const search = &door->policy.search;
+    const bool searches = hm_search_cost(search) != 1; /* one out of bounds is an error of every look */
+    return hm_device_look(door->device, &frame, &warp, searches ? search : NULL, &seen->entry, &seen->verdict);
 }
 
 uint32_t hm_door_step(hm_door *door, hm_seen *seen)

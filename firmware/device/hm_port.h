@@ -40,4 +40,6 @@ uint8_t *hm_port_room(size_t n);
 bool hm_port_frame(hm_frame *frame); /* the camera's next frame; false: none, or no camera */
 void hm_port_light(bool on);         /* the LED or the lock: on opens. Off at start */
 
+void hm_main(void); /* the application, which a port calls when all of this is there; it does not return */
+
 #endif

@@ -82,6 +82,11 @@ def _partitions(chip: Chip) -> list[str]:
     return [f"{name}={value:#x}U" for name, value in values.items()]
 
 
+def main_of(app: str) -> Path:
+    """The C file of an application: one of APPS, or a file that defines hm_main."""
+    return FIRMWARE / "apps" / app / "main.c" if app in APPS else Path(app)
+
+
 def compile_board(
     board: Board, app: str, out: Path, engine: str, *, extra: Sequence[Path] = (), defines: Sequence[str] = ()
 ) -> Path:
@@ -98,8 +103,7 @@ def compile_board(
     flags += [f"-D{d}" for d in named] + [f"-I{out.parent}", f"-I{FIRMWARE / 'device'}"]
     core = FIRMWARE / "device" / "hm_engine.c"
     others = [p for p in sorted((FIRMWARE / "device").glob("*.c")) if p != core]
-    main = FIRMWARE / "apps" / app / "main.c" if app in APPS else Path(app)
-    sources = [main, *others, *(FIRMWARE / s for s in build.sources), *extra]
+    sources = [main_of(app), *others, *(FIRMWARE / s for s in build.sources), *extra]
     compiled = out.with_suffix(".engine.o")
     _gcc([gcc, *flags, "-O2", "-c", str(core), "-o", str(compiled)], board)
     symbols = [f"-Wl,--defsym={name}={value:#x}" for name, value in build.memory.items()]

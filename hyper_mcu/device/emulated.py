@@ -6,7 +6,6 @@ import contextlib
 import shlex
 import shutil
 import socket
-import struct
 import subprocess
 import threading
 from pathlib import Path
@@ -15,7 +14,7 @@ from hyper_mcu.codegen.errors import MissingToolError, UserError
 from hyper_mcu.codegen.targets import ARM
 from hyper_mcu.device.boards import Board
 
-FLASH, POWER = "hm-flash.bin", "hm-power.bin"  # the files of firmware/ports/cortex_m/flash_file.c
+FLASH = "hm-flash.bin"  # of firmware/ports/cortex_m/flash_file.c
 POWER_CUT = 87  # exit code of an emulated board whose power failed
 FAULT = 82
 BY_HAND = "tcp:127.0.0.1:4000"  # the line of what `by_hand` starts
@@ -87,14 +86,6 @@ class Emulated:
             return self._process.wait(seconds)
         except subprocess.TimeoutExpired as e:
             raise UserError(self.line, "the emulator did not end", f"its end within {seconds:g} s", "none") from e
-
-
-def cut_power_after(folder: Path, operations: int | None) -> None:
-    """How many words of flash the board started next may program, or units erase, before its power fails in the midst
-    of one; None: as many as it likes."""
-    (folder / POWER).unlink(missing_ok=True)
-    if operations is not None:
-        (folder / POWER).write_bytes(struct.pack("<I", operations))
 
 
 class _Relay:

@@ -14,15 +14,21 @@ from hyper_mcu.codegen.netspec import NetSpec
 from hyper_mcu.codegen.person import Person
 from hyper_mcu.codegen.person_bin import pack
 from hyper_mcu.device.blob_c import array_of
+from hyper_mcu.device.build import APPS, FIRMWARE
 from hyper_mcu.device.engine import engine
 
-FIRMWARE = Path(__file__).resolve().parent.parent / "firmware"
 PACKAGE = FIRMWARE / "package"
 ESP32 = FIRMWARE / "ports" / "esp32"
 ENGINE = "src/hm_engine.h"
 NOBODY = ("examples/KnownAnswer/seeded_person.h", "samples/known_answer/src/seeded_person.h")
 EXAMPLES = ("examples/", "samples/")  # whose files are a user's to change
-SOURCES = (("core", "*.h"), ("device", "*.[ch]"), ("ports/esp32", "*.[ch]"), ("ports/psa", "*.h"))
+SOURCES = (
+    ("core", "*.h"),
+    ("device", "*.[ch]"),
+    ("apps", "*.h"),
+    ("ports/esp32", "*.[ch]"),
+    ("ports/psa", "*.h"),
+)
 
 
 def library(person: Person) -> dict[str, bytes]:
@@ -49,18 +55,21 @@ def seeded_person(spec: NetSpec) -> str:
     )
 
 
-def esp32_project(board: str) -> dict[str, bytes]:
-    """A project of ESP-IDF for a board of ports/esp32/project/boards, with the library but for ENGINE and the
-    examples in components/hyper_mcu. `idf.py build` builds it when the engine is there."""
+def esp32_project(board: str, app: str = "verify") -> dict[str, bytes]:
+    """A project of ESP-IDF of an application for a board of ports/esp32/project/boards, with the library but for ENGINE
+    and the examples in components/hyper_mcu, and there the applications. `idf.py build` builds it when the engine is
+    there."""
     project = ESP32 / "project"
     boards = project / "boards"
     names = ("CMakeLists.txt", "partitions.csv", "main/CMakeLists.txt", "main/main.c")
     files = {name: (project / name).read_bytes() for name in names}
     defaults = [project / "sdkconfig.defaults", boards / f"{board}.defaults"]
-    files["sdkconfig.defaults"] = b"\n".join(path.read_bytes() for path in defaults)
+    chosen = f"CONFIG_HYPER_MCU_APP_{app.upper()}=y\n".encode()
+    files["sdkconfig.defaults"] = b"\n".join((*(path.read_bytes() for path in defaults), chosen))
     if (secure := boards / f"{board}.secure").is_file():
         files["sdkconfig.secure"] = secure.read_bytes()
     component = {name: data for name, data in sources().items() if not name.startswith(EXAMPLES)}
+    component |= {f"src/apps/{name}/main.c": (FIRMWARE / "apps" / name / "main.c").read_bytes() for name in APPS}
     return files | {f"components/hyper_mcu/{name}": data for name, data in component.items()}
 
 

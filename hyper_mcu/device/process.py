@@ -13,8 +13,8 @@ from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.person import Person
 from hyper_mcu.codegen.targets import target_named
 from hyper_mcu.codegen.toolchain import compile_program
+from hyper_mcu.device.build import FIRMWARE, main_of
 
-FIRMWARE = Path(__file__).resolve().parent.parent / "firmware"
 HOST = FIRMWARE / "ports" / "host"
 REPLAY, SELFTEST = "HM_REPLAY=1", "HM_SELFTEST=1"
 TCP = ("--tcp", "0")
@@ -23,20 +23,19 @@ TCP = ("--tcp", "0")
 def build(
     person: Person,
     out: Path,
+    app: str = "verify",
     *,
     defines: Sequence[str] = (REPLAY, SELFTEST),
     optimise: str = "-O2",
     sanitise: bool = False,
-    main: Path | None = None,
 ) -> Path:
-    """Compiles the device to `out`, for the architecture of `person`, who is not in it. main: a C file instead of the
-    port's own main.c.
+    """Compiles an application (one of APPS, or its main.c) to `out`, for the architecture of `person`, who is not in
+    it.
 
     Raises MissingToolError where there is no compiler, CompileError for C that does not compile.
     """
     (out.parent / "hm_engine.h").write_text(emit_engine(person), encoding="ascii")
-    port = [p for p in sorted(HOST.glob("*.c")) if not main or p.name != "main.c"]
-    sources = [*sorted((FIRMWARE / "device").glob("*.c")), *port, *([main] if main else [])]
+    sources = [*sorted((FIRMWARE / "device").glob("*.c")), *sorted(HOST.glob("*.c")), main_of(app)]
     folders = [out.parent, FIRMWARE / "device", HOST]
     host = target_named("host")
     compile_program(sources, host, out=out, include_dirs=folders, defines=defines, optimise=optimise, sanitise=sanitise)
@@ -44,7 +43,7 @@ def build(
 
 
 class Process:
-    """A running device. line: the name of its line, for `client.Device`. Options: firmware/ports/host/main.c."""
+    """A running device. line: the name of its line, for `client.Device`. Options: firmware/ports/host/start.c."""
 
     def __init__(self, program: Path, *options: object, line: Sequence[str] = TCP) -> None:
         """Starts it; raises UserError where it does not, with what it says."""

@@ -76,18 +76,17 @@ def project(board: Board, people: Sequence[Person], *, build: str = "", app: str
     build = build or builds_of(board)[0]
     if build not in builds_of(board):
         raise UserError("--build", f"not for {board.name}", " or ".join(builds_of(board)), build)
-    able = ("verify",) if board.build == "esp-idf" else tuple(APPS)
-    if app not in able:
-        raise UserError("--app", f"not for {board.name}", ", ".join(able), app)
+    if app not in APPS:
+        raise UserError("--app", "unknown", ", ".join(APPS), app)
     if board.build == "esp-idf":
-        files = esp32_project(board.name)
+        files = esp32_project(board.name, app)
         files[f"components/hyper_mcu/{ENGINE}"] = text_of_engine(people)
         if people:
             files["main/people.c"] = people_c(people).encode()
     else:
         made = parts(board, app)
         files = {f"firmware/{name}": (FIRMWARE / name).read_bytes() for name in made.copied}
-        text = cmake(board, made, name_of(board, app)) if build == "cmake" else make(board, made, name_of(board, app))
+        text = cmake(board, made, app) if build == "cmake" else make(board, made, app)
         files["CMakeLists.txt" if build == "cmake" else "Makefile"] = text.encode()
         files |= {"people.c": people_c(people).encode(), "engine/hm_engine.h": text_of_engine(people)}
     about = {"board": board.name, "app": app, "build": build, "made_by": __version__}
@@ -102,16 +101,10 @@ def text_of_engine(people: Sequence[Person]) -> bytes:
     return engine(people[0] if people else None).encode("ascii")
 
 
-def name_of(board: Board, app: str) -> str:
-    """What the program is called."""
-    return "device" if board.build == "host" else app
-
-
 def _described(board: Board, app: str, build: str, files: dict[str, bytes]) -> Project:
-    name = name_of(board, app)
     if build == "esp-idf":
         return Project(board, build, app, files, BUILDS[build], "build/flash_args", "build/hyper_mcu_door.elf")
-    program = f"build/{name}" if board.build == "host" else f"build/{name}.elf"
+    program = f"build/{app}" if board.build == "host" else f"build/{app}.elf"
     return Project(board, build, app, files, BUILDS[build], "" if board.is_emulated else program, program)
 
 

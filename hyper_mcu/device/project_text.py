@@ -39,14 +39,12 @@ def parts(board: Board, app: str) -> Parts:
     device = found("device", "*.c")
     made = None if board.build == "host" else build_of(board)
     port = made.sources if made else found("ports/host", "*.c")
-    main = () if board.build == "host" else (f"apps/{app}/main.c",)
-    folders = {str(Path(s).parent.as_posix()) for s in (*port, *main)} | {"device", "core"}
+    folders = {str(Path(s).parent.as_posix()) for s in port} | {"device", "core", "apps"}
     headers = [h for folder in sorted(folders - {"harness"}) for h in found(folder, "*.h")]
-    shared = found("apps", "*.h") if main else ()
     script = (made.script,) if made else ()
-    sources = (*device, *port, *main)
+    sources = (*device, *port, f"apps/{app}/main.c")
     defines = (*(made.defines if made else ()), *APPS[app], "HM_FACTORY=1")
-    return Parts(sources, tuple(dict.fromkeys((*sources, *headers, *shared, *script))), defines, made)
+    return Parts(sources, tuple(dict.fromkeys((*sources, *headers, *script))), defines, made)
 
 
 def found(folder: str, pattern: str) -> tuple[str, ...]:

@@ -133,7 +133,8 @@ def test_device_is_a_library_of_somebody_elses_project(tmp_path: Path) -> None:
         "cmake_minimum_required(VERSION 3.21)\nproject(door LANGUAGES C)\n"
         f'set(HM_ENGINE_DIR "{tmp_path}")\nadd_subdirectory("{FIRMWARE}" hyper_mcu)\n'
         f'file(GLOB port "{FIRMWARE}/ports/host/*.c")\n'
-        "add_executable(door ${port})\ntarget_link_libraries(door PRIVATE hyper_mcu)\n"
+        f'add_executable(door ${{port}} "{FIRMWARE}/apps/verify/main.c")\n'
+        "target_link_libraries(door PRIVATE hyper_mcu)\n"
     )
     for words in (["cmake", "-B", "build"], ["cmake", "--build", "build"]):
         done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)

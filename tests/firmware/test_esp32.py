@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "idf"))
 import kconfig
-from board import DEVICE, IDF
+from board import DEVICE, FIRMWARE, IDF
 from kconfig import KCONFIG, PORT, PROJECT
 
 from hyper_mcu.codegen.bench import seeded
@@ -66,7 +66,7 @@ def test_port_and_application_compile_against_our_declarations(
     tmp_path: Path, engine: Path, compiler: str, board: str, idf: int
 ) -> None:
     (tmp_path / "sdkconfig.h").write_text(kconfig.sdkconfig(board), "ascii")
-    includes = [tmp_path, engine, IDF, PORT, DEVICE]
+    includes = [tmp_path, engine, IDF, PORT, DEVICE, FIRMWARE]
     assert compiles(COMPILERS[compiler], tmp_path, includes, f"-DIDF_MAJOR={idf}") == ""
 
 
@@ -87,7 +87,7 @@ def test_port_and_application_compile_against_our_declarations(
 )
 def test_other_settings_compile(tmp_path: Path, engine: Path, changed: dict[str, str]) -> None:
     (tmp_path / "sdkconfig.h").write_text(kconfig.sdkconfig("esp32-cam", **changed), "ascii")
-    assert compiles((HOST or "gcc",), tmp_path, [tmp_path, engine, IDF, PORT, DEVICE]) == ""
+    assert compiles((HOST or "gcc",), tmp_path, [tmp_path, engine, IDF, PORT, DEVICE, FIRMWARE]) == ""
 
 
 @pytest.mark.parametrize("compiler", ["rv32", "xtensa"])
@@ -102,7 +102,11 @@ def test_kconfig_has_every_option_that_the_c_asks_for_and_no_other() -> None:
     asked = set(re.findall(r"CONFIG_(HYPER_MCU_\w+)", text))
     names = {o.name for o in found}
     assert asked - names == set()
-    implied = {"HYPER_MCU_LINK_UART", "HYPER_MCU_FRAME_QVGA"}  # what there is where the others of a choice are not
+    implied = {
+        "HYPER_MCU_LINK_UART",
+        "HYPER_MCU_FRAME_QVGA",
+        "HYPER_MCU_APP_VERIFY",
+    }  # what there is where the others of a choice are not
     boards = {n for n in names if n.startswith("HYPER_MCU_BOARD_")}
     assert names - asked == implied | boards
 
@@ -248,7 +252,7 @@ def test_port_has_no_findings(tmp_path: Path, engine: Path, board: str) -> None:
         "-DESP_PLATFORM",
         *checks,
         *(f"--suppress={m}" for m in meant),
-        *(f"-I{x}" for x in (tmp_path, IDF, PORT, DEVICE, engine)),
+        *(f"-I{x}" for x in (tmp_path, IDF, PORT, DEVICE, FIRMWARE, engine)),
     ]
     done = subprocess.run([*words, *map(str, SOURCES)], capture_output=True, text=True, check=True)
     assert done.stderr == ""

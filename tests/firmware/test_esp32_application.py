@@ -6,20 +6,22 @@ No chip is emulated and nothing here was built with ESP-IDF: tests/firmware/idf/
 from __future__ import annotations
 
 import shutil
+import socket
 import struct
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "idf"))
-from board import IDF, KEY, POWER_CUT, Board, build, frame, logit, owner, scene, seen, stranger
+from board import IDF, KEY, POWER_CUT, SECONDS, Board, build, frame, logit, owner, scene, seen, stranger
 
 from hyper_mcu.codegen import oracle
 from hyper_mcu.device import seal as sealing
-from hyper_mcu.device.client import Device
+from hyper_mcu.device.client import Device, layer_crcs
 from hyper_mcu.device.codes import Code, DeviceError
 from hyper_mcu.device.keys import ENCRYPT, Key
 from hyper_mcu.device.line import LineError
@@ -102,6 +104,44 @@ def test_the_button_opens_to_the_owner_and_to_nobody_else(board: Board) -> None:
         board.show(frame(0)[:-2])
         assert not board.press(lambda: board.pin(LIGHT) == ON or device.info().failures > 1, 1.0)
     assert "no whole frame" in board.log
+
+
+def heard_at_a_press(board: Board) -> str:
+    """What a board that is started says of a press, with nobody else on its line."""
+    said = ""
+    with socket.create_connection(("127.0.0.1", int((board.folder / "port").read_text())), SECONDS) as line:
+        time.sleep(0.1)  # the button is let go for longer than contacts bounce
+        (board.folder / "press").touch()
+        while not said.endswith("\n"):
+            more = line.recv(4096).decode("ascii")
+            assert more, said
+            said += more
+    (board.folder / "press").unlink()
+    return said
+
+
+def test_the_verdict_is_said_on_the_line(board: Board) -> None:
+    provision(board, ada())
+    for number, said in ((0, "ada: match"), (stranger(), "no match")):
+        board.show(frame(number))
+        board.start()
+        told = heard_at_a_press(board)
+        board.stop()
+        assert told == f"{said}, logit {logit(owner(), scene(number))} of {owner().threshold}\r\n"
+
+
+@pytest.mark.parametrize("app", ["selftest", "replay"])
+def test_the_other_applications_are_the_other_boards(tmp_path: Path, app: str) -> None:
+    board = Board(build(tmp_path / "built", HOST, app=app), tmp_path / "board")
+    with board.running() as device:
+        device.set_key(KEY)
+        device.load(ada())
+        info = device.info()
+        assert (info.selftest, info.replay) == (True, app == "replay")
+        if app == "replay":
+            device.key = Key(KEY.number, bytes(32))
+        said = device.verify(seen(scene(0)), "ada", layers=True)
+        assert said.layers == layer_crcs(oracle.run(owner().qnet, seen(scene(0))))
 
 
 def test_a_press_held_down_is_one_attempt(board: Board) -> None:

@@ -19,6 +19,7 @@ from board import IDF, KEY, SANITISED, Board, frame, owner, scene, seen
 
 from hyper_mcu import __version__
 from hyper_mcu.codegen.toolchain import C_WARNINGS, WARNINGS
+from hyper_mcu.device.build import APPS
 from hyper_mcu.device.package import esp32_boards, esp32_project, library
 from hyper_mcu.device.seal import seal
 
@@ -254,6 +255,10 @@ function(idf_component_register)
   endforeach()
   message("needs ${given_PRIV_REQUIRES}")
 endfunction()
+function(target_compile_definitions target visible)
+  message("${visible} ${ARGN}")
+endfunction()
+set(COMPONENT_LIB library)
 include(LIBRARY/CMakeLists.txt)
 """
 
@@ -286,6 +291,15 @@ def test_esp_idfs_cmake_gives_every_source_and_asks_for_what_the_port_includes(f
     asked = {n for n in re.findall(r'#include "(.*?)"', port) if "hm_" not in n}
     assert asked - always == of.keys()
     assert needs == set(of.values())
+
+
+@needs_cmake
+@pytest.mark.parametrize("app", APPS)
+def test_esp_idfs_cmake_gives_an_application_its_macros(folder: Path, tmp_path: Path, app: str) -> None:
+    (tmp_path / "CMakeLists.txt").write_text(IDF_CMAKE.replace("LIBRARY", str(folder)))
+    words = ["cmake", "-G", "Ninja", "-B", "b", f"-DCONFIG_HYPER_MCU_APP_{app.upper()}=y"]
+    said = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True).stderr
+    assert set(re.findall(r"^PUBLIC (.*)$", said, re.MULTILINE)) == set(APPS[app])
 
 
 ZEPHYR_CMAKE = """
@@ -336,6 +350,7 @@ def test_the_esp32_project_is_whole_but_for_the_engine() -> None:
     for board in esp32_boards():
         files = esp32_project(board)
         assert "components/hyper_mcu/src/hm_engine.h" not in files
+        assert {f"components/hyper_mcu/src/apps/{app}/main.c" for app in APPS} <= files.keys()
         assert {"CMakeLists.txt", "main/main.c", "main/CMakeLists.txt", "partitions.csv"} <= files.keys()
         assert f"CONFIG_HYPER_MCU_BOARD_{board.upper().replace('-', '_')}=y" in files["sdkconfig.defaults"].decode()
         assert not [name for name in files if "examples" in name or "samples" in name]

@@ -25,7 +25,7 @@ from hyper_mcu.device.boards import BOARDS
 from hyper_mcu.device.build import STACK_BYTES, compile_board
 from hyper_mcu.device.client import Device, layer_crcs
 from hyper_mcu.device.codes import Code, DeviceError
-from hyper_mcu.device.emulated import FAULT, FLASH, POWER_CUT, Emulated, cut_power_after
+from hyper_mcu.device.emulated import FAULT, FLASH, POWER_CUT, Emulated
 from hyper_mcu.device.keys import Key
 from hyper_mcu.device.line import LineError
 from hyper_mcu.device.seal import seal, tag
@@ -35,6 +35,7 @@ STM32, M4 = "netduinoplus2-qemu", "m4"
 UNIT = BOARDS[STM32].chip.people.unit
 PATIENCE = 5.0  # with an emulator on a machine that does other things too
 KEY = Key(7, bytes(range(32)))
+POWER = "hm-power.bin"  # of firmware/ports/cortex_m/flash_file.c
 CAMERA = Path(__file__).parent / "camera_of_file.c"
 
 pytestmark = [
@@ -151,6 +152,14 @@ def stored(images: Images) -> Callable[[str], tuple[Bench, bytes]]:
         return made[board]
 
     return flash
+
+
+def cut_power_after(folder: Path, operations: int | None) -> None:
+    """How many words of flash the board started next may program, or units erase, before its power fails in the midst
+    of one; None: as many as it likes."""
+    (folder / POWER).unlink(missing_ok=True)
+    if operations is not None:
+        (folder / POWER).write_bytes(struct.pack("<I", operations))
 
 
 def is_cut(bench: Bench, base: bytes, operations: int) -> bool:
@@ -341,12 +350,12 @@ static uint32_t at(uint32_t address)
     return word;
 }
 
-int main(void)
+void hm_main(void)
 {
     const uint8_t said = (uint8_t)('0' + at(0xB0000010U) - 7U);
     (void)hm_port_write(&said, 1);
     (void)hm_port_write((const uint8_t *)"\n", 1);
-    return (int)at(0xB0000100U);
+    (void)at(0xB0000100U);
 }
 """)
     torn = ("HM_TORN_ORIGIN=0xB0000000U", "HM_TORN_BYTES=0x100U")
@@ -359,8 +368,8 @@ int main(void)
 
 def test_fault_ends_what_runs(tmp_path: Path) -> None:
     (tmp_path / "main.c").write_text(
-        '#include "hm_port.h"\nint main(void)\n{\n    hm_port_light(true);\n'
-        "    return (int)*(uint32_t volatile *)0xB0000000U;\n}\n"
+        '#include "hm_port.h"\nvoid hm_main(void)\n{\n    hm_port_light(true);\n'
+        "    (void)*(uint32_t volatile *)0xB0000000U;\n}\n"
     )
     program = compile_board(BOARDS[STM32], str(tmp_path / "main.c"), tmp_path / "device.elf", emit_engine(ALICE))
     with Emulated(BOARDS[STM32], program, tmp_path) as running:

@@ -121,7 +121,7 @@ int main(void)
     }
     hm_entry entry;
     hm_verdict verdict = {0, 0, 0, false};
-    put(hm_device_look(&device, &frame, &warp, &entry, &verdict));
+    put(hm_device_look(&device, &frame, &warp, NULL, &entry, &verdict));
     put((uint32_t)verdict.logit);
     hm_sha256 hash;
     uint8_t digest[HM_SHA256_BYTES];

@@ -6,13 +6,13 @@
 #endif
 
 static hm_device device;
-static hm_code factory = HM_CODE_NO_KEY; /* hm_device_serve */
+static hm_code factory = HM_CODE_NO_KEY; /* hm_store_factory */
 
-int main(void)
+void hm_main(void)
 {
     hm_start_device(&device);
     for (;;) {
-        hm_device_serve(&device, &factory);
+        hm_serve(&device, &factory);
         hm_port_idle();
     }
 }

@@ -11,8 +11,7 @@
 extern "C" {
 #endif
 
-#include "device/hm_door.h"
-#include "device/hm_factory.h"
+#include "apps/door.h"
 
 #ifdef ESP_PLATFORM
 #include "ports/esp32/hm_esp32.h"

@@ -24,7 +24,7 @@
 #define HM_DWT_CYCCNT HM_REG(0xE0001004U)
 #define HM_DWT_LAR HM_REG(0xE0001FB0U) /* of a Cortex-M7, which keeps its counter locked */
 
-/* A board's part: clocks and pins, before main. */
+/* A board's part: clocks and pins, before hm_main. */
 void hm_board_begin(void);
 
 /* A board's interrupt of number HM_IRQ, where that is defined. */

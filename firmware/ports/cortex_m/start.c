@@ -1,4 +1,4 @@
-/* From reset to main on any Cortex-M, the vector table, and how much of the stack was ever used. */
+/* From reset to hm_main on any Cortex-M, the vector table, and how much of the stack was ever used. */
 #include "core.h"
 
 #include "../../device/hm_port.h"
@@ -11,7 +11,6 @@ extern uint32_t hm_data_end[];
 extern uint32_t hm_bss_start[];
 extern uint32_t hm_bss_end[];
 
-int main(void);
 _Noreturn void hm_reset(void);
 void hm_tick(void);
 
@@ -37,7 +36,7 @@ _Noreturn void hm_reset(void)
         *to = 0;
     }
     hm_board_begin();
-    (void)main();
+    hm_main();
     hm_stop();
 }
 

@@ -12,7 +12,7 @@ typedef enum host_cut { HOST_BEFORE, HOST_TORN, HOST_AFTER } host_cut;
 typedef struct host_options {
     const char *flash;  /* file of the partition, made where it is missing; NULL: nothing lasts */
     const char *key;    /* file of the key; NULL: nothing lasts */
-    const char *frame;  /* file of what the camera shows, raw RGB888; NULL: no camera */
+    const char *frame;  /* file of what the camera shows, raw RGB888, each time that it is written; NULL: no camera */
     const char *name;   /* of the board */
     uint32_t unit;      /* erased at once */
     uint32_t word;      /* programmed at once */
@@ -32,6 +32,7 @@ extern host_options host;
 _Noreturn void host_refuse(const char *what, const char *got);
 
 void host_open_flash(void);
+void host_open_frame(void);
 void host_open_line(void); /* and prints its name */
 
 /* AES-256-CTR (FIPS 197, SP 800-38A) of n bytes in place; `counter` is the first block. */

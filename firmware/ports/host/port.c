@@ -5,11 +5,13 @@
 
 #include "hm_port.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -128,25 +130,54 @@ uint8_t *hm_port_room(size_t n)
     return n <= sizeof room ? room : NULL;
 }
 
+static uint8_t *pixels;
+static size_t frame_bytes;
+
+/* Why the frame could not be read, or NULL. */
+static const char *read_frame(void)
+{
+    FILE *const file = fopen(host.frame, "rb");
+    if (file == NULL) {
+        return strerror(errno);
+    }
+    const bool whole = fread(pixels, 1, frame_bytes, file) == frame_bytes && fgetc(file) == EOF;
+    (void)fclose(file);
+    return whole ? NULL : "not width * height * 3 bytes";
+}
+
+void host_open_frame(void)
+{
+    if (host.frame == NULL) {
+        return;
+    }
+    frame_bytes = (size_t)host.width * host.height * 3;
+    if (frame_bytes == 0) {
+        host_refuse("--frame", "needs --width and --height");
+    }
+    pixels = malloc(frame_bytes);
+    const char *const why = pixels == NULL ? strerror(errno) : read_frame();
+    if (why != NULL) {
+        host_refuse(host.frame, why);
+    }
+}
+
 bool hm_port_frame(hm_frame *frame)
 {
-    static uint8_t *pixels;
-    const size_t n = (size_t)host.width * host.height * 3;
-    if (host.frame == NULL || n == 0) {
+    static struct stat shown;
+    struct stat now;
+    if (host.frame == NULL || stat(host.frame, &now) != 0 ||
+        (now.st_ino == shown.st_ino && now.st_size == shown.st_size && now.st_mtim.tv_sec == shown.st_mtim.tv_sec &&
+         now.st_mtim.tv_nsec == shown.st_mtim.tv_nsec)) {
         return false;
     }
-    if (pixels == NULL) {
-        pixels = malloc(n);
+    shown = now;
+    const char *const why = read_frame();
+    if (why != NULL) {
+        fprintf(stderr, "%s: %s\n", host.frame, why);
+        return false;
     }
-    FILE *const file = fopen(host.frame, "rb");
-    const bool whole = file != NULL && pixels != NULL && fread(pixels, 1, n, file) == n;
-    if (file != NULL) {
-        (void)fclose(file);
-    }
-    if (whole) {
-        *frame = (hm_frame){pixels, (uint32_t)host.width * 3, host.width, host.height, HM_RGB888};
-    }
-    return whole;
+    *frame = (hm_frame){pixels, (uint32_t)host.width * 3, host.width, host.height, HM_RGB888};
+    return true;
 }
 
 void hm_port_light(bool on)

@@ -23,12 +23,14 @@ from hyper_mcu.codegen.bench import seeded
 from hyper_mcu.codegen.emit_c import emit_engine
 from hyper_mcu.codegen.person import Person
 from hyper_mcu.codegen.presets import preset
+from hyper_mcu.device.build import APPS
 from hyper_mcu.device.client import Device
 from hyper_mcu.device.image import crop, frame_of, warp_of_guide
 from hyper_mcu.device.keys import Key
 
 IDF = Path(__file__).parent
-DEVICE = PORT.parents[1] / "device"
+FIRMWARE = PORT.parents[1]
+DEVICE = FIRMWARE / "device"
 SANITISED = ["-O1", "-g", "-fsanitize=undefined", "-fsanitize-undefined-trap-on-error"]  # needs no library
 POWER_CUT = 99
 KEY = Key(3, bytes(range(32)))
@@ -77,7 +79,7 @@ def logit(person: Person, picture: NDArray[np.uint8]) -> int:
 def compiled(compiler: str, sources: Sequence[Path], folder: Path, *more: str) -> list[Path]:
     """Objects of C files in a new folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    includes = [f"-I{x}" for x in (folder, common(), IDF, PORT, DEVICE)]
+    includes = [f"-I{x}" for x in (folder, common(), IDF, PORT, DEVICE, FIRMWARE)]
     words = [
         compiler,
         "-std=gnu11",
@@ -104,17 +106,27 @@ def common() -> Path:
 
 
 @cache
-def device(compiler: str) -> list[Path]:
+def device(compiler: str, app: str) -> list[Path]:
     """Objects of firmware/device and of the simulation, the same for every board."""
-    return compiled(compiler, [*DEVICE.glob("*.c"), *IDF.glob("simulated*.c")], common() / compiler)
+    folder = common() / f"{compiler}-{app}"
+    return compiled(compiler, [*DEVICE.glob("*.c"), *IDF.glob("simulated*.c")], folder, *(f"-D{d}" for d in APPS[app]))
 
 
-def build(folder: Path, compiler: str, board: str = "esp32-cam", defines: Sequence[str] = (), **changed: str) -> Path:
-    """The application of a board; changed: macros of sdkconfig.h that have other values."""
+def build(
+    folder: Path,
+    compiler: str,
+    board: str = "esp32-cam",
+    app: str = "verify",
+    defines: Sequence[str] = (),
+    **changed: str,
+) -> Path:
+    """An application of a board; changed: macros of sdkconfig.h that have other values."""
     folder.mkdir(parents=True, exist_ok=True)
+    changed |= {f"HYPER_MCU_APP_{name.upper()}": "1" if name == app else "" for name in APPS}
     (folder / "sdkconfig.h").write_text(sdkconfig(board, **changed), "ascii")
-    own = compiled(compiler, [*PORT.glob("*.c"), PROJECT / "main" / "main.c"], folder, *(f"-D{d}" for d in defines))
-    words = [compiler, *SANITISED, *map(str, [*own, *device(compiler)]), "-o", str(folder / "door")]
+    macros = (f"-D{d}" for d in (*APPS[app], *defines))
+    own = compiled(compiler, [*PORT.glob("*.c"), PROJECT / "main" / "main.c"], folder, *macros)
+    words = [compiler, *SANITISED, *map(str, [*own, *device(compiler, app)]), "-o", str(folder / "door")]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return folder / "door"

@@ -36,24 +36,22 @@ ALICE_AGAIN = person(net(TINY, 3))  # another net under her name
 STRANGER = person(net(OTHER), "stranger")  # of another architecture
 CROP = oracle.known_image(TINY, 99)  # of nobody
 PATIENCE = 0.2  # a factor of the client's waits: nothing here is as slow as a board
-BUILT: dict[tuple[str, tuple[str, ...], Path | None], Path] = {}  # by engine, macros and main.c
+BUILT: dict[tuple[str, tuple[str, ...], str], Path] = {}  # by engine, macros and application
 needs_compiler = pytest.mark.skipif(not HOST, reason="no gcc, clang or cc on PATH")
 SMALL = ("--unit", 256, "--units", 40)  # flash whose units are smaller than a tiny person: resuming shows
 
 Told = Callable[..., dict[str, Any]]  # conftest.py
 
 
-def compiled(
-    folder: Path, whose: Person, *, defines: Sequence[str] = (REPLAY, SELFTEST), main: Path | None = None
-) -> Path:
-    """The device, for the architecture of `whose`: in `folder`, or where the same one was compiled before.
+def compiled(folder: Path, whose: Person, app: str = "verify", *, defines: Sequence[str] = (REPLAY, SELFTEST)) -> Path:
+    """An application, for the architecture of `whose`: in `folder`, or where the same one was compiled before.
 
     It is not optimised, which would take ten times as long.
     """
-    same = (emit_engine(whose), tuple(defines), main)
+    same = (emit_engine(whose), tuple(defines), app)
     if same not in BUILT:
         sanitise = sanitizes(find_toolchain(target_named("host")).path.name)
-        BUILT[same] = build(whose, folder / "device", defines=defines, optimise="-O0", sanitise=sanitise, main=main)
+        BUILT[same] = build(whose, folder / "device", app, defines=defines, optimise="-O0", sanitise=sanitise)
     return BUILT[same]
 
 

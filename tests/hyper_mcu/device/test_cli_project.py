@@ -93,6 +93,23 @@ def test_a_project_builds_by_its_one_command_and_runs(
                 assert there(device) == FACTORY
 
 
+@pytest.mark.parametrize("app", ["verify", "selftest", "replay"])
+def test_the_application_of_a_project_is_the_one_that_was_asked_for(tmp_path: Path, told: Told, app: str) -> None:
+    for tool in ("make", "cc"):
+        if not shutil.which(tool):
+            pytest.skip(f"no {tool} on PATH")
+    out = tmp_path / "door"
+    said = told("new-project", "--board", "host", "--app", app, "--build", "make", "--out", out)
+    assert said["program"] == f"build/{app}"
+    subprocess.run(["make"], cwd=out, capture_output=True, check=True)
+    with Process(out / said["program"]) as running, Device(running.line) as device:
+        info = device.info()
+        assert (info.selftest, info.replay) == (app != "verify", app == "replay")
+    esp32 = told("new-project", "--board", "esp32-cam", "--app", app, "--out", tmp_path / "esp32")
+    assert f"CONFIG_HYPER_MCU_APP_{app.upper()}=y" in (tmp_path / "esp32" / "sdkconfig.defaults").read_text()
+    assert (esp32["app"], esp32["build"]) == (app, "esp-idf")
+
+
 @contextmanager
 def by_hand(command: str) -> Iterator[Device]:
     """What the printed command starts, at another port than the printed one, which other tests may have."""
@@ -225,7 +242,7 @@ def test_what_is_refused_leaves_nothing(files: Path, tmp_path: Path, refused: Re
         (("--board", "host", "--out", tmp_path / "no" / "door"), "expected an existing folder"),
         (("--board", "esp32-cam", "--build", "make", *at), "--build: not for esp32-cam; expected esp-idf, got make"),
         (("--board", "m4", "--build", "esp-idf", *at), "--build: not for m4; expected cmake or make, got esp-idf"),
-        (("--board", "m4", "--app", "blink", *at), "--app: not for m4; expected verify, selftest, replay, got blink"),
+        (("--board", "m4", "--app", "blink", *at), "--app: unknown; expected verify, selftest, replay, got blink"),
         (("--board", "m4", "--person", alice, "--person", alice, *at), "two people of one name; expected names that"),
         (("--board", "m4", "--person", alice, "--person", files / "stranger.bin", *at), "people of several networks"),
         (

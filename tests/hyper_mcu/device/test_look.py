@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from devices import KEY, OTHER_KEY, PRODUCT, Board, client, compiled, keep_key, needs_compiler, sealed
+from devices import KEY, OTHER_KEY, PRODUCT, SMALL, Board, client, compiled, keep_key, needs_compiler, sealed
 from people import TINY, Person, net, person, with_threshold
 
 from hyper_mcu.codegen import oracle
@@ -48,7 +49,7 @@ STRANGERS = shown(lambda i: above(ALICE, i) < 0 and above(BOB, i) < 0)
 @pytest.fixture(scope="module")
 def looking(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The device that looks, beside the one on the link."""
-    return compiled(tmp_path_factory.mktemp("look"), ALICE, main=LOOK, defines=PRODUCT)
+    return compiled(tmp_path_factory.mktemp("look"), ALICE, str(LOOK), defines=PRODUCT)
 
 
 @pytest.fixture
@@ -66,9 +67,11 @@ def look(looking: Path, board: Board, tmp_path: Path) -> Callable[..., tuple[lis
 
     def run(image: np.ndarray, times: int = 1) -> tuple[list[str], list[str]]:
         (tmp_path / "frame").write_bytes(image.tobytes())
-        words = [looking, board.flash, board.key_file, tmp_path / "frame", TINY.width, TINY.height, times]
-        done = subprocess.run([str(w) for w in words], capture_output=True, text=True, check=True)
-        return done.stdout.splitlines(), done.stderr.splitlines()
+        words = [looking, "--flash", board.flash, "--key", board.key_file, "--frame", tmp_path / "frame", *SMALL]
+        words += ["--width", TINY.width, "--height", TINY.height]
+        said = {"env": {**os.environ, "TIMES": str(times)}, "capture_output": True, "text": True}
+        done = subprocess.run([str(w) for w in words], check=True, **said)
+        return done.stdout.splitlines()[1:], done.stderr.splitlines()  # behind the name of the line
 
     return run
 

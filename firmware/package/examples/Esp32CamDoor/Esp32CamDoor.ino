@@ -8,24 +8,19 @@ static hm_device device;
 static hm_door door;
 static hm_code factory = HM_CODE_NO_KEY;
 
-/* Five failures, then 30 s, doubling up to an hour. */
-static const hm_gate_policy gate = {HM_GATE_POLICY};
-/* Eyes in the middle, at 43 % of the height, 19 % of the width apart; open for 3 s; no detector of faces. */
+/* Eyes in the middle, at 43 % of the height, 19 % of the width apart; open for 3 s; no detector of faces. After five
+ * failures the gate is shut for 30 s, doubling up to an hour. */
 static const hm_door_policy policy = {HM_DOOR_POLICY};
 
 static hm_code board;
-static hm_code people;
 
 void setup()
 {
     board = hm_esp32_begin(); /* whatever is missing is refused later, and the link tells why */
-    people = hm_device_begin(&device, gate);
-    hm_door_begin(&door, &device, &policy);
+    hm_start_door(&door, &device, &policy);
 }
 
 void loop()
 {
-    hm_device_serve(&device, &factory);
-    hm_seen seen; /* who it was, and how sure that is */
-    hm_door_step(&door, &seen);
+    hm_serve_door(&door, &factory); /* says on the serial line who it was, and how sure that is */
 }

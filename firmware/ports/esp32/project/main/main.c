@@ -1,38 +1,33 @@
-/* A door by face on an ESP32 board: people come over the serial line, the button is pressed, the camera looks. */
-#include "hm_door.h"
+/* An application of hyper-mcu on an ESP32 board, with what Kconfig says of it. */
 #include "hm_esp32.h"
-#include "hm_factory.h"
 
 #include "esp_log.h"
 #include "sdkconfig.h"
 
-static const char tag[] = "hyper-mcu";
+#ifdef CONFIG_HYPER_MCU_SEARCH
+#define HM_DOOR_SEARCH 1, 1, 0, 6, 6, 0
+#endif
+#define HM_GATE_POLICY \
+    CONFIG_HYPER_MCU_GATE_ATTEMPTS, CONFIG_HYPER_MCU_GATE_FIRST_DELAY, CONFIG_HYPER_MCU_GATE_LONGEST_DELAY
+#define HM_DOOR_POLICY \
+    CONFIG_HYPER_MCU_GUIDE_X, CONFIG_HYPER_MCU_GUIDE_Y, CONFIG_HYPER_MCU_GUIDE_EYES, CONFIG_HYPER_MCU_OPEN_MS, NULL, \
+    {HM_DOOR_SEARCH}
 
-static hm_device device;
-static hm_door door;
-static hm_code factory = HM_CODE_NO_KEY; /* hm_device_serve */
-
-static const hm_gate_policy gate = {CONFIG_HYPER_MCU_GATE_ATTEMPTS, CONFIG_HYPER_MCU_GATE_FIRST_DELAY,
-                                    CONFIG_HYPER_MCU_GATE_LONGEST_DELAY};
-static const hm_door_policy policy = {CONFIG_HYPER_MCU_GUIDE_X, CONFIG_HYPER_MCU_GUIDE_Y, CONFIG_HYPER_MCU_GUIDE_EYES,
-                                      CONFIG_HYPER_MCU_OPEN_MS, NULL};
+#if defined(CONFIG_HYPER_MCU_APP_SELFTEST)
+#include "apps/selftest/main.c"
+#elif defined(CONFIG_HYPER_MCU_APP_REPLAY)
+#include "apps/replay/main.c"
+#else
+#include "apps/verify/main.c"
+#endif
 
 void app_main(void);
 
 void app_main(void)
 {
-    hm_code code = hm_esp32_begin();
+    const hm_code code = hm_esp32_begin();
     if (code != HM_CODE_OK) { /* goes on: the link answers, and what is missing is refused */
-        ESP_LOGE(tag, "board: %s", hm_code_text(code));
+        ESP_LOGE("hyper-mcu", "board: %s", hm_code_text(code));
     }
-    code = hm_device_begin(&device, gate);
-    if (code != HM_CODE_OK) {
-        ESP_LOGE(tag, "people and gate: %s", hm_code_text(code));
-    }
-    hm_door_begin(&door, &device, &policy);
-    for (;;) {
-        hm_seen seen;
-        hm_device_serve(&device, &factory);
-        (void)hm_door_step(&door, &seen);
-    }
+    hm_main();
 }

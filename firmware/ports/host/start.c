@@ -1,16 +1,13 @@
-/* The device as a process: `device --tcp 0 --flash FILE --key FILE` prints the name of its line, and serves it. */
+/* An application as a process: `verify --tcp 0 --flash FILE --key FILE` prints the name of its line, and runs. */
 #include "host.h"
 
-#include "hm_factory.h"
+#include "hm_port.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 host_options host = {NULL, NULL, NULL, "host", 4096, 8, 64, 0, HOST_BEFORE, -1, 0, 0};
-
-static hm_device device;
-static hm_code factory = HM_CODE_NO_KEY; /* hm_device_serve */
 
 _Noreturn void host_refuse(const char *what, const char *got)
 {
@@ -72,7 +69,6 @@ static void take(const char *option, const char *value)
 
 int main(int argc, char **argv)
 {
-    const hm_gate_policy policy = {HM_GATE_POLICY};
     for (int i = 1; i < argc; i += 2) {
         if (i + 1 == argc) {
             host_refuse(argv[i], "needs a value");
@@ -83,13 +79,7 @@ int main(int argc, char **argv)
         host_refuse("flash", "units are of 256 bytes or a multiple, words a power of two");
     }
     host_open_flash();
-    const hm_code code = hm_device_begin(&device, policy);
-    if (code != HM_CODE_OK) {
-        fprintf(stderr, "%s\n", hm_code_text((unsigned)code)); /* and goes on: it answers, and opens nothing */
-    }
+    host_open_frame();
     host_open_line();
-    for (;;) {
-        hm_device_serve(&device, &factory);
-        hm_port_idle();
-    }
+    hm_main();
 }
