@@ -37,7 +37,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sent(program: Path, *frames: Frame) -> tuple[int, int, int, bytes]:
     """Calls of hm_device_poll, answers, most answers in one call; and the device's memory afterwards."""
     said = run(program, b"".join(map(encode, frames)))
-    return *struct.unpack_from("<3I", said), said[12:]
+    turns, answers, most, n = struct.unpack_from("<4I", said)
+    return turns, answers, most, said[16 + n :]
 
 
 def test_a_flood_of_requests_is_answered_one_a_turn(program: Path) -> None:

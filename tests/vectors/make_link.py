@@ -1,16 +1,22 @@
-"""Writes link.csv: frames of the link (firmware/LINK.md), by loops that share nothing with the product.
+"""Writes link.csv, frames of the link (firmware/LINK.md), and conversation.csv, requests and what a device answers, by
+loops that share nothing with the product.
 
     python tests/vectors/make_link.py
 
-Columns: what; type, sequence (decimal) and payload (hex) of the frame, empty for bytes that hold none; line: the bytes
+link.csv: what; type, sequence (decimal) and payload (hex) of the frame, empty for bytes that hold none; line: the bytes
 on the line (hex). Where a payload ends with a tag, challenge and key (hex, of 32 bytes) and number say by what it was
 made.
+
+conversation.csv: what; type and sequence of the request; the payloads (hex) of request and response; both on the line
+(hex). All by one device, from its first start on, in this order. Its network is tests/firmware/vector_engine.h, its
+random numbers are CHALLENGE.
 """
 
 from __future__ import annotations
 
 import csv
 import hashlib
+import struct
 from pathlib import Path
 
 KEY = bytes(range(32, 64))
@@ -112,11 +118,70 @@ def rows() -> list[list[object]]:
     return made + [[what, "", "", "", data.hex(), "", "", ""] for what, data in broken]
 
 
-def main() -> None:
-    with (Path(__file__).parent / "link.csv").open("w", newline="", encoding="ascii") as file:
+IDENT = bytes(range(160, 176))
+THRESHOLD, COUNTER = -2950, 5
+IMAGE = bytes(range(1, 24, 2))  # two rows of 6 bytes
+LOGIT = sum(IMAGE) - 3000
+CYCLES = 1000 + 2 * (100 + 7) + 5
+
+
+def sealed() -> bytes:
+    """alice, as STORE.md has it."""
+    payload = struct.pack("<i4x", THRESHOLD)
+    n = 128 + len(payload) + 32
+    head = struct.pack("<4s6I4x16s16x48s16x", b"HMsp", 1, n, 0, NUMBER, COUNTER, len(payload), IDENT, b"alice")
+    return head + payload + hmac(hmac(KEY, b"hyper-mcu seal" + NUMBER.to_bytes(4, "little")), head + payload)
+
+
+def words(*numbers: int) -> bytes:
+    return b"".join((n % 2**32).to_bytes(4, "little") for n in numbers)
+
+
+def conversation() -> list[list[object]]:
+    person, alice = sealed(), name(b"alice")
+    slot = 4096  # 160 bytes of records and the largest person, in units of 4096
+    info = words(77, 0xA1B2C3D4, 2, 2, 6, 16, 8, 1, slot, slot - 160, 16 * slot, COUNTER, NUMBER, 0, 0, 0, 1)
+    sums = words(crc32(IMAGE), crc32(bytes([sum(IMAGE[:6]), sum(IMAGE)])))
+    load = tagged(5, b"\0" + words(len(person)) + hashlib.sha256(person).digest() + alice)
+    challenge = ("challenge", 4, b"", b"\0" + CHALLENGE)
+    said = [
+        ("set key", 9, words(NUMBER) + KEY, b"\0"),
+        challenge,
+        ("load", 5, load, b"\0" + words(0)),
+        ("load part", 6, words(0) + person, b"\0" + words(len(person))),
+        ("load end", 7, b"", b"\0"),
+        ("info", 2, b"", b"\0\1\2" + info + b"wire\0" + b"9.8.7\0"),
+        ("list", 3, words(0), b"\0" + words(8, 8, 0) + alice + IDENT + words(NUMBER, COUNTER, len(person))),
+        ("kat", 15, alice, b"\0" + words(1333, 1)),
+        ("info", 2, b"", b"\0\1\2" + info + b"wire\0" + b"9.8.7\0"),
+        challenge,
+        ("verify", 10, tagged(10, alice), b"\0" + words(1, 12)),
+        ("verify rows", 11, words(0) + IMAGE, b"\0" + words(12)),
+        ("verify end", 12, b"", b"\0" + words(0x5AC369A5, LOGIT, THRESHOLD, CYCLES, 1) + alice),
+        ("layers", 13, words(0), b"\0" + words(2) + sums),
+        ("profile", 14, words(0), b"\0" + words(2, 200, 14)),
+        challenge,
+        ("delete", 8, tagged(8, alice), b"\0"),
+        ("delete, replayed", 8, tagged(8, alice), b"\x44the challenge was not answered with the device's key"),
+        challenge,
+        ("delete once more", 8, tagged(8, alice), b"\x22nobody of that name"),
+    ]
+    return [
+        [what, type, i, asked.hex(), told.hex(), line(type, i, asked).hex(), line(type + 0x80, i, told).hex()]
+        for i, (what, type, asked, told) in enumerate(said)
+    ]
+
+
+def write(name: str, header: str, rows: list[list[object]]) -> None:
+    with (Path(__file__).parent / name).open("w", newline="", encoding="ascii") as file:
         out = csv.writer(file, lineterminator="\n")
-        out.writerow(["what", "type", "sequence", "payload", "line", "challenge", "key", "number"])
-        out.writerows(rows())
+        out.writerow(header.split())
+        out.writerows(rows)
+
+
+def main() -> None:
+    write("link.csv", "what type sequence payload line challenge key number", rows())
+    write("conversation.csv", "what type sequence asked answered request response", conversation())
 
 
 if __name__ == "__main__":
