@@ -89,12 +89,17 @@ void hm_seal_head(const hm_sealed *sealed, uint8_t head[HM_SEAL_HEAD])
     hm_copy(head + HM_SEAL_NAME, sealed->name, HM_NAME_BYTES);
 }
 
-/* HM_MATCH where the last 32 of n bytes are the tag of those before them, under this key and number. */
+/* HM_MATCH where the last 32 of n bytes are the tag of those before them, under this key and number. Not where the key is
+ * zeros: that is memory where no key is, which a flipped bit of its address leads to. */
 static HM_NOINLINE uint32_t hm_seal_holds(const uint8_t *bytes, uint32_t n, const uint8_t key[HM_KEY_BYTES], uint32_t number)
 {
     uint8_t secret[HM_KEY_BYTES];
     uint8_t tag[HM_SEAL_TAG];
     hm_hmac mac;
+    uint32_t any = 0;
+    for (size_t i = 0; i < HM_KEY_BYTES; i++) {
+        any |= key[i];
+    }
     hm_key_for(key, number, HM_USE_SEAL, secret);
     hm_hmac_begin(&mac, secret, sizeof secret);
     hm_hmac_add(&mac, bytes, n - HM_SEAL_TAG);
@@ -102,7 +107,7 @@ static HM_NOINLINE uint32_t hm_seal_holds(const uint8_t *bytes, uint32_t n, cons
     const uint32_t decision = hm_equal_secret(tag, bytes + n - HM_SEAL_TAG, HM_SEAL_TAG);
     hm_wipe(secret, sizeof secret);
     hm_wipe(tag, sizeof tag); /* the right one for bytes that somebody made up */
-    return decision;
+    return decision | ((any - 1) >> 8);
 }
 
 /* What is wrong, by ordinary branches. Copies that the compiler knows nothing of, so that it does not conclude from a
