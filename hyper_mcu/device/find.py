@@ -93,5 +93,7 @@ def chosen(port: str, there: Collection[Port], family: str = "") -> str:
 
 
 def port_named(port: str, family: str = "") -> str:
-    """`port`, or what "auto" stands for on this machine now."""
+    """`port`, or what "auto" stands for on this machine now; raises UserError."""
+    if not port:
+        raise UserError("--port", "no port's name", "a serial port, auto, or tcp:HOST:PORT", "an empty one")
     return chosen(port, attached() if port == AUTO else (), family)

@@ -54,6 +54,8 @@ def cannot_open(port: str, fault: OSError) -> UserError:
     if code in (errno.EBUSY, errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK):
         how = f"no monitor, terminal or ModemManager that holds it; fuser -v {port} names it"
         return UserError(port, "busy", how, said)
-    if code == errno.ENOENT:
+    if code in (errno.ENOENT, errno.ENOTDIR):
         return UserError(port, f"no such port; {NO_PORT}", "one of those that hyper-mcu boards --ports lists", said)
+    if "inappropriate ioctl" in said or code == errno.ENOTTY:  # a file, or a device that is no terminal
+        return UserError(port, "no serial port", "one of those that hyper-mcu boards --ports lists", "something else")
     return UserError(port, "cannot be opened", f"a serial port; {NO_PORT}", said)

@@ -36,6 +36,21 @@ def test_without_a_device_the_message_says_what_to_do(files: Path, refused: Refu
     assert said.startswith(f"{gone}: no such port; plug the board in")
 
 
+@pytest.mark.parametrize(
+    ("port", "said"),
+    [
+        ("", "--port: no port's name; expected a serial port, auto, or tcp:HOST:PORT, got an empty one"),
+        ("/dev/null", "/dev/null: no serial port; expected one of those that hyper-mcu boards --ports lists, got "),
+        ("tcp:.:4000", "tcp:.:4000: not the name of a line; expected tcp:HOST:PORT, got tcp:.:4000"),
+        ("tcp:" + 64 * "a" + ":1", ": not the name of a line; expected tcp:HOST:PORT"),
+        ("tcp:127.0.0.1:²", "tcp:127.0.0.1:²: not the name of a line; expected tcp:HOST:PORT"),
+    ],
+    ids=["none", "no terminal", "dot", "long", "digit"],
+)
+def test_what_is_no_port_is_said_in_one_line(refused: Refused, port: str, said: str) -> None:
+    assert said in refused("people", "list", "--port", port)
+
+
 def test_a_line_on_which_nothing_answers_has_its_remedy(refused: Refused) -> None:
     ours, theirs = pty.openpty()
     try:
