@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import select
 import subprocess
 import time
 from collections.abc import Callable
@@ -14,11 +12,11 @@ import pytest
 from devices import ALICE, PRODUCT, SMALL, Board, client, compiled, needs_compiler, sealed
 from numpy.typing import NDArray
 from people import TINY, with_threshold
+from spoken import Line
 
 from hyper_mcu.codegen import oracle
 from hyper_mcu.device import image
 from hyper_mcu.device.image import Search, Warp
-from hyper_mcu.device.process import Process
 
 pytestmark = needs_compiler
 
@@ -30,37 +28,13 @@ GUIDE = image.warp_of_guide(
 )
 FRAME = np.random.default_rng(3).integers(1, 256, (HEIGHT, WIDTH, 3), np.uint8)
 OPENS = "light on\n"
-Door = Callable[..., "Line"]
+Door = Callable[..., Line]
 
 
 def logit(frame: NDArray[np.uint8], warp: Warp = GUIDE) -> int:
     """The oracle's, of a crop of a frame."""
     crop = image.crop(frame.reshape(HEIGHT, -1), "rgb888", warp)[: TINY.height, : TINY.width]
     return oracle.run(ALICE.qnet, np.ascontiguousarray(crop)).logit
-
-
-class Line:
-    """What a process says on its pseudo-terminal, from its start on."""
-
-    def __init__(self, process: Process) -> None:
-        self.process = process
-        self._file = os.open(process.line, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
-        self._kept = b""
-
-    def heard(self, *, seconds: float = 20) -> str:
-        """The next line; "" where none comes."""
-        end = time.monotonic() + seconds
-        while b"\n" not in self._kept:
-            if not select.select([self._file], [], [], max(0, end - time.monotonic()))[0]:
-                return ""
-            self._kept += os.read(self._file, 4096)
-        line, _, self._kept = self._kept.partition(b"\n")
-        return line.decode("ascii").rstrip("\r")
-
-    def end(self) -> str:
-        """Ends the process; what it said on stderr."""
-        os.close(self._file)
-        return self.process.kill()
 
 
 def show(path: Path, frame: NDArray[np.uint8]) -> Path:
