@@ -206,7 +206,7 @@ def test_selftest_says_known_answers_layers_cycles_and_stack(stored) -> None:
 
 
 def test_selftest_of_an_empty_flash_tests_what_is_there(images: Images) -> None:
-    with images(STM32).start() as running:
+    with images(STM32, owner=ALICE).start() as running:
         said = heard(running, b"session: ").splitlines()
     vectors = ["SHA-256, FIPS 180-4: right", "HMAC-SHA-256, RFC 4231: right", "CRC-32: right"]
     assert said[:4] == [f"hyper-mcu on {STM32}: ready", *vectors]
