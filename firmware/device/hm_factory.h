@@ -29,22 +29,4 @@ extern const hm_built_in hm_people[];
 extern const uint32_t hm_people_count;
 #endif
 
-/* What an application does again and again: the people that came with it, as soon as the device has a key, and the link.
- * *factory begins as HM_CODE_NO_KEY. Returns what is to be said of these people, once: HM_CODE_OK for nothing, or why one
- * of them was refused. */
-static inline hm_code hm_device_serve(hm_device *device, hm_code *factory)
-{
-    hm_code refused = HM_CODE_OK;
-#if HM_FACTORY
-    if (*factory == HM_CODE_NO_KEY) {
-        *factory = hm_factory_people(device, hm_people, hm_people_count);
-        refused = *factory == HM_CODE_NO_KEY ? HM_CODE_OK : *factory;
-    }
-#else
-    (void)factory;
-#endif
-    hm_device_poll(device);
-    return refused;
-}
-
 #endif

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -30,6 +31,8 @@ from hyper_mcu.device.boards import BOARDS, board_named
 from hyper_mcu.device.build import FIRMWARE
 from hyper_mcu.device.client import MOST_PEOPLE, Device
 from hyper_mcu.device.emulated import Emulated
+from hyper_mcu.device.frames import RESPONSE, Frame, Receiver, Request, encode
+from hyper_mcu.device.line import open_line
 from hyper_mcu.device.process import Process
 from hyper_mcu.device.project import SLOT_HEAD, check_people, project
 
@@ -189,6 +192,22 @@ def test_a_person_of_a_program_who_is_refused_takes_nobody_along(tmp_path: Path,
                 device.set_key(key)
             assert [e.name for e in device.people()] == ["alice", "bob"]
             device.known_answer("bob")
+
+
+@needs_compiler
+def test_a_person_of_a_program_who_is_refused_is_told_of_once(tmp_path: Path) -> None:
+    program = factory(tmp_path, (ALICE, replace(wrong_known_answer(ALICE), name="carol"), BOB))
+    asked = [Frame(Request.SET_KEY, 1, struct.pack("<I", KEY.number) + KEY.key), Frame(Request.PING, 2)]
+    with Process(program, "--flash", tmp_path / "flash", "--key", tmp_path / "key") as running:
+        line, said = open_line(running.line), b""
+        for frame in asked:
+            line.write(encode(frame))
+        while Frame(asked[-1].type + RESPONSE, 2, b"\0") not in Receiver().feed(said):
+            said += (part := line.read(5))
+            assert part
+        line.close()
+    assert said.count(b"people that came with the program: not the known answer\r\n") == 1
+    assert said.count(b"people that came") == 1
 
 
 @needs_compiler
