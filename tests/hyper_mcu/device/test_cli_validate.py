@@ -11,13 +11,16 @@ import numpy as np
 import pytest
 from devices import ALICE, PRODUCT, Board, Told, client, compiled, needs_compiler, on
 from enrolled import Command, Refused
-from people import TINY, net, person
+from people import TINY, person
 
 from hyper_mcu.codegen import oracle
 from hyper_mcu.codegen.bench import seeded
+from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.person import Person
 from hyper_mcu.codegen.person_bin import pack
 from hyper_mcu.codegen.presets import preset
 from hyper_mcu.codegen.progress import silent
+from hyper_mcu.device.client import first_difference, layer_crcs
 from hyper_mcu.device.process import SELFTEST, Process
 from hyper_mcu.device.validation import guest
 
@@ -39,6 +42,23 @@ def test_a_person_on_the_device_is_compared_layer_by_layer(
     assert [e["name"] for e in told("people", "list", "--port", process.line)["people"]] == ["alice"]
 
 
+def differing_from(layer: int) -> Person:
+    """Alice with other integers in one stage: what stages before it say is the same."""
+    stages = list(ALICE.qnet.stages)
+    conv = stages[layer]
+    assert conv is not None
+    stages[layer] = replace(conv, weight=-conv.weight)
+    return person(replace(ALICE.qnet, stages=tuple(stages)))
+
+
+@pytest.mark.parametrize(
+    ("layer", "what"),
+    [
+        (0, "3x3, stride 2, 8x6x3 to 4x3x6"),
+        (1, "3x3, 4x3x6 to 4x3x6 in 2 groups of 3 to 3"),
+        (3, "1x1, 4x3x6 to 4x3x10 in 2 groups of 3 to 5, linear"),
+    ],
+)
 def test_the_first_layer_that_differs_is_named(
     at: tuple[object, ...],
     files: Path,
@@ -46,9 +66,11 @@ def test_the_first_layer_that_differs_is_named(
     told: Told,
     command: Command,
     capsys: pytest.CaptureFixture[str],
+    layer: int,
+    what: str,
 ) -> None:
     """A device with another net under that name."""
-    other = person(net(TINY, 5))
+    other = differing_from(layer)
     (tmp_path / "alice.bin").write_bytes(pack(other))
     told("send", tmp_path / "alice.bin", *at)
     capsys.readouterr()
@@ -57,11 +79,24 @@ def test_the_first_layer_that_differs_is_named(
     said = json.loads(capsys.readouterr().out)
     assert said["identical"] is False
     (answer,) = said["answers"]
-    assert answer["first"]["layer"] == 0
-    assert answer["first"]["crc32"] != answer["first"]["oracle_crc32"]
+    image = oracle.known_image(TINY, answer["seed"])
+    want, got = (f"{layer_crcs(oracle.run(p.qnet, image))[layer]:08x}" for p in (ALICE, other))
+    assert answer["first"] == {"layer": layer, "what": what, "oracle_crc32": want, "crc32": got}
     assert command(*words) == 1
     assert "DIFFERENT" in (out := capsys.readouterr().out)
-    assert "first differs layer 0, 3x3" in out
+    assert f"first differs layer {layer}, {what}: CRC-32 {want} by the oracle, got {got}\n" in out
+
+
+@pytest.mark.parametrize(
+    ("device", "first"), [((1, 2, 3), None), ((0, 2, 3), 0), ((1, 0, 3), 1), ((1, 2, 0), 2), ((1, 0, 0), 1)]
+)
+def test_first_difference_is_the_first(device: tuple[int, ...], first: int | None) -> None:
+    assert first_difference(device, (1, 2, 3)) == first
+
+
+def test_another_number_of_layers_is_refused() -> None:
+    with pytest.raises(UserError, match="layers: their number; expected 3, got 2"):
+        first_difference((1, 2), (1, 2, 3))
 
 
 def test_without_a_person_a_guest_is_sent_and_taken_off_again(
