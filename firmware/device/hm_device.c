@@ -154,6 +154,7 @@ uint32_t hm_device_look(hm_device *device, const hm_frame *frame, const hm_warp 
         }
         code = said;
         if (said != HM_CODE_OK) {
+            best = *verdict; /* a refusal: with it no status makes a match, whatever somebody before was */
             break;
         }
         const int64_t above = (int64_t)one.logit - one.threshold;

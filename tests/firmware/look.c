@@ -1,10 +1,22 @@
-/* What the gate makes of a frame that is looked at as often as TIMES in the environment says. */
+/* What the gate makes of a frame that is looked at as often as TIMES in the environment says. With FLIP,
+ * and linked with --wrap=hm_gate_judge, the gate is told a status in which the bits of FLIP are flipped. */
 #include "hm_device.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 static hm_device device;
+
+#ifdef FLIP
+uint32_t __real_hm_gate_judge(hm_gate *gate, hm_status status, const hm_verdict *verdict, uint32_t now_ms);
+uint32_t __wrap_hm_gate_judge(hm_gate *gate, hm_status status, const hm_verdict *verdict, uint32_t now_ms);
+
+uint32_t __wrap_hm_gate_judge(hm_gate *gate, hm_status status, const hm_verdict *verdict, uint32_t now_ms)
+{
+    const uint32_t flipped = (uint32_t)strtoul(getenv("FLIP"), NULL, 0);
+    return __real_hm_gate_judge(gate, (hm_status)((uint32_t)status ^ flipped), verdict, now_ms);
+}
+#endif
 
 void hm_main(void)
 {

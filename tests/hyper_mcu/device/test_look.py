@@ -13,6 +13,10 @@ from devices import KEY, OTHER_KEY, PRODUCT, SMALL, Board, client, compiled, kee
 from people import TINY, Person, net, person, with_threshold
 
 from hyper_mcu.codegen import oracle
+from hyper_mcu.codegen.emit_c import emit_engine
+from hyper_mcu.codegen.targets import target_named
+from hyper_mcu.codegen.toolchain import find_toolchain
+from hyper_mcu.device.build import FIRMWARE
 from hyper_mcu.device.keys import Key
 
 pytestmark = needs_compiler
@@ -118,22 +122,47 @@ def test_people_of_another_key_number_are_not_there(look, board: Board) -> None:
     assert light == []
 
 
-@pytest.mark.parametrize("foreign", [1, 2], ids=["before", "behind"])
-def test_one_person_who_cannot_be_asked_is_an_error_of_all(look, board: Board, foreign: int) -> None:
+def with_foreign_bob(board: Board, first: bool = False) -> None:
     """Bob under the number of the device's key, and another key: what only who writes the flash brings."""
     with board.start() as process, client(process) as device:
         device.delete("alice")
         device.delete("bob")
-    for counter, (p, key) in enumerate(((ALICE, KEY), (BOB, OTHER_KEY))[:: -1 if foreign == 1 else 1], 3):
+    for counter, (p, key) in enumerate(((ALICE, KEY), (BOB, OTHER_KEY))[:: -1 if first else 1], 3):
         keep_key(board.key_file, key)
         with board.start() as process, client(process, key) as device:
             device.load(sealed(p, counter, key))
     keep_key(board.key_file, KEY)
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["before", "behind"])
+def test_one_person_who_cannot_be_asked_is_an_error_of_all(look, board: Board, first: bool) -> None:
+    with_foreign_bob(board, first)
     said, light = look(ALICES)
     assert said == [f"{NOTHING} 0"]
     assert light == []
     with board.start() as process, client(process) as device:
         assert device.info().failures == 1
+
+
+def test_no_status_makes_a_match_of_an_error(board: Board, tmp_path: Path) -> None:
+    """With any one bit of it flipped, or all that say WRONG_SEAL, after somebody matched."""
+    with_foreign_bob(board)
+    kept, program = board.flash.read_bytes(), tmp_path / "flipping"
+    (tmp_path / "hm_engine.h").write_text(emit_engine(ALICE))
+    (tmp_path / "frame").write_bytes(ALICES.tobytes())
+    folders = [tmp_path, FIRMWARE / "device", FIRMWARE / "ports" / "host"]
+    sources = [*sorted(folders[1].glob("*.c")), *sorted(folders[2].glob("*.c")), LOOK]
+    compiler = [find_toolchain(target_named("host")).path, "-DFLIP", "-Wl,--wrap=hm_gate_judge"]
+    subprocess.run([*compiler, *(f"-I{f}" for f in folders), *sources, "-o", program], check=True)
+    files = ["--flash", board.flash, "--key", board.key_file, "--frame", tmp_path / "frame"]
+    words = [str(w) for w in (program, *files, *SMALL, "--width", TINY.width, "--height", TINY.height)]
+    statuses = [1 << bit for bit in range(32)] + [told for told in range(64)]
+    for flip in statuses:
+        board.flash.write_bytes(kept)
+        environment = {**os.environ, "TIMES": "1", "FLIP": str(flip)}
+        done = subprocess.run(words, env=environment, check=True, capture_output=True, text=True)
+        assert done.stdout.splitlines()[1][:8] in (ERROR, NO_MATCH)
+        assert done.stderr == ""
 
 
 def test_nobody_stored_costs_no_attempt(look, board: Board) -> None:
