@@ -1,4 +1,4 @@
-/* The calls of a port that has nothing: no camera, no cipher, no room, a clock of cycles that nobody moves but who writes
+/* The calls of a port that has nothing: no cipher, no room, a clock of cycles that nobody moves but who writes
  * to it; its key is in memory, none at first. For a program of one source file, which defines the other calls of hm_port.h. */
 #ifndef BARE_PORT_H
 #define BARE_PORT_H
@@ -11,7 +11,6 @@ uint32_t bare_cycles;
 static uint8_t bare_key[HM_KEY_BYTES];
 static uint32_t bare_key_number;
 
-void hm_port_idle(void) { }
 uint32_t hm_port_cycles(void) { return bare_cycles; }
 uint32_t hm_port_cycles_hz(void) { return 1; }
 uint32_t hm_port_stack_used(void) { return 0; }
@@ -43,12 +42,6 @@ uint8_t *hm_port_room(size_t n)
 {
     (void)n;
     return NULL;
-}
-
-bool hm_port_frame(hm_frame *frame)
-{
-    (void)frame;
-    return false;
 }
 
 #endif

@@ -1,4 +1,4 @@
-"""firmware/device whole, on an emulated RISC-V, Cortex-M4 and Xtensa core: every byte that it answers is the host's."""
+"""The verify application on an emulated RISC-V, Cortex-M4 and Xtensa core: every byte that it says is the host's."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from hyper_mcu.codegen.errors import MissingToolError
 from hyper_mcu.codegen.run import CORE_SOURCES, HARNESS, HOST_SOURCES
 from hyper_mcu.codegen.targets import target_named
 from hyper_mcu.codegen.toolchain import compile_program
+from hyper_mcu.device.build import main_of
 from hyper_mcu.device.client import PART, answered
 from hyper_mcu.device.frames import RESPONSE, Frame, Receiver, Request, encode
 from hyper_mcu.device.seal import seal
@@ -79,7 +80,7 @@ def build(tmp_path_factory: pytest.TempPathFactory):
         harness = (*CORE_SOURCES, f"core_{target.isa.name}.c") if target.isa else HOST_SOURCES
         own = [HARNESS / n for n in harness if n not in ("main.c", "engine.c")]
         here = Path(__file__).parent
-        sources = [here / "transcript.c", here / "divisions.c", *sorted(DEVICE.glob("*.c")), *own]
+        sources = [here / "transcript.c", here / "divisions.c", main_of("verify"), *sorted(DEVICE.glob("*.c")), *own]
         try:
             made = compile_program(sources, target, out=folder / "device", include_dirs=[folder, DEVICE])
         except MissingToolError as e:
@@ -99,10 +100,13 @@ def here(build) -> bytes:
 
 def test_this_machine_answers_what_python_expects(here: bytes) -> None:
     crop = seen(scene(0))
-    tail = crop.tobytes() + struct.pack("<II", 0x5AC369A5, owner().threshold & 0xFFFFFFFF)
-    assert here.endswith(tail + hashlib.sha256(frame(0)).digest())
+    head = b"light off\nhyper-mcu on transcript: ready\r\nlight off\n"
+    said = f"light on\nada: match, logit {owner().threshold} of {owner().threshold}\r\nlight off\n"
+    tail = crop.tobytes() + said.encode()
+    assert here.startswith(head)
+    assert here.endswith(tail)
     receiver = Receiver()
-    answers = list(receiver.feed(here[: -len(tail) - 32]))
+    answers = list(receiver.feed(here[len(head) : -len(tail)]))
     asked = requests()
     assert [(a.type, a.sequence) for a in answers] == [(f.type | RESPONSE, f.sequence) for f in asked]
     refused = [i for i, a in enumerate(answers) if a.payload[0] != 0]

@@ -63,6 +63,14 @@ bool hm_port_random(uint8_t *bytes, size_t n)
     }
     return true;
 }
+void hm_port_idle(void) { }
+
+bool hm_port_frame(hm_frame *frame)
+{
+    (void)frame;
+    return false;
+}
+
 void hm_port_light(bool on)
 {
     if (on) {
