@@ -18,7 +18,14 @@ def answer_json(a: Answer) -> dict[str, Any]:
     """An image's answer as `--json` prints it."""
     f = a.first
     first = f and {"layer": f.layer, "what": f.what, "oracle_crc32": f"{f.want:08x}", "crc32": f"{f.got:08x}"}
-    return {"seed": a.seed, "logit": a.logit, "oracle_logit": a.want, "first": first, "cycles": a.cycles}
+    return {
+        "seed": a.seed,
+        "logit": a.logit,
+        "oracle_logit": a.want,
+        "first": first,
+        "cycles": a.cycles,
+        "layer_cycles": list(a.layer_cycles) if a.layer_cycles else None,
+    }
 
 
 def as_json(v: Validation, target: str, model: Path | None, port: str, spec: NetSpec) -> dict[str, Any]:
@@ -43,6 +50,17 @@ def as_json(v: Validation, target: str, model: Path | None, port: str, spec: Net
     }
 
 
+def profile(layer_cycles: tuple[int, ...], cycles: int, spec: NetSpec) -> list[str]:
+    """Lines of a table of the layers' cycles and their shares of the whole; none where the device told none."""
+    from hyper_mcu.codegen.kernels.kernel import describe
+
+    if not layer_cycles:
+        return []
+    rows = [(str(s.index), n, describe(s)) for s, n in zip(spec.stages, layer_cycles, strict=True)]
+    rows.append(("", cycles - sum(layer_cycles), "all else"))
+    return ["  layer      cycles   share"] + [f"  {i:>5} {n:>11,} {n / cycles:>7.1%}  {what}" for i, n, what in rows]
+
+
 def as_text(v: Validation, port: str, spec: NetSpec) -> str:
     """The same for people."""
     lines = [
@@ -61,9 +79,11 @@ def as_text(v: Validation, port: str, spec: NetSpec) -> str:
             lines.append(f"  image {a.seed}: logit {a.want} by the oracle, got {a.logit}")
     if not v.self_test:
         lines.append("  the self-test of the person failed")
-    cycles = max((a.cycles or 0 for a in v.answers), default=0)
-    if cycles and v.hz:
+    slowest = max(v.answers, key=lambda a: a.cycles or 0)
+    if slowest.cycles and v.hz:
+        cycles = slowest.cycles
         lines.append(f"  a verification takes {cycles:,} cycles at {v.hz / 1e6:g} MHz, {cycles / v.hz:.3f} s")
+        lines += profile(slowest.layer_cycles or (), cycles, spec)
     if v.stack_bytes:
         lines.append(f"  stack: {v.stack_bytes:,} B at most so far")
     return "\n".join(lines)

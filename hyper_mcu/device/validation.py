@@ -39,14 +39,15 @@ class Difference:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a device said of a known image. seed: of the image; want: the oracle's logit. cycles: None where they are an
-    emulator's and mean nothing."""
+    """What a device said of a known image. seed: of the image; want: the oracle's logit. cycles: of the whole, and
+    layer_cycles of each layer, () where it tells no layers; both None where nothing counts them but an emulator."""
 
     seed: int
     logit: int
     want: int
     first: Difference | None
     cycles: int | None
+    layer_cycles: tuple[int, ...] | None
 
     @property
     def identical(self) -> bool:
@@ -105,7 +106,8 @@ def validate(device: Device, person: Person, images: int, progress: Progress) ->
             want, got = f"threshold {person.threshold}", said.threshold
             raise UserError(device.port, f"{person.name} is another there; hyper-mcu send --replace", want, got)
         first = difference(spec, said.layers, expected)
-        answers.append(Answer(seed, said.logit, expected.logit, first, said.cycles if counts(info.board) else None))
+        counted = (said.cycles, said.profile) if counts(info.board) and said.cycles else (None, None)
+        answers.append(Answer(seed, said.logit, expected.logit, first, *counted))
     progress(f"{info.board}: self-test")
     try:
         device.known_answer(person.name)

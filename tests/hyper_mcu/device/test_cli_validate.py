@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from people import TINY, person
 from hyper_mcu.codegen import oracle
 from hyper_mcu.codegen.bench import seeded
 from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.kernels.kernel import describe
 from hyper_mcu.codegen.person import Person
 from hyper_mcu.codegen.person_bin import pack
 from hyper_mcu.codegen.presets import preset
@@ -99,6 +101,37 @@ def test_another_number_of_layers_is_refused() -> None:
         first_difference((1, 2), (1, 2, 3))
 
 
+def test_cycles_of_each_layer_are_told_of_a_board_that_counts_them(
+    at: tuple[object, ...],
+    files: Path,
+    told: Told,
+    command: Command,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told("send", files / "alice.bin", *at)
+    words = ("validate", files / "alice.bin", *at, "--images", 1)
+    assert command(*words) == 0
+    assert "cycles" not in capsys.readouterr().out  # of what runs here they mean nothing
+    monkeypatch.setattr("hyper_mcu.device.validation.counts", lambda board: True)
+    (answer,) = told(*words)["answers"]
+    assert len(answer["layer_cycles"]) == len(TINY.stages)
+    assert 0 < sum(answer["layer_cycles"]) <= answer["cycles"]
+    assert command(*words) == 0
+    text = capsys.readouterr().out
+    cycles = int(re.search(r"a verification takes ([\d,]+) cycles", text)[1].replace(",", ""))
+    (heading, *rows) = text.splitlines()[2 : 4 + len(TINY.stages)]
+    assert heading.split() == ["layer", "cycles", "share"]
+    table = [re.fullmatch(r" +(\d*) +([\d,]+) +(\d+\.\d)%  (.+)", row).groups() for row in rows]
+    assert [(i, what) for i, _, _, what in table] == [
+        *((str(s.index), describe(s)) for s in TINY.stages),
+        ("", "all else"),
+    ]
+    counted = [int(n.replace(",", "")) for _, n, _, _ in table]
+    assert sum(counted) == cycles
+    assert [float(share) for _, _, share, _ in table] == [pytest.approx(100 * n / cycles, abs=0.051) for n in counted]
+
+
 def test_without_a_person_a_guest_is_sent_and_taken_off_again(
     tmp_path: Path, files: Path, told: Told, refused: Refused
 ) -> None:
@@ -107,7 +140,8 @@ def test_without_a_person_a_guest_is_sent_and_taken_off_again(
         at = ("--port", device.line, "--key", files / "key.json")
         said = told("validate", *at, "--preset", "nano", "--images", 1)
         assert (said["identical"], said["layers_compared"], said["name"]) == (True, True, "hyper_mcu_validate")
-        assert (said["netspec"], said["model"], said["answers"][0]["cycles"]) == ("nano@1", None, None)
+        assert (said["netspec"], said["model"]) == ("nano@1", None)
+        assert (said["answers"][0]["cycles"], said["answers"][0]["layer_cycles"]) == (None, None)
         assert told("people", "list", "--port", device.line)["people"] == []
         assert "of another network than the firmware" in refused("validate", *at)
 
