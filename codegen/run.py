@@ -43,7 +43,8 @@ __all__ = ["Report", "Run", "build", "flash_bytes", "run_model", "run_program"]
 
 HARNESS = Path(__file__).parent.parent / "firmware" / "harness"
 HOST_SOURCES = ("main.c", "engine.c", "port_host.c")
-CORE_SOURCES = ("main.c", "engine.c", "port_semihost.c", "start.c", "memory.c")
+MEMORY = "../ports/cortex_m/memory.c"  # from HARNESS, as the others are
+CORE_SOURCES = ("main.c", "engine.c", "port_semihost.c", "start.c", MEMORY)
 KEPT_PROGRAMS = 64
 STALE_S = 86_400.0  # seconds after which an unfinished build is nobody's
 EXIT_CODES = {  # firmware/harness/port.h
@@ -202,7 +203,7 @@ def build(
     sources = [HARNESS / name for name in names]
     defines = ["HARNESS_TAPS"] * taps + ["HARNESS_BLOB"] * bool(blob) + definition(kernels)
     key = hashlib.sha256(content + blob)
-    for path in sorted(p for p in HARNESS.iterdir() if p.is_file()):
+    for path in [*sorted(p for p in HARNESS.iterdir() if p.is_file()), HARNESS / MEMORY]:
         key.update(path.name.encode() + path.read_bytes())
     key.update(repr((target, tools, defines, compile_flags(tools, target, optimise, sanitise, std))).encode())
     programs = cache_dir() / "programs"

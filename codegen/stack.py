@@ -14,11 +14,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hyper_mcu.codegen.kernels.variants import definition
-from hyper_mcu.codegen.run import HARNESS
+from hyper_mcu.codegen.run import HARNESS, MEMORY
 from hyper_mcu.codegen.targets import Target
 from hyper_mcu.codegen.toolchain import Toolchain, compile_flags
 
-SOURCES = ("main.c", "engine.c", "memory.c")  # of the harness; verify in main.c calls hm_verify
+SOURCES = ("main.c", "engine.c", MEMORY)  # of the harness; verify in main.c calls hm_verify
 
 
 def stack_bound(header: str, target: Target, tools: Toolchain, kernels: str = "", root: str = "verify") -> int | None:
@@ -32,7 +32,7 @@ def stack_bound(header: str, target: Target, tools: Toolchain, kernels: str = ""
         folder = Path(name)
         (folder / "model.h").write_text(header, encoding="ascii")
         for source in SOURCES:
-            out = folder / Path(source).with_suffix(".o")
+            out = folder / f"{Path(source).stem}.o"
             command = [str(tools.path), *flags, f"-I{folder}", "-c", str(HARNESS / source), "-o", str(out)]
             if subprocess.run(command, capture_output=True, check=False).returncode:
                 return None

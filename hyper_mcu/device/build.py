@@ -23,7 +23,7 @@ PRESETS = FIRMWARE / "CMakePresets.json"
 APPS = {"verify": (), "selftest": ("HM_SELFTEST=1",), "replay": ("HM_REPLAY=1", "HM_SELFTEST=1")}  # and their macros
 SCRIPT = "ports/cortex_m/cortex_m.ld"
 STACK_BYTES = 8192
-SHARED = ("cortex_m/start.c", "cortex_m/time.c", "cortex_m/partitions.c", "cortex_m/key.c", "cortex_m/without.c")
+SHARED = tuple(f"cortex_m/{name}.c" for name in ("start", "memory", "time", "partitions", "key", "without"))
 STM32 = ("stm32/board.c", "stm32/usart.c")
 
 
@@ -49,7 +49,7 @@ def build_of(board: Board) -> Build:
     defines = [f'HM_BOARD="{board.name}"', *(f"{name}=1" for name in chip.defines), *board.defines, *_partitions(chip)]
     # a load that is passed over must not have been the one to advance a pointer
     flags = (*chip.flags, *(("-fno-auto-inc-dec",) if chip.torn_faults else ()))
-    return Build(flags, (*sources, "harness/memory.c"), tuple(defines), memory(chip))
+    return Build(flags, tuple(sources), tuple(defines), memory(chip))
 
 
 def memory(chip: Chip) -> dict[str, int]:

@@ -40,7 +40,7 @@ def parts(board: Board, app: str) -> Parts:
     made = None if board.build == "host" else build_of(board)
     port = made.sources if made else found("ports/host", "*.c")
     folders = {str(Path(s).parent.as_posix()) for s in port} | {"device", "core", "apps"}
-    headers = [h for folder in sorted(folders - {"harness"}) for h in found(folder, "*.h")]
+    headers = [h for folder in sorted(folders) for h in found(folder, "*.h")]
     script = (made.script,) if made else ()
     sources = (*device, *port, f"apps/{app}/main.c")
     defines = (*(made.defines if made else ()), *APPS[app], "HM_FACTORY=1")

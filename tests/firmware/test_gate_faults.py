@@ -16,7 +16,7 @@ from people import TINY, net, person
 from hyper_mcu.codegen.elf import read_elf
 from hyper_mcu.codegen.emit_c import emit_engine
 from hyper_mcu.codegen.errors import MissingToolError
-from hyper_mcu.codegen.run import HARNESS
+from hyper_mcu.codegen.run import HARNESS, MEMORY
 from hyper_mcu.codegen.targets import target_named
 from hyper_mcu.codegen.toolchain import compile_program, find_toolchain
 
@@ -115,7 +115,7 @@ def built(folder: Path, compiler: str, optimise: str) -> Core:
         Path(__file__).parent / "gate_faults.c",
         DEVICE / "hm_gate.c",
         DEVICE / "hm_flash.c",
-        HARNESS / "memory.c",
+        HARNESS / MEMORY,
     ]
     program = compile_program(
         sources,

@@ -16,7 +16,7 @@ from fake_model import HEADER, PROBES, expected, missing, variant
 from hyper_mcu.codegen.emulate import run_elf
 from hyper_mcu.codegen.errors import MissingToolError, UserError
 from hyper_mcu.codegen.records import parse_runs
-from hyper_mcu.codegen.run import HARNESS, build, run_program
+from hyper_mcu.codegen.run import HARNESS, MEMORY, build, run_program
 from hyper_mcu.codegen.targets import TARGETS
 from hyper_mcu.codegen.toolchain import compile_library, find_toolchain
 
@@ -143,7 +143,7 @@ def memory(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
         pytest.skip(why)
     folder = tmp_path_factory.mktemp("memory")
     wrapper = folder / "wrapper.c"
-    wrapper.write_text(f'#define memcpy our_copy\n#define memset our_set\n#include "{HARNESS}/memory.c"\n')
+    wrapper.write_text(f'#define memcpy our_copy\n#define memset our_set\n#include "{HARNESS / MEMORY}"\n')
     compile_library(wrapper, folder / "memory.so", find_toolchain(HOST))
     return ctypes.CDLL(str(folder / "memory.so"))
 

@@ -28,7 +28,7 @@ arm = pytest.importorskip("unicorn.arm_const")
 
 GCC = "arm-none-eabi-gcc"
 FIRMWARE = Path(__file__).parents[2] / "firmware"
-SOURCES = [FIRMWARE / "device" / "hm_seal.c", FIRMWARE / "device" / "hm_sha256.c", FIRMWARE / "harness" / "memory.c"]
+SOURCES = [FIRMWARE / name for name in ("device/hm_seal.c", "device/hm_sha256.c", "ports/cortex_m/memory.c")]
 CODE, RAM, SIZE = 0x10000, 0x20000000, 0x10000
 STACK, END = RAM + SIZE - 256, RAM + SIZE - 16  # END: where the function returns to
 BYTES, SECRET, SEALED, DECISION = RAM, RAM + 0x4000, RAM + 0x5000, RAM + 0x5100

@@ -32,10 +32,7 @@ static bool pll_runs(void)
 stm32_clocks stm32_clocks_begin(void)
 {
 #if defined(HM_STM32_F7)
-    HM_REG(0xE000EF50U) = 0; /* ICIALLU: the instruction cache holds nothing yet */
-    hm_barrier();
-    HM_REG(0xE000ED14U) |= 1U << 17; /* CCR.IC. The data cache stays off: flash that was programmed is read as it is */
-    hm_barrier();
+    stm32_instruction_cache_begin();
 #endif
     if (!pll_runs()) {
         HM_REG(HM_RCC_CFGR) = 0;

@@ -35,10 +35,7 @@ static bool pll_runs(void)
 
 stm32_clocks stm32_clocks_begin(void)
 {
-    HM_REG(0xE000EF50U) = 0; /* ICIALLU: the instruction cache holds nothing yet */
-    hm_barrier();
-    HM_REG(0xE000ED14U) |= 1U << 17; /* CCR.IC. The data cache stays off: flash that was programmed is read as it is */
-    hm_barrier();
+    stm32_instruction_cache_begin();
     HM_REG(HM_RCC_CR) |= 1U << 12; /* HSI48, which the RNG takes */
     if (!pll_runs()) {
         hm_set_bits(HM_RCC_CFGR, 7U, 0);

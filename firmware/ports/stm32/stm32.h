@@ -56,4 +56,13 @@ static inline void stm32_enable(uint32_t address, uint32_t bits)
     (void)HM_REG(address);
 }
 
+/* The instruction cache of a Cortex-M7. The data cache stays off: flash that was programmed is read as it is. */
+static inline void stm32_instruction_cache_begin(void)
+{
+    HM_ICIALLU = 0; /* it holds nothing yet */
+    hm_barrier();
+    HM_CCR |= 1U << 17; /* IC */
+    hm_barrier();
+}
+
 #endif
