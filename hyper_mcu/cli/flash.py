@@ -18,20 +18,20 @@ def shown(words: Sequence[str], folder: Path | None = None) -> str:
     return (f"cd {shlex.quote(str(folder))} && " if folder else "") + shlex.join(words)
 
 
-def port_for(board: Board, port: str, dry_run: bool) -> str:
-    """The port that a writer needs: a debug probe none; in a dry run a placeholder where no board is there."""
+def where_of(board: Board, port: str, dry_run: bool) -> str:
+    """What a writer finds the board by: a port, or the serial number of a debug probe, "" for the only one; in a dry
+    run a placeholder where no board is there."""
     from hyper_mcu.codegen.errors import UserError
-    from hyper_mcu.device.find import port_named
+    from hyper_mcu.device.find import port_named, probe_named
 
-    if board.family == "stm32":
-        return "" if port == "auto" else port
+    probed = board.family == "stm32"
     try:
-        return port_named(port, board.family)
+        return probe_named(port) if probed else port_named(port, board.family)
     except UserError as e:
         if not dry_run:
             raise
         click.echo(str(e), err=True)
-        return "PORT"
+        return "SERIAL" if probed else "PORT"
 
 
 @click.command("flash")
@@ -44,7 +44,10 @@ def port_for(board: Board, port: str, dry_run: bool) -> str:
     "--person", "people", multiple=True, type=click.Path(path_type=Path),
     help="Who comes with it, as new-project has it; repeatable.",
 )  # fmt: skip
-@click.option("--port", default="auto", show_default=True, help="Of a board that is written over its serial port.")
+@click.option(
+    "--port", default="auto", show_default=True,
+    help="Of the board: it is written over it, or by the debug probe that has it.",
+)  # fmt: skip
 @click.option("--writer", help="openocd, st-flash, pyocd or esptool; default: the first that is installed.")
 @click.option("--dry-run", is_flag=True, help="Print the commands and run none.")
 @click.option("--json", "json_wanted", is_flag=True, help="One JSON object on stdout.")
@@ -91,12 +94,14 @@ def command(
     if missing and not dry_run:
         raise missing[0]
     by = flash.writer_for(made.board, writer or "", anyhow=dry_run)
-    where = port_for(made.board, port, dry_run)
+    where = where_of(made.board, port, dry_run)
+    probed = made.board.family == "stm32"
     image = folder / made.image
     writes = flash.lines(by, made.board, image, where)
     steps = [list(step) for step in STEPS[made.build]]
     told = {
-        "board": made.board.name, "app": made.app, "folder": str(folder), "writer": by.name, "port": where or None,
+        "board": made.board.name, "app": made.app, "folder": str(folder), "writer": by.name,
+        "port": None if probed else where, "probe": (where or None) if probed else None,
         "build": steps, "write": writes, "written": not dry_run, "missing": [str(e) for e in missing],
     }  # fmt: skip
     if dry_run:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -17,35 +19,38 @@ AUTO = "auto"
 @dataclass(frozen=True)
 class Bridge:
     """A USB device that is a serial port. products: its numbers, none for all of the vendor's. family: of the boards
-    that carry it; "" where any may."""
+    that carry it; "" where any may. probe: whether it is a debug probe too."""
 
     vendor: int
     products: tuple[int, ...]
     name: str
     family: str = ""
+    probe: bool = False
 
 
 # USB ids as their makers' descriptors have them.
 BRIDGES = (
-    Bridge(0x0483, (0x374A, 0x374B, 0x374E, 0x374F, 0x3752, 0x3753, 0x3754, 0x3757), "ST-Link", "stm32"),
+    Bridge(0x0483, (0x374A, 0x374B, 0x374E, 0x374F, 0x3752, 0x3753, 0x3754, 0x3757), "ST-Link", "stm32", True),
     Bridge(0x0483, (0x5740,), "STM32 USB serial", "stm32"),
     Bridge(0x303A, (), "Espressif USB serial/JTAG", "esp32"),
     Bridge(0x10C4, (0xEA60, 0xEA70), "CP210x"),
     Bridge(0x1A86, (0x7522, 0x7523, 0x5523, 0x55D3, 0x55D4), "CH340"),
     Bridge(0x0403, (0x6001, 0x6010, 0x6011, 0x6014, 0x6015), "FTDI"),
     Bridge(0x067B, (0x2303, 0x23A3, 0x23C3), "PL2303"),
-    Bridge(0x0D28, (0x0204,), "CMSIS-DAP"),
-    Bridge(0x1366, (), "J-Link"),
+    Bridge(0x0D28, (0x0204,), "CMSIS-DAP", probe=True),
+    Bridge(0x1366, (), "J-Link", probe=True),
 )
 
 
 @dataclass(frozen=True)
 class Port:
-    """A serial port of this machine: the name to open it by, and the bridge behind it where its USB ids are known."""
+    """A serial port of this machine: the name to open it by, and the bridge behind it where its USB ids are known.
+    serial: the USB serial number, "" where it has none that goes into a command as it is."""
 
     name: str
     bridge: Bridge | None
     ids: str
+    serial: str = ""
 
     def __str__(self) -> str:
         return f"{self.name} ({self.bridge.name if self.bridge else 'USB ' + self.ids})"
@@ -59,8 +64,14 @@ def bridge_of(vendor: int | None, product: int | None) -> Bridge | None:
 def usb_ports(found: Iterable[Any]) -> list[Port]:
     """Those of pyserial's list_ports that are on USB, known bridges first; ports of the mainboard have no board."""
     on_usb = [i for i in found if i.vid is not None]
-    ports = [Port(i.device, bridge_of(i.vid, i.pid), f"{i.vid:04x}:{i.pid:04x}") for i in on_usb]
+    ports = [
+        Port(i.device, bridge_of(i.vid, i.pid), f"{i.vid:04x}:{i.pid:04x}", _plain(i.serial_number)) for i in on_usb
+    ]
     return sorted(ports, key=lambda p: (p.bridge is None, p.name))
+
+
+def _plain(serial: str | None) -> str:
+    return serial if serial and re.fullmatch(r"[0-9A-Za-z._-]+", serial) else ""
 
 
 def attached() -> list[Port]:
@@ -97,3 +108,27 @@ def port_named(port: str, family: str = "") -> str:
     if not port:
         raise UserError("--port", "no port's name", "a serial port, auto, or tcp:HOST:PORT", "an empty one")
     return chosen(port, attached() if port == AUTO else (), family)
+
+
+def probe_named(port: str) -> str:
+    """The USB serial number of the debug probe whose serial port `port` is; "" for "auto", which is the only probe.
+
+    Raises UserError where "auto" may be several, and for a port of which no probe with a serial number is known.
+    """
+    if port == AUTO:
+        try:
+            probes = [p for p in attached() if p.bridge and p.bridge.probe]
+        except MissingToolError:
+            return ""
+        if len(probes) > 1:
+            got = one_line(", ".join(map(str, probes)))
+            raise UserError("--port auto", "several debug probes", "--port with the serial port of one", got)
+        return ""
+    place = os.path.realpath(port)
+    at = next((p for p in attached() if os.path.realpath(p.name) == place), None)
+    if at is None or not at.bridge or not at.bridge.probe or not at.serial:
+        expected = (
+            "one of a debug probe that hyper-mcu boards --ports lists, or no --port with a single probe plugged in"
+        )
+        raise UserError("--port", "no serial number of a debug probe is known for it", expected, str(at or port))
+    return at.serial

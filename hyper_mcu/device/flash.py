@@ -27,7 +27,7 @@ class Writer:
     """A program that writes flash. module: of this Python, "" for none; place: where it is expected. rates: of the
     probe in kHz, or of the line in baud, tried in turn. knows: whether it writes a board. command: its words behind
     the program's own, called in the folder of the image, for a board that it knows, an image (.elf with .bin beside
-    it), a port and a rate."""
+    it), a rate, and where the board is: a port, or the serial number of its probe, "" for the only one."""
 
     name: str
     module: str
@@ -49,25 +49,28 @@ def _chip(board: Board) -> Chip:
     return board.chip
 
 
-def _openocd(board: Board, image: Path, port: str, rate: int) -> list[str]:
+def _openocd(board: Board, image: Path, where: str, rate: int) -> list[str]:
     program = f"program {image.with_suffix('.elf').name} verify reset exit"
     target = _chip(board).openocd
-    return ["-f", "interface/stlink.cfg", "-f", target, "-c", f"adapter speed {rate}", "-c", program]
+    chosen = ["-c", f"adapter serial {where}"] if where else []
+    return ["-f", "interface/stlink.cfg", "-f", target, *chosen, "-c", f"adapter speed {rate}", "-c", program]
 
 
-def _st_flash(board: Board, image: Path, port: str, rate: int) -> list[str]:
+def _st_flash(board: Board, image: Path, where: str, rate: int) -> list[str]:
     binary, origin = image.with_suffix(".bin").name, f"{_chip(board).flash.origin:#010x}"
-    return ["--reset", "--connect-under-reset", f"--freq={rate}", "write", binary, origin]
+    chosen = [f"--serial={where}"] if where else []
+    return ["--reset", "--connect-under-reset", *chosen, f"--freq={rate}", "write", binary, origin]
 
 
-def _pyocd(board: Board, image: Path, port: str, rate: int) -> list[str]:
-    return ["load", "--no-wait", "-t", _chip(board).pyocd, "-f", f"{rate}k", image.with_suffix(".elf").name]
+def _pyocd(board: Board, image: Path, where: str, rate: int) -> list[str]:
+    chosen, elf = ["-u", where] if where else [], image.with_suffix(".elf").name
+    return ["load", "--no-wait", *chosen, "-t", _chip(board).pyocd, "-f", f"{rate}k", elf]
 
 
-def _esptool(board: Board, image: Path, port: str, rate: int) -> list[str]:
+def _esptool(board: Board, image: Path, where: str, rate: int) -> list[str]:
     # flash_args: the offsets and files of an ESP-IDF build, relative to its folder
     chip = board.core.lower().replace("-", "")
-    return ["--chip", chip, "--port", port, "--baud", str(rate), "write_flash", f"@{image.name}"]
+    return ["--chip", chip, "--port", where, "--baud", str(rate), "write_flash", f"@{image.name}"]
 
 
 def _probed(board: Board, name: str) -> bool:
@@ -128,18 +131,18 @@ def missing(tools: Sequence[tuple[str, str]], board: Board, writer: str) -> list
     return gone
 
 
-def lines(writer: Writer, board: Board, image: Path, port: str) -> list[list[str]]:
+def lines(writer: Writer, board: Board, image: Path, where: str) -> list[list[str]]:
     """The commands that write `image`, one for each rate, of which the later ones are for where the former fail."""
     words = writer.words() or [writer.name]
-    return [[*words, *writer.command(board, image, port, rate)] for rate in writer.rates]
+    return [[*words, *writer.command(board, image, where, rate)] for rate in writer.rates]
 
 
-def write(writer: Writer, board: Board, image: Path, port: str, progress: Progress) -> list[str]:
+def write(writer: Writer, board: Board, image: Path, where: str, progress: Progress) -> list[str]:
     """Writes `image` to the board; the words of the command that did.
 
     Raises UserError, with what to do, where none did."""
     said = ""
-    for n, command in enumerate(lines(writer, board, image, port)):
+    for n, command in enumerate(lines(writer, board, image, where)):
         progress(f"writing by {writer.name}" + (f" at a lower rate, {writer.rates[n]:,}" if n else ""))
         code, said = run(command, image.parent, f"{writer.name} does not end")
         if code == 0:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from devices import ALICE, BOB, KEY, OTHER_KEY, SMALL, STRANGER, Board, Told, client, compiled, healthy
 from enrolled import Command
+from ports import Plugged
 
 from hyper_mcu.codegen.emit_c import emit
 from hyper_mcu.codegen.person_bin import pack
@@ -78,3 +79,14 @@ def told(command: Command, capsys: pytest.CaptureFixture[str]) -> Told:
         return value
 
     return run
+
+
+@pytest.fixture
+def plugged(monkeypatch: pytest.MonkeyPatch) -> Plugged:
+    """Makes these the ports that pyserial finds."""
+    pytest.importorskip("serial", reason="needs hyper-mcu[device]: pyserial")
+
+    def plug(*ports: Any) -> None:
+        monkeypatch.setattr("serial.tools.list_ports.comports", lambda: list(ports))
+
+    return plug

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from devices import Told
 from enrolled import Command, Refused
+from ports import Plugged, info, st_link
 
 from hyper_mcu.device.boards import BOARDS
 
@@ -131,6 +132,49 @@ def test_without_a_board_on_a_port_it_is_named_in_a_dry_run_and_an_error_else(
     assert "--port auto: no board found" in refused("flash", "--board", "esp32-s3-eye")
 
 
+@pytest.mark.parametrize(
+    ("board", "writer", "words"),
+    [
+        ("nucleo-f411re", "openocd", ["-c", "adapter serial 0670FF52"]),
+        ("nucleo-f411re", "pyocd", ["-u", "0670FF52"]),
+        ("nucleo-u575zi-q", "st-flash", ["--serial=0670FF52"]),
+    ],
+)
+def test_the_probe_of_the_port_is_the_one_that_writes(
+    tools: Callable[..., Path], told: Told, plugged: Plugged, board: str, writer: str, words: list[str]
+) -> None:
+    tools(writer)
+    plugged(st_link("/dev/ttyACM0", "066BFF51"), st_link("/dev/ttyACM3", "0670FF52"))
+    said = told("flash", "--board", board, "--writer", writer, "--port", "/dev/ttyACM3", "--dry-run")
+    assert (said["port"], said["probe"]) == (None, "0670FF52")
+    for line in said["write"]:
+        at = line.index(words[-1])
+        assert line[at + 1 - len(words) : at + 1] == words
+    plugged(st_link("/dev/ttyACM0", "066BFF51"))
+    said = told("flash", "--board", board, "--writer", writer, "--dry-run")
+    assert said["probe"] is None
+    assert not any("serial" in word or word == "-u" for line in said["write"] for word in line)
+
+
+def test_a_port_without_a_probe_writes_nothing(
+    tools: Callable[..., Path], told: Told, plugged: Plugged, refused: Refused
+) -> None:
+    for tool in ("openocd", "cmake", "arm-none-eabi-gcc"):
+        notes = tools(tool)
+    plugged(st_link("/dev/ttyACM0", "066BFF51"), st_link("/dev/ttyACM1", "0670FF52"))
+    words = ("flash", "--board", "nucleo-f411re")
+    said = refused(*words, "--port", "/dev/ttyACM3")
+    assert said == (
+        "--port: no serial number of a debug probe is known for it; expected one of a debug probe that hyper-mcu "
+        "boards --ports lists, or no --port with a single probe plugged in, got /dev/ttyACM3"
+    )
+    assert "several debug probes; expected --port with the serial port of one, got /dev/ttyACM0" in refused(*words)
+    assert not notes.exists()
+    said = told(*words, "--port", "/dev/ttyACM3", "--dry-run")
+    assert said["probe"] == "SERIAL"
+    assert "adapter serial SERIAL" in said["write"][0]
+
+
 def test_binaries_are_not_written_over_people_and_key(tools: Callable[..., Path], refused: Refused) -> None:
     """st-flash writes one piece; an F4's key and gate lie within it, a U5's lie behind it."""
     tools("st-flash")
@@ -186,6 +230,13 @@ def test_boards_are_listed(told: Told, command: Command, capsys: pytest.CaptureF
     assert all(name in out for name in BOARDS)
 
 
-def test_ports_of_this_machine_are_listed(told: Told) -> None:
-    pytest.importorskip("serial", reason="needs hyper-mcu[device]: pyserial")
-    assert all(p.keys() == {"port", "usb", "bridge"} for p in told("boards", "--ports")["ports"])
+def test_ports_of_this_machine_are_listed(
+    told: Told, command: Command, capsys: pytest.CaptureFixture[str], plugged: Plugged
+) -> None:
+    plugged(info("/dev/ttyS0"), info("/dev/ttyUSB9", 0x1234, 0x5678), st_link("/dev/ttyACM0", "066BFF51"))
+    assert told("boards", "--ports")["ports"] == [
+        {"port": "/dev/ttyACM0", "usb": "0483:374b", "bridge": "ST-Link"},
+        {"port": "/dev/ttyUSB9", "usb": "1234:5678", "bridge": None},
+    ]
+    assert command("boards", "--ports") == 0
+    assert capsys.readouterr().out == "/dev/ttyACM0 (ST-Link)\n/dev/ttyUSB9 (USB 1234:5678)\n"

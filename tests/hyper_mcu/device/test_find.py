@@ -8,25 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ports import Plugged, info, st_link
 
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.device.find import BRIDGES, bridge_of, chosen, port_named, usb_ports
+from hyper_mcu.device.find import BRIDGES, attached, bridge_of, chosen, port_named, probe_named, usb_ports
 from hyper_mcu.device.remedies import cannot_open
 
 serial = pytest.importorskip("serial", reason="needs hyper-mcu[device]: pyserial")
 
 
-def info(name: str, vid: int | None = None, pid: int | None = None) -> Any:
-    """A port as pyserial lists it."""
-    from serial.tools.list_ports_common import ListPortInfo
-
-    i = ListPortInfo(name)
-    i.vid, i.pid = vid, pid
-    return i
-
-
 NUCLEO, CAM, S3 = (
-    info("/dev/ttyACM0", 0x0483, 0x374B),
+    st_link("/dev/ttyACM0", "066BFF51"),
     info("/dev/ttyUSB0", 0x1A86, 0x7523),
     info("COM7", 0x303A, 0x1001),
 )
@@ -74,10 +66,45 @@ def test_a_named_port_is_not_looked_for() -> None:
     assert port_named("/dev/nonesuch", "stm32") == "/dev/nonesuch"
 
 
-def test_ports_of_this_machine_can_be_listed() -> None:
-    from hyper_mcu.device.find import attached
+def test_ports_of_this_machine_are_those_on_usb_known_bridges_first(plugged: Plugged) -> None:
+    plugged(FOREIGN, BOARD, NUCLEO, CAM)
+    assert [(p.name, p.ids, p.bridge and p.bridge.name, p.serial) for p in attached()] == [
+        ("/dev/ttyACM0", "0483:374b", "ST-Link", "066BFF51"),
+        ("/dev/ttyUSB0", "1a86:7523", "CH340", ""),
+        ("/dev/ttyUSB9", "1234:5678", None, ""),
+    ]
+    plugged()
+    assert attached() == []
 
-    assert all(p.name and p.ids for p in attached())
+
+def test_a_port_names_its_debug_probe(plugged: Plugged, tmp_path: Path) -> None:
+    other = st_link("/dev/ttyACM3", "0670FF52")
+    plugged(NUCLEO, CAM, other)
+    (tmp_path / "by-id").symlink_to("/dev/ttyACM3")
+    assert probe_named("/dev/ttyACM0") == "066BFF51"
+    assert probe_named("/dev/ttyACM3") == probe_named(str(tmp_path / "by-id")) == "0670FF52"
+    with pytest.raises(
+        UserError, match=r"several debug probes.* got /dev/ttyACM0 \(ST-Link\), /dev/ttyACM3 \(ST-Link\)$"
+    ):
+        probe_named("auto")
+    plugged(NUCLEO, CAM)
+    assert probe_named("auto") == ""
+
+
+@pytest.mark.parametrize(
+    ("port", "got"),
+    [
+        ("/dev/ttyACM9", "/dev/ttyACM9"),
+        ("/dev/ttyUSB0", "/dev/ttyUSB0 (CH340)"),
+        ("/dev/ttyACM1", "/dev/ttyACM1 (ST-Link)"),
+        ("/dev/ttyACM2", "/dev/ttyACM2 (ST-Link)"),
+    ],
+)
+def test_a_port_without_a_known_probe_is_refused(plugged: Plugged, port: str, got: str) -> None:
+    plugged(NUCLEO, st_link("/dev/ttyACM1", None), st_link("/dev/ttyACM2", 'S" exit "'), CAM)
+    with pytest.raises(UserError) as e:
+        probe_named(port)
+    assert (e.value.what, e.value.got) == ("no serial number of a debug probe is known for it", got)
 
 
 @pytest.mark.parametrize(
