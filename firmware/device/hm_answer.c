@@ -27,11 +27,13 @@ static void hm_put_text(hm_reply *reply, const char *text, uint32_t most)
     }
 }
 
-/* Whether the port can decrypt at all; of 16 zeros. */
-static bool hm_has_cipher(void)
+enum { PAYLOAD = HM_BLOB_HEAD + HM_WEIGHTS_BYTES + HM_BLOB_CRC }; /* of the largest person */
+
+/* Whether the port has room for the largest person and can decrypt; of 16 zeros. */
+static bool hm_has_cipher(uint32_t largest)
 {
     uint8_t nothing[HM_KEY_BYTES] = {0};
-    return hm_port_room(16) != NULL && hm_port_decrypt(nothing, nothing, nothing, 16);
+    return hm_port_room(largest) != NULL && hm_port_decrypt(nothing, nothing, nothing, 16);
 }
 
 static hm_code hm_answer_info(hm_device *device, const uint8_t *payload, uint32_t n, hm_reply *reply)
@@ -45,7 +47,7 @@ static hm_code hm_answer_info(hm_device *device, const uint8_t *payload, uint32_
     }
     hm_wipe(key, sizeof key);
     hm_device_forget(device); /* the room that the cipher is tried with may hold a person */
-    const uint8_t head[2] = {HM_LINK_VERSION, (uint8_t)(BUILD + (hm_has_cipher() ? CIPHER : 0))};
+    const uint8_t head[2] = {HM_LINK_VERSION, (uint8_t)(BUILD + (hm_has_cipher(PAYLOAD) ? CIPHER : 0))};
     const hm_store *const store = &device->store;
     const uint32_t words[] = {
         HM_ABI,

@@ -29,7 +29,7 @@ hm_code hm_answer_list(hm_device *device, const uint8_t *payload, uint32_t n, hm
         }
     }
     hm_reply next = {reply->bytes, at};
-    hm_put_word(&next, place);
+    hm_put_word(&next, place < places ? place : places);
     return HM_CODE_OK;
 }
 
@@ -148,6 +148,7 @@ hm_code hm_answer_delete(hm_device *device, const uint8_t *payload, uint32_t n, 
     if (!hm_is_name(payload, HM_NAME_BYTES)) {
         return HM_CODE_WRONG_VALUE;
     }
+    device->uploaded = false;
     return hm_store_delete(&device->store, (const char *)payload);
 }
 

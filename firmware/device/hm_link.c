@@ -1,8 +1,9 @@
 /* The link's frames: COBS (Cheshire and Baker 1999) around a request or a response and its CRC-32. LINK.md has the bytes. */
 #include "hm_link.h"
 
-#include "../core/hm_blob.h" /* hm_word */
-#include "hm_flash.h"        /* hm_flash_crc */
+#include "../core/hm_blob.h"   /* hm_word */
+#include "../core/hm_memory.h" /* hm_wipe */
+#include "hm_flash.h"          /* hm_flash_crc */
 
 enum { CRC = 4, LEAST = 2 + CRC, RUN = 254, FULL = RUN + 1 };
 
@@ -49,10 +50,12 @@ bool hm_receive(hm_receiver *receiver, uint8_t byte, const uint8_t **frame, uint
         }
         return false;
     }
-    const uint32_t size = receiver->lost ? 0 : decode(receiver->bytes, receiver->n);
+    const uint32_t came = receiver->n;
+    const uint32_t size = receiver->lost ? 0 : decode(receiver->bytes, came);
     hm_receiver_reset(receiver);
     if (size < LEAST || size > HM_LINK_RAW ||
         hm_flash_crc(0, receiver->bytes, size - CRC) != hm_word(receiver->bytes + size - CRC)) {
+        hm_wipe(receiver->bytes, came); /* it may have been half a key */
         return false;
     }
     *frame = receiver->bytes;

@@ -51,17 +51,21 @@ static bool hm_is_named(const uint8_t *sealed, const char *name)
     return false;
 }
 
-/* The place of a name, damaged people included: they too are replaced and deleted. store->places: there is none. */
+/* The place of a name; of a damaged person, who is replaced and deleted too, where no other has it: damage may have made
+ * it another's. store->places: there is none. */
 static uint32_t hm_place_of(const hm_store *store, const char *name)
 {
-    uint32_t place = 0;
-    for (; place < store->places; place++) {
+    uint32_t damaged = store->places;
+    for (uint32_t place = 0; place < store->places; place++) {
         const hm_newest newest = hm_find_newest(store, place);
         if (newest.found && newest.commit.size > HM_SEAL_HEAD && hm_is_named(hm_slot_body(store, newest.slot), name)) {
-            break;
+            if (hm_slot_is_whole(store, newest.slot, &newest.commit)) {
+                return place;
+            }
+            damaged = damaged < store->places ? damaged : place;
         }
     }
-    return place;
+    return damaged;
 }
 
 /* Makes one place as it was before or after what a power cut interrupted. */

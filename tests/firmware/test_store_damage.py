@@ -8,6 +8,7 @@ from flash_machine import SLOT_HEAD, Machine, blob, people, state
 
 from hyper_mcu.device.codes import Code
 
+NAME = 64  # where it is in a sealed person
 pytestmark = pytest.mark.skipif(not HOST, reason="no gcc, clang or cc on PATH")
 
 
@@ -38,6 +39,20 @@ def test_damaged_person_is_deleted_by_name(mounted: Machine) -> None:
     mounted.ask(f"flip {8 * (SLOT_HEAD + 200)}")
     assert mounted.code("delete anna") == Code.OK
     assert mounted.start() == "10"
+    assert not mounted.holds(anna.marks[1:])
+
+
+def test_damaged_name_that_is_anothers_now_hides_nobody(mounted: Machine) -> None:
+    anna, anne = blob("anna", 7, 400), blob("anne", 8, 400)
+    mounted.load(anna)
+    mounted.load(anne)
+    assert ord("a") ^ ord("e") == 4
+    mounted.ask(f"flip {8 * (SLOT_HEAD + NAME + 3) + 2}")
+    assert mounted.start() == state(8, anne)
+    assert mounted.code("delete anne") == Code.OK
+    assert mounted.start() == "8"
+    assert not mounted.holds(anne.marks[1:])
+    assert mounted.code("delete anne") == Code.OK  # what is left of anna
     assert not mounted.holds(anna.marks[1:])
 
 
