@@ -2,7 +2,7 @@
 
 Positions only. Each stage's channels may be brought into another order where weights, biases, multipliers and shifts go
 with them, and the next stage's inputs; groups, shuffles and Adds allow some orders together and others not, and the
-head none or all. This is obfuscation and no more: whoever knows a net of the same generator finds the order again
+head none or all. This is obfuscation and no more: whoever has the generator, or a net of it, finds the order again
 (tests/hyper_mcu/test_permute_undone.py counts how often).
 """
 
