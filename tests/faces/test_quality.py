@@ -10,6 +10,7 @@ from hyper_mcu.faces.backbone import backbone
 from hyper_mcu.faces.detect import Face, detect
 from hyper_mcu.faces.quality import (
     ENROL_EYES,
+    PROBE_EYES,
     SHARP,
     Judge,
     check_norm,
@@ -36,8 +37,16 @@ def test_eyes_too_close_are_refused_with_their_distance():
         assert str(e.value) == f"a.jpg: eyes {eyes} px apart; expected at least {minimum}, got {eyes}"
 
 
-def test_eyes_at_the_limit_are_taken():
-    check_size(20.0, ENROL_EYES, "a.jpg")
+@pytest.mark.parametrize("minimum", [ENROL_EYES, PROBE_EYES])
+def test_eyes_at_the_limit_are_taken(minimum):
+    def taken(eyes):
+        try:
+            check_size(eyes, minimum, "a.jpg")
+        except UserError:
+            return False
+        return True
+
+    assert [taken(eyes) for eyes in (minimum - 0.01, minimum, minimum + 0.01)] == [False, True, True]
 
 
 def test_size_is_the_eye_distance_from_the_front_even_of_a_profile():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyper_mcu.codegen.person import NAME_LENGTH, check_name
+from hyper_mcu.codegen.person import NAME_LENGTH, TAKEN, check_name
 from hyper_mcu.enroll import c_name
 
 
@@ -41,7 +42,11 @@ def test_name_of_a_photo(stem: str, name: str) -> None:
 
 @given(st.text())
 def test_every_photo_gives_a_name_that_a_header_can_have(stem: str) -> None:
-    check_name("photo", c_name(stem))
+    name = c_name(stem)
+    assert re.fullmatch(r"[a-z][a-z0-9_]*", name)
+    assert len(name) <= NAME_LENGTH
+    assert name not in TAKEN
+    check_name("photo", name)
 
 
 @given(*[st.text(st.characters(min_codepoint=0x3041, max_codepoint=0x9FFF, categories=["Lo"]), min_size=1)] * 2)
