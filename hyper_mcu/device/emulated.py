@@ -32,9 +32,10 @@ def by_hand(board: Board, program: str) -> str:
     if "semihosting" not in board.serial:
         words += ["-serial", "tcp:127.0.0.1:4000,server=on,wait=on", "-semihosting-config", _SERVED]
         return shlex.join(words)
-    # QEMU has no network for this line; socat starts the board anew for each connection
+    # QEMU has no network for this line; socat starts the board anew for each connection, one at a time, as they share
+    # the file of its flash
     words += ["-serial", "none", "-semihosting-config", _SERVED.replace(",", "\\,")]
-    return f"socat TCP-LISTEN:4000,bind=127.0.0.1,reuseaddr,fork EXEC:'{' '.join(words)}'"
+    return f"socat TCP-LISTEN:4000,bind=127.0.0.1,reuseaddr,fork,max-children=1 EXEC:'{' '.join(words)}'"
 
 
 class Emulated:

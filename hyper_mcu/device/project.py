@@ -136,7 +136,10 @@ def opened(folder: Path) -> Project:
         board, app, build = (str(about[key]) for key in ("board", "app", "build"))
     except (ValueError, KeyError, TypeError) as e:
         raise UserError(folder / ABOUT, "damaged", "what new-project wrote", type(e).__name__) from e
-    return _described(board_named(board), app, build, {})
+    of = board_named(board)
+    if app not in APPS or build not in builds_of(of):
+        raise UserError(folder / ABOUT, "damaged", "what new-project wrote", f"{app} by {build}")
+    return _described(of, app, build, {})
 
 
 def in_cache(board: Board, people: Sequence[Person], app: str) -> tuple[Path, Project]:

@@ -4,6 +4,7 @@ called; the build before them is real."""
 from __future__ import annotations
 
 import importlib.util
+import json
 import shlex
 import shutil
 import subprocess
@@ -208,6 +209,17 @@ def test_what_cannot_be_flashed_is_one_line(
     tools: Callable[..., Path], refused: Refused, words: tuple[str, ...], said: str
 ) -> None:
     assert said in refused("flash", *words)
+
+
+@pytest.mark.parametrize("change", [{"app": "../../x"}, {"build": "bazel"}, {"board": 7}, {"app": None}])
+def test_a_damaged_project_is_one_line(
+    tools: Callable[..., Path], told: Told, refused: Refused, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    about = tmp_path / "door" / "hyper-mcu.json"
+    told("new-project", "--board", "nucleo-f411re", "--out", about.parent)
+    about.write_text(json.dumps(json.loads(about.read_text()) | change))
+    said = refused("flash", "--project", about.parent, "--dry-run")
+    assert said.startswith("--board: unknown" if "board" in change else f"{about}: damaged")
 
 
 def test_a_missing_writer_is_named_with_its_install_line(tools: Callable[..., Path], refused: Refused) -> None:
