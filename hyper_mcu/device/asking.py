@@ -11,6 +11,7 @@ import numpy as np
 
 from hyper_mcu.codegen import oracle
 from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.kernels.kernel import describe
 from hyper_mcu.codegen.person import Person
 from hyper_mcu.codegen.progress import Progress
 from hyper_mcu.device.client import Device, Entry, Info, Verdict, first_difference, layer_crcs
@@ -69,7 +70,8 @@ def check(person: Person, expected: oracle.Result, verdict: Verdict, where: str)
     if verdict.layers:
         at = first_difference(verdict.layers, layer_crcs(expected))
         if at is not None:
-            raise UserError(where, f"layer {at} differs from the oracle", f"logit {want[0]}", got[0])
+            layer = f"layer {at}, {describe(person.qnet.spec.stages[at])}"
+            raise UserError(where, f"{layer}, differs from the oracle", f"logit {want[0]}", got[0])
     if want != got:
         texts = (f"logit {logit}, threshold {threshold}" for logit, threshold in (want, got))
         raise UserError(where, "the person on the device is another; hyper-mcu send --replace", *texts)
