@@ -1,5 +1,6 @@
 /* Answers requests of the link: who may ask, what came before, and the short answers. LINK.md has all of them. */
 #include "../core/hm_blob.h" /* hm_word */
+#include "hm_bytes.h"
 #include "hm_reply.h"
 
 enum {
@@ -133,7 +134,7 @@ static hm_code hm_answer_set_key(hm_device *device, const uint8_t *payload, uint
     if (there) {
         return HM_CODE_HAS_KEY;
     }
-    if (hm_word(payload) == 0) {
+    if (hm_word(payload) == 0 || hm_any(payload + 4, HM_KEY_BYTES) == 0) {
         return HM_CODE_WRONG_VALUE;
     }
     return hm_port_set_key(payload + 4, hm_word(payload)) ? HM_CODE_OK : HM_CODE_FLASH;

@@ -26,15 +26,6 @@ void hm_key_for(const uint8_t key[HM_KEY_BYTES], uint32_t number, hm_use use, ui
     hm_hmac_end(&mac, out);
 }
 
-static bool hm_is_zero(const uint8_t *bytes, size_t n)
-{
-    unsigned any = 0;
-    for (size_t i = 0; i < n; i++) {
-        any |= bytes[i];
-    }
-    return any == 0;
-}
-
 /* Whether n bytes keep every rule that needs no key. */
 static bool hm_is_sealed(const uint8_t *bytes, uint32_t n)
 {
@@ -47,11 +38,11 @@ static bool hm_is_sealed(const uint8_t *bytes, uint32_t n)
            hm_word(bytes + HM_SEAL_TOTAL) == n &&
            hm_word(bytes + HM_SEAL_PAYLOAD) == n - HM_SEAL_HEAD - HM_SEAL_TAG &&
            (flags == 0 || flags == HM_SEAL_ENCRYPTED) &&
-           (flags == HM_SEAL_ENCRYPTED || hm_is_zero(bytes + HM_SEAL_NONCE, 16)) &&
+           (flags == HM_SEAL_ENCRYPTED || hm_any(bytes + HM_SEAL_NONCE, 16) == 0) &&
            hm_word(bytes + HM_SEAL_KEY) != 0 &&
            hm_word(bytes + HM_SEAL_COUNTER) != 0 &&
-           hm_is_zero(bytes + HM_SEAL_RESERVED_4, 4) &&
-           hm_is_zero(bytes + HM_SEAL_RESERVED_16, 16) &&
+           hm_any(bytes + HM_SEAL_RESERVED_4, 4) == 0 &&
+           hm_any(bytes + HM_SEAL_RESERVED_16, 16) == 0 &&
            hm_is_name(bytes + HM_SEAL_NAME, HM_NAME_BYTES);
 }
 
@@ -96,10 +87,7 @@ static HM_NOINLINE uint32_t hm_seal_holds(const uint8_t *bytes, uint32_t n, cons
     uint8_t secret[HM_KEY_BYTES];
     uint8_t tag[HM_SEAL_TAG];
     hm_hmac mac;
-    uint32_t any = 0;
-    for (size_t i = 0; i < HM_KEY_BYTES; i++) {
-        any |= key[i];
-    }
+    const uint32_t any = hm_any(key, HM_KEY_BYTES);
     hm_key_for(key, number, HM_USE_SEAL, secret);
     hm_hmac_begin(&mac, secret, sizeof secret);
     hm_hmac_add(&mac, bytes, n - HM_SEAL_TAG);

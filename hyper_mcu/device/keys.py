@@ -40,8 +40,8 @@ class Key:
     def __post_init__(self) -> None:
         if type(self.number) is not int or not 0 < self.number <= MOST:
             raise UserError("key", "number", "1…2^32−1", repr(self.number))
-        if type(self.key) is not bytes or len(self.key) != KEY_BYTES:
-            raise UserError("key", "secret", f"{KEY_BYTES} bytes", "others")
+        if type(self.key) is not bytes or len(self.key) != KEY_BYTES or not any(self.key):
+            raise UserError("key", "secret", f"{KEY_BYTES} bytes, not all zeros", "others")
 
     def derived(self, label: bytes, more: bytes = b"") -> bytes:
         """The key of one use, 32 bytes: HMAC-SHA-256 under this one of label ‖ number ‖ more."""

@@ -86,7 +86,7 @@ def test_key_and_person_stay_over_a_restart_and_verdicts_are_the_oracles(board: 
             assert said.match is (number == 0)
         device.known_answer("ada")
         with pytest.raises(DeviceError) as e:
-            device.set_key(Key(9, bytes(32)))
+            device.set_key(Key(9, bytes([1] * 32)))
         assert e.value.code == Code.HAS_KEY
         assert board.pin(LIGHT) == OFF  # the link opens nothing
 
@@ -139,7 +139,7 @@ def test_the_other_applications_are_the_other_boards(tmp_path: Path, app: str) -
         info = device.info()
         assert (info.selftest, info.replay) == (True, app == "replay")
         if app == "replay":
-            device.key = Key(KEY.number, bytes(32))
+            device.key = Key(KEY.number, bytes([1] * 32))
         said = device.verify(seen(scene(0)), "ada", layers=True)
         assert said.layers == layer_crcs(oracle.run(owner().qnet, seen(scene(0))))
 
@@ -218,7 +218,7 @@ def test_broken_nvs_is_not_erased_and_no_key_is_taken(board: Board) -> None:
     with board.running() as device:
         assert device.info().key == 0
         with pytest.raises(DeviceError):
-            device.set_key(Key(9, bytes(32)))
+            device.set_key(Key(9, bytes([1] * 32)))
         with pytest.raises(DeviceError):
             device.load(ada(2))
     assert (board.folder / "nvs-hyper_mcu").read_bytes() == kept[:-1]

@@ -57,13 +57,13 @@ def test_two_people_are_sent_asked_about_and_there_after_a_power_cut(images: Ima
         assert (said.board, said.key, said.people, said.selftest, said.replay) == (board, 0, 0, True, False)
         device.set_key(KEY)
         with pytest.raises(DeviceError) as refused:
-            device.set_key(Key(8, bytes(32)))
+            device.set_key(Key(8, bytes([1] * 32)))
         assert refused.value.code == Code.HAS_KEY
         for counter, p in enumerate((ALICE, BOB), 1):
             device.load(seal(p, KEY, counter))
             agrees(device, p, shown)
         with pytest.raises(DeviceError) as refused:
-            device.load(seal(NEWER, Key(KEY.number, bytes(32)), 3), replace=True)
+            device.load(seal(NEWER, Key(KEY.number, bytes([1] * 32)), 3), replace=True)
         assert refused.value.code == Code.WRONG_SEAL
         assert not device.info().cipher
         with pytest.raises(DeviceError) as refused:
@@ -250,7 +250,7 @@ def test_replay_needs_no_challenge_and_still_none_for_people(images: Images) -> 
     with bench.start() as running, Device(running.line, patience=PATIENCE) as device:
         device.set_key(KEY)
         device.load(seal(ALICE, KEY, 1))
-        device.key = Key(KEY.number, bytes(32))
+        device.key = Key(KEY.number, bytes([1] * 32))
         assert device.info().replay
         agrees(device, ALICE, shown)
         with pytest.raises(DeviceError) as refused:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,8 @@ def test_the_key_is_set_once_and_lasts(program: Path, tmp_path: Path) -> None:
             device.load(sealed(ALICE, 1))
         with pytest.raises(UserError, match="number"):
             device.set_key(Key(0, KEY.key))
+        for none in (struct.pack("<I", 0) + KEY.key, struct.pack("<I", 1) + bytes(32)):
+            assert device.talk.ask(Request.SET_KEY, none)[0] == Code.WRONG_VALUE
         device.set_key(KEY)
         with pytest.raises(DeviceError, match=saying(Code.HAS_KEY)):
             device.set_key(Key(2, OTHER_KEY.key))

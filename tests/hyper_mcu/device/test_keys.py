@@ -57,12 +57,12 @@ def test_new_keys_are_random_and_numbered_as_asked() -> None:
 @pytest.mark.parametrize("number", [0, -1, 2**32, 1.0, True, "1", None])
 def test_a_number_out_of_range_is_refused(number: object) -> None:
     with pytest.raises(UserError, match=r"key: number; expected 1…2\^32−1"):
-        Key(number, bytes(32))  # type: ignore[arg-type]
+        Key(number, bytes([1] * 32))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("secret", [b"", bytes(31), bytes(33), "0" * 32, bytearray(32)])
+@pytest.mark.parametrize("secret", [b"", bytes(31), bytes(32), b"1" * 33, "1" * 32, bytearray(b"1" * 32)])
 def test_a_secret_of_another_kind_is_refused_and_not_shown(secret: object) -> None:
-    with pytest.raises(UserError, match="key: secret; expected 32 bytes, got others"):
+    with pytest.raises(UserError, match="key: secret; expected 32 bytes, not all zeros, got others"):
         Key(1, secret)  # type: ignore[arg-type]
 
 
@@ -160,7 +160,8 @@ FIELDS = {"format": 1, "number": 7, "key": KEY.key.hex(), "fingerprint": KEY.fin
         ({"key": KEY.key.hex()[:-2]}, "damaged key; expected 64 hexadecimal digits, got something else"),
         ({"key": " " + KEY.key.hex()[1:]}, "damaged key; expected 64 hexadecimal digits, got something else"),
         ({"key": None}, "damaged key; expected 64 hexadecimal digits, got something else"),
-        ({"key": "0" * 64}, "damaged key; expected the fingerprint "),
+        ({"key": "1" * 64}, "damaged key; expected the fingerprint "),
+        ({"key": "0" * 64}, "damaged key, secret; expected 32 bytes, not all zeros, got others"),
         ({"fingerprint": None}, f"damaged key; expected the fingerprint {KEY.fingerprint} of its bytes, got None"),
         (
             {"more": 1},

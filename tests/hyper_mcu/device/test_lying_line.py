@@ -159,7 +159,7 @@ def test_a_deletion_whose_answer_was_lost_is_done(honest: str) -> None:
         assert on(d) == []
 
 
-@pytest.mark.parametrize("other", [None, Key(KEY.number, bytes(32))], ids=["ours", "another's"])
+@pytest.mark.parametrize("other", [None, Key(KEY.number, bytes([1] * 32))], ids=["ours", "another's"])
 def test_a_key_whose_answer_was_lost_is_known_again(program: Path, tmp_path: Path, other: Key | None) -> None:
     board = Board(program, tmp_path, *SMALL, key=None)
     with board.start() as process:

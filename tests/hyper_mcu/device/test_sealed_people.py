@@ -126,7 +126,7 @@ def test_the_reason_of_a_refusal_is_told_with_what_was_found() -> None:
             0,
             "sealed under another key number; expected a seal by ",
         ),
-        (data, Key(3, bytes(32)), 0, "not sealed for this device, or changed since; "),
+        (data, Key(3, bytes([1] * 32)), 0, "not sealed for this device, or changed since; "),
         (
             data,
             KEY,
