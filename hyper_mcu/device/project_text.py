@@ -195,7 +195,10 @@ def make(board: Board, made: Parts, app: str) -> str:
 
 def readme(board: Board, app: str, build: str, program: str, people: Sequence[Person]) -> str:
     """What the folder is, and the next steps. program: what the build makes, relative to the folder."""
-    run = f"The line: {board.serial}. Light: {board.light}."
+    run = (
+        "`hyper-mcu flash --project .` writes it to the board, and says what that takes; `--dry-run` prints the "
+        f"commands. The line: {board.serial}. Light: {board.light}."
+    )
     if started := by_hand(board, program):
         run = (
             f"It runs on this machine, and keeps its flash in files of the current folder:\n\n```sh\n{started}\n```\n\n"
@@ -203,9 +206,9 @@ def readme(board: Board, app: str, build: str, program: str, people: Sequence[Pe
         )
     who = ", ".join(p.name for p in people)
     inside = (
-        f"People that come with it: {who}. The device stores them as soon as it has a key (`hyper-mcu key new`, "
-        "`hyper-mcu key set`), and from then on they are data like everybody who is sent. `people.c` is biometric "
-        "data: keep it as you would keep a photo."
+        f"People that come with it: {who}. A device on which nobody ever was stores them as soon as it has a key "
+        "(`hyper-mcu key new`, `hyper-mcu key set`), and from then on they are data like everybody who is sent. "
+        "`people.c` is biometric data: keep it as you would keep a photo."
         if people
         else "Nobody comes with it: `hyper-mcu key new`, `hyper-mcu key set`, then `hyper-mcu send`."
     )
