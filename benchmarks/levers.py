@@ -90,6 +90,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "learning rate 1e-3": ("hyper.lr=1e-3",),
     "statistics follow": ("hyper.statistics=0.02",),
     "hard pairs": ("hyper.hard=32", "hyper.random=32"),
+    **{f"hard pairs, first {k}": (f"hgen.first={k}", "hyper.hard=32", "hyper.random=32") for k in (6, 4)},
     "augmented": (),
     "augmented, quantised in training": ("hyper.qat=true",),
     "augmented, the trunk too": ("hyper.trunk=true",),
