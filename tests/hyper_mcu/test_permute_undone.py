@@ -33,7 +33,7 @@ def nets() -> list[QNet]:
 
 def disguised(net: QNet, number: int) -> tuple[QNet, list[Order]]:
     """The net in the order of a key of that number, as enrolment permutes it, and the order."""
-    key = Key(1, number.to_bytes(32, "big"))
+    key = Key(1, (number + 1).to_bytes(32, "big"))
     orders = drawn(net.spec, key.derived(PERMUTE, bytes.fromhex(net.sha256())))
     return apply(net, orders), orders
 
