@@ -165,7 +165,7 @@ bool hm_port_frame(hm_frame *frame)
 {
     static struct stat shown;
     struct stat now;
-    if (host.frame == NULL || stat(host.frame, &now) != 0 ||
+    if (host.frame == NULL || stat(host.frame, &now) != 0 || now.st_size == 0 || /* somebody begins to write it */
         (now.st_ino == shown.st_ino && now.st_size == shown.st_size && now.st_mtim.tv_sec == shown.st_mtim.tv_sec &&
          now.st_mtim.tv_nsec == shown.st_mtim.tv_nsec)) {
         return false;

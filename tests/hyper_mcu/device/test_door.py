@@ -76,7 +76,9 @@ def test_a_frame_opens_for_its_owner_once_and_again_when_it_is_written_anew(door
     assert line.heard() == f"no match, logit {logit(others)} of {own}"
     show(tmp_path / "frame", FRAME)
     assert line.heard() == f"alice: match, logit {own} of {own}"
-    (tmp_path / "frame").write_bytes(b"short")
+    (tmp_path / "frame").write_bytes(b"")  # as it is when somebody begins to write it
+    assert line.heard(seconds=0.2) == ""
+    show(tmp_path / "frame", np.zeros(5, np.uint8))
     assert line.heard(seconds=0.2) == ""
     assert line.end().splitlines() == ["light on", f"{tmp_path / 'frame'}: not width * height * 3 bytes"]
 
