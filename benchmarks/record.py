@@ -38,8 +38,14 @@ def _git(*words: str) -> str:
 
 
 def _without(faces: Path | None, word: str) -> str:
-    """A word of the command line, `PATH` or `--option=PATH`, with FACES for that folder, wherever it lies."""
+    """A word of the command line, `PATH` or `--option=PATH`, with FACES for that folder, wherever it lies, and of any
+    other place of this machine its name alone."""
     option, equals, value = word.rpartition("=")
-    if faces is None or not faces.parts or not Path(value).is_relative_to(faces):
+    path = Path(value)
+    if faces is not None and faces.parts and path.is_relative_to(faces):
+        path = Path("FACES", path.relative_to(faces))
+    elif path.is_absolute():
+        path = Path(path.name)
+    else:
         return word
-    return f"{option}{equals}{Path('FACES', Path(value).relative_to(faces))}"
+    return f"{option}{equals}{path}"
