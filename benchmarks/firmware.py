@@ -79,7 +79,7 @@ def measured() -> dict[str, Any]:
         for board in BOARDS.values():
             if board.build == "cmake" and board.chip:
                 told[board.name] = {app: sizes(board, app, text, folder) for app in APPS}
-                told[board.name] |= {"core": board.core, "proven": board.proven, "people": places(board.chip)}
+                told[board.name] |= {"core": board.core, "proven": board.proven, "people": places(board)}
         run = used(people, text, folder)
     tools = find_toolchain(TARGETS["m4"], "gcc")
     return {"spec": spec.id, "toolchain": str(tools), "boards": told, "stack_room_bytes": STACK_BYTES, RUN: run}

@@ -25,7 +25,7 @@ def as_json(b: Board) -> dict[str, Any]:
         "chip": b.chip.name if b.chip else None,
         "flash_bytes": b.chip.flash.bytes if b.chip else None,
         "ram_bytes": b.chip.ram.bytes if b.chip else None,
-        "people": places(b.chip) if b.chip else None,
+        "people": places(b),
         "line": b.serial,
         "light": b.light,
         "camera": b.camera or None,
@@ -66,7 +66,6 @@ def command(ports_wanted: bool, json_wanted: bool) -> None:
         cli.emit_json({"boards": told})
         return
     rows = [
-        (b["name"], b["chip"] or b["core"], str(b["people"] or ""), b["line"], b["camera"] or "", b["proven"])
-        for b in told
+        (b["name"], b["chip"] or b["core"], str(b["people"]), b["line"], b["camera"] or "", b["proven"]) for b in told
     ]
     click.echo(cli.framed(HEADER, rows))

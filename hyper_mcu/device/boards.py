@@ -8,7 +8,21 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.device.chips import F405, F405_QEMU, F411CE, F411RE, F446, F746, H743, KIB, L476, MPS2, U575, Chip
+from hyper_mcu.device.chips import (
+    F405,
+    F405_QEMU,
+    F411CE,
+    F411RE,
+    F446,
+    F746,
+    H743,
+    KIB,
+    L476,
+    MPS2,
+    U575,
+    Chip,
+    Region,
+)
 
 LINK_RATE = 115_200
 PAPER_SLOT = 28 * KIB  # of a person of paper@1, in whole units where those are small
@@ -19,15 +33,17 @@ class Board:
     """A board that people can have, or an emulated one.
 
     name: as the command takes it. build: cmake, esp-idf or host. chip: None where another build system knows the
-    memory. serial: which line the link is on, and where. defines: its pins. light: what hm_port_light drives. camera:
-    "" where an application has to bring hm_port_frame. emulator: QEMU's words, none for real ones. family: as the
-    writers and bridges of `flash` and `find` have it. proven: how.
+    memory. people: the partition of theirs, at 0 where its place is not asked. serial: which line the link is on, and
+    where. defines: its pins. light: what hm_port_light drives. camera: "" where an application has to bring
+    hm_port_frame. emulator: QEMU's words, none for real ones. family: as the writers and bridges of `flash` and `find`
+    have it. proven: how.
     """
 
     name: str
     title: str
     build: str
     chip: Chip | None
+    people: Region
     core: str
     serial: str
     light: str
@@ -71,15 +87,16 @@ def _stm32(
     )
     low = ", low is on" if light.startswith("/") else ""
     serial = f"USART{usart}, TX {tx}, RX {rx}, {where}"
-    return Board(
-        name, title, "cmake", chip, chip.core, serial, light.lstrip("/") + low, proven, defines, family="stm32"
-    )
+    shown = light.lstrip("/") + low
+    return Board(name, title, "cmake", chip, chip.people, chip.core, serial, shown, proven, defines, family="stm32")
 
 
 NO_IDF = (
     "not built with ESP-IDF: its C by gcc for the host, RV32 and Xtensa, "
     "against declarations of ours of the IDF's calls"
 )
+HOST_PEOPLE = Region(0, 64 * 4 * KIB, 4 * KIB)  # firmware/ports/host/start.c, unless --units and --unit say another
+ESP32_PEOPLE = Region(0x210000, 1024 * KIB, 4 * KIB)  # firmware/ports/esp32/project/partitions.csv
 ST_LINK = "on the ST-Link's USB"
 ADAPTER = "on pins, for a USB serial adapter of 3.3 V"
 QEMU_F405 = replace(
@@ -98,6 +115,7 @@ BOARDS = {
             "a process of this machine",
             "host",
             None,
+            HOST_PEOPLE,
             "this machine's",
             "pseudo-terminal or TCP",
             "none",
@@ -108,6 +126,7 @@ BOARDS = {
             "emulated Cortex-M4, QEMU mps2-an386",
             "cmake",
             MPS2,
+            MPS2.people,
             MPS2.core,
             "semihosting, QEMU's stdin and stdout",
             "none",
@@ -128,6 +147,7 @@ BOARDS = {
             "AI-Thinker ESP32-CAM",
             "esp-idf",
             None,
+            ESP32_PEOPLE,
             "ESP32",
             f"UART0, U0T and U0R, {ADAPTER}",
             "GPIO33, low is on",
@@ -140,6 +160,7 @@ BOARDS = {
             "Espressif ESP32-S3-EYE",
             "esp-idf",
             None,
+            ESP32_PEOPLE,
             "ESP32-S3",
             "the chip's own USB",
             "GPIO3",
@@ -158,7 +179,7 @@ def board_named(name: str) -> Board:
     return BOARDS[name]
 
 
-def places(chip: Chip, slot_bytes: int = PAPER_SLOT) -> int:
+def places(board: Board, slot_bytes: int = PAPER_SLOT) -> int:
     """How many people fit whose slots have so many bytes: two slots each, of whole units."""
-    units = -(-slot_bytes // chip.people.unit)
-    return chip.people.bytes // chip.people.unit // units // 2
+    units = -(-slot_bytes // board.people.unit)
+    return board.people.bytes // board.people.unit // units // 2

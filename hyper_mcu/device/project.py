@@ -118,7 +118,7 @@ def check_people(board: Board, people: Sequence[Person]) -> None:
     names = [p.name for p in people]
     if twice := [n for n in dict.fromkeys(names) if names.count(n) > 1]:
         raise UserError("--person", "two people of one name", "names that differ", twice[0])
-    room = min(places(board.chip, slot_bytes(people[0])), MOST_PEOPLE) if board.chip and people else MOST_PEOPLE
+    room = min(places(board, slot_bytes(people[0])), MOST_PEOPLE) if people else MOST_PEOPLE
     if len(people) > room:
         raise UserError("--person", f"more people than {board.name} has places", str(room), len(people))
 

@@ -49,7 +49,7 @@ def test_no_two_regions_overlap_and_each_lies_in_its_memory(b: Board) -> None:
         assert partition.unit % 256 == partition.unit % b.chip.word == 0
     assert b.chip.log.bytes >= 2 * b.chip.log.unit
     assert b.chip.key.bytes == b.chip.key.unit
-    assert places(b.chip) >= 1
+    assert places(b) >= 1
 
 
 def sectors(chip_name: str) -> list[Region]:

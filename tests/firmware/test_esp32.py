@@ -181,6 +181,8 @@ def test_partitions_fit_and_are_those_that_the_port_looks_for() -> None:
     kind, people, gate = re.search(r"TYPE = (\w+), PEOPLE = (\w+), GATE = (\w+)", c).groups()  # type: ignore[union-attr]
     assert {(k, s) for _, k, s, _, _ in rows if k not in ("app", "data")} == {(kind, people), (kind, gate)}
     assert next(size for name, *_, size in rows if name == "gate") >= 2 * 4096
+    told = TABLE["esp32-cam"].people
+    assert next(row[3:] for row in rows if row[0] == "people") == (told.origin, told.bytes)
     assert 'PARTITION_TABLE_CUSTOM_FILENAME="partitions.csv"' in (PROJECT / "sdkconfig.defaults").read_text("ascii")
 
 

@@ -27,7 +27,7 @@ from hyper_mcu.codegen.person import Person
 from hyper_mcu.codegen.presets import preset
 from hyper_mcu.codegen.targets import target_named
 from hyper_mcu.codegen.toolchain import compile_program, find_toolchain
-from hyper_mcu.device.boards import BOARDS, board_named
+from hyper_mcu.device.boards import BOARDS, board_named, places
 from hyper_mcu.device.build import FIRMWARE
 from hyper_mcu.device.client import MOST_PEOPLE, Device
 from hyper_mcu.device.emulated import Emulated
@@ -108,6 +108,7 @@ def test_the_application_of_a_project_is_the_one_that_was_asked_for(tmp_path: Pa
     with Process(out / said["program"]) as running, Device(running.line) as device:
         info = device.info()
         assert (info.selftest, info.replay) == (app != "verify", app == "replay")
+        assert info.places == places(BOARDS["host"])  # of the shipped network, as nobody comes with it
     esp32 = told("new-project", "--board", "esp32-cam", "--app", app, "--out", tmp_path / "esp32")
     assert f"CONFIG_HYPER_MCU_APP_{app.upper()}=y" in (tmp_path / "esp32" / "sdkconfig.defaults").read_text()
     assert (esp32["app"], esp32["build"]) == (app, "esp-idf")
@@ -239,9 +240,11 @@ def test_every_board_has_a_project(tmp_path: Path, files: Path, told: Told, boar
 def test_as_many_people_come_with_a_program_as_the_board_has_places_for_their_network() -> None:
     store = (FIRMWARE / "device" / "hm_store.h").read_text(encoding="utf-8")
     assert f"HM_SLOT_HEAD = {SLOT_HEAD}, HM_MOST_PEOPLE = {MOST_PEOPLE}" in store
-    board = board_named("nucleo-l476rg")
-    for preset_name, most in (("paper", 13), ("nano", 64)):
-        p = seeded(preset(preset_name))
+    for name, preset_name, most in (
+        ("nucleo-l476rg", "paper", 13), ("nucleo-l476rg", "nano", MOST_PEOPLE), ("host", "paper", 4),
+        ("esp32-cam", "paper", 18), ("esp32-s3-eye", "nano", MOST_PEOPLE),
+    ):  # fmt: skip
+        board, p = board_named(name), seeded(preset(preset_name))
         people = [replace(p, name=f"p{i}") for i in range(most + 1)]
         check_people(board, people[:most])
         with pytest.raises(UserError, match=f"expected {most}, got {most + 1}"):
