@@ -48,6 +48,7 @@ from hyper_mcu.hypertrain import (
     schedule,
     start,
 )
+from hyper_mcu.hypertrain.average import Average
 from hyper_mcu.hypertrain.checkpoint import About
 from hyper_mcu.hypertrain.hyper import Hyper
 from hyper_mcu.hypertrain.metrics import equal_error
@@ -89,6 +90,9 @@ ROWS: dict[str, tuple[str, ...]] = {
     "learning rate 1e-4": ("hyper.lr=1e-4",),
     "learning rate 1e-3": ("hyper.lr=1e-3",),
     "statistics follow": ("hyper.statistics=0.02",),
+    "weights averaged": ("run.ema=0.99",),
+    "learning rate 1e-3, weights averaged": ("hyper.lr=1e-3", "run.ema=0.99"),
+    "sets balanced": ("hyper.balance=0.5",),
     "hard pairs": ("hyper.hard=32", "hyper.random=32"),
     **{f"hard pairs, first {k}": (f"hgen.first={k}", "hyper.hard=32", "hyper.random=32") for k in (6, 4)},
     "augmented": (),
@@ -122,7 +126,7 @@ def maps(module: Personal, faces: data.Faces, path: Path) -> NDArray[np.float16]
 
 def train(stage: Hyper, seen: NDArray[np.float16]) -> None:
     """The stage to its end on maps, a side of each image at random."""
-    optimiser = stage.optimiser()
+    optimiser, average = stage.optimiser(), Average(stage.module, stage.run.ema)
     for step in range(1, stage.steps + 1):
         rows = stage.rows(step)
         side = sampling.rng(stage.run.seed, step, "side").integers(0, 2, len(rows))
@@ -130,6 +134,10 @@ def train(stage: Hyper, seen: NDArray[np.float16]) -> None:
         optimiser.zero_grad(set_to_none=True)
         stage.backward(step, rows, torch.from_numpy(seen[side, rows]).float())
         optimiser.step()
+        average.follow(step)
+    with average.shown():
+        last = {k: v.clone() for k, v in stage.module.state_dict().items()}
+    stage.module.load_state_dict(last)
 
 
 def figures(name: str, seed: int, steps: int, root: Path, cache: Path, trunk: Path) -> dict[str, float]:

@@ -6,7 +6,7 @@ Metadata (text): `format`, `netspec`, `backbone_sha256`, `stage`, `step`, `best`
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,17 +40,26 @@ class About:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint as read: `module` and `optimiser` are states by name."""
+    """A checkpoint as read: `module`, `optimiser` and `average` (of the weights) are states by name."""
 
     path: Path
     about: About
     module: dict[str, Tensor]
     optimiser: dict[str, Tensor]
+    average: dict[str, Tensor]
 
 
-def save(path: Path, module: torch.nn.Module, about: About, optimiser: torch.optim.Optimizer | None = None) -> None:
-    """Writes a checkpoint, whole or not at all; raises UserError where it cannot be written."""
+def save(
+    path: Path,
+    module: torch.nn.Module,
+    about: About,
+    optimiser: torch.optim.Optimizer | None = None,
+    average: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Writes a checkpoint, whole or not at all; raises UserError where it cannot be written. average: of the module's
+    parameters, by their names."""
     tensors = {f"module.{k}": v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
+    tensors |= {f"average.{k}": v.detach().cpu().contiguous() for k, v in (average or {}).items()}
     if optimiser is not None:
         for index, state in optimiser.state_dict()["state"].items():
             for key, v in state.items():
@@ -106,7 +115,7 @@ def read(path: Path) -> Checkpoint:
     def under(prefix: str) -> dict[str, Tensor]:
         return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
-    return Checkpoint(path, told, under("module."), under("optimiser."))
+    return Checkpoint(path, told, under("module."), under("optimiser."), under("average."))
 
 
 def fill(c: Checkpoint, module: torch.nn.Module, spec: NetSpec, backbone_sha256: str) -> None:

@@ -38,6 +38,7 @@ class Settings:
     photos: int = 4  # n
     double_at: tuple[float, ...] = ()  # shares of the run at which B doubles
     unbalanced: bool = False  # a person gives what photos there are, n^i, instead of some twice
+    balance: float = 0.0  # 0: people are drawn alike, 1: the sets that they are in, SET/PERSON/IMAGE
     unlabelled: int = 0  # images of nobody known that are probed too, for what the teacher says of them
     nets: int = 32  # images that are enrolled; 0: all of them, the paper's nB × nB
     mixtures: int = 32  # random mixtures of embeddings that are enrolled too
@@ -80,7 +81,7 @@ class Settings:
         at_least("hyper", self, bce=0, teacher=0, emphasis=0, soft=0, soft_width=1e-3)
         at_least("hyper", self, hard=0, random=0, chunk=0, unlabelled=0)
         at_least("hyper", self, check_nets=1, check_images=0)
-        share("hyper", self, "statistics")
+        share("hyper", self, "statistics", "balance")
         one_of("hyper", self, optimiser=schedule.OPTIMISERS, norm=("theta", "change"))
         if self.hard or self.random:
             pairs.check("hyper", self.hard, self.random)
@@ -145,7 +146,8 @@ class Hyper:
             means = sampling.mean_embeddings(people, faces.embeddings, faces.dimension)
             label = processes.agreed(sampling.cluster(means, c.clusters, run.seed).label)
             clusters = sampling.from_labels(means, label, c.clusters)
-        self._sampler = sampling.Sampler(people, c.photos, run.seed, c.unbalanced, clusters, c.cluster_start)
+        weight = sampling.balanced(people, faces.names, c.balance) if c.balance else None
+        self._sampler = sampling.Sampler(people, c.photos, run.seed, c.unbalanced, clusters, c.cluster_start, weight)
         self.module: Personal = module.to(self.device)
         self._raw = processes.parallel(Raw(self.module.hgen), ["hgen.quantiser.log_scale"])
         quantiser = self.module.hgen.quantiser

@@ -24,27 +24,33 @@ from torch import Tensor
 
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.hypertrain import augment, checkpoint, processes, schedule
+from hyper_mcu.hypertrain.average import Average
 from hyper_mcu.hypertrain.checkpoint import About
 from hyper_mcu.hypertrain.data import Faces
 from hyper_mcu.hypertrain.journal import Journal, Watch, unwatched
-from hyper_mcu.hypertrain.settings import at_least, one_of
+from hyper_mcu.hypertrain.settings import at_least, one_of, share
 from hyper_mcu.hypertrain.views import Views
 
 
 @dataclass(frozen=True)
 class Run:
     """How it runs. every: steps between checks on the held-out people, each of which saves; log: steps between rows of
-    the log; device: cpu, cuda, mps or auto; amp: bfloat16 where it pays; threads: of torch, 0 leaves them."""
+    the log; ema: decay of the average of the weights that is checked and kept instead of the last ones, 0 for none;
+    device: cpu, cuda, mps or auto; amp: bfloat16 where it pays; threads: of torch, 0 leaves them."""
 
     seed: int = 0
     every: int = 250
     log: int = 25
+    ema: float = 0.0
     device: str = "auto"
     amp: bool = True
     threads: int = 0
 
     def __post_init__(self) -> None:
         at_least("run", self, seed=0, every=1, log=1, threads=0)
+        share("run", self, "ema")
+        if self.ema == 1:
+            raise UserError("run.ema", "an average that stays where it began", "below 1", self.ema)
         one_of("run", self, device=("auto", "cpu", "cuda", "mps"))
 
     def on(self) -> torch.device:
@@ -130,6 +136,9 @@ def train(
         checkpoint.fill(c, stage.module, about.spec, about.backbone_sha256)
         checkpoint.fill_optimiser(c, optimiser)
         start = c.about.step
+    average = Average(stage.module, run.ema)
+    if start:
+        average.fill(c)
     first = processes.rank() == 0
     journal = Journal(out, stage.name, stage.steps, _header(about), watch, start, stage.unit) if first else None
 
@@ -137,7 +146,8 @@ def train(
         _finite({name: p.abs().max() for name, p in stage.module.named_parameters() if p.numel()})
         if first:
             now = replace(about, stage=stage.name, step=step, best=least)
-            checkpoint.save(path, stage.module, now, optimiser if with_optimiser else None)
+            goes_on = (optimiser, average.state()) if with_optimiser else (None, None)
+            checkpoint.save(path, stage.module, now, *goes_on)
 
     device, kind = run.on(), torch.bfloat16 if run.amp else torch.float32
     with _signals() as stopped:
@@ -158,18 +168,20 @@ def train(
             optimiser.zero_grad(set_to_none=True)
             parts, pairs = stage.backward(step, rows, x.to(device, kind, non_blocking=True))
             optimiser.step()
+            average.follow(step)
             if journal:
                 journal.count(pairs, time.monotonic() - mark)
             numbers: dict[str, float] = {}
             if step % run.log == 0 or step == stage.steps:
                 numbers |= _finite(parts)
             if checked := step % run.every == 0 or step == stage.steps:
-                found = stage.check()
+                with average.shown():
+                    found = stage.check()
+                    if found["val_eer"] < least:
+                        least, top = found["val_eer"], step
+                        save(best, step, False)
+                        kept = _copy(stage.module)
                 numbers |= found
-                if found["val_eer"] < least:
-                    least, top = found["val_eer"], step
-                    save(best, step, False)
-                    kept = _copy(stage.module)
             if journal and numbers:
                 journal.row(step, **numbers)
             halt = processes.highest(max(stopped, default=0))

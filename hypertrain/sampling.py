@@ -60,6 +60,17 @@ def album(identity: NDArray[np.str_], index: Rows) -> Album:
     return Album(np.asarray(index)[order], np.searchsorted(person[order], np.arange(len(names) + 1)), names)
 
 
+def balanced(people: Album, names: NDArray[np.str_], power: float) -> NDArray[np.float64]:
+    """How often each person (P,) is drawn so that sets of very different sizes are: in proportion to the people of the
+    person's set to the power of −`power`, 0: all people alike, 1: all sets. names (N,): of the images; SET/PERSON/IMAGE
+    is of that set, a person's is that of the first image."""
+    sets = [str(name).rpartition("/")[0].rpartition("/")[0] for name in names[people.rows[people.first[:-1]]]]
+    _, which, size = np.unique(sets, return_inverse=True, return_counts=True)
+    weight = size[which].astype(np.float64) ** -power
+    share: NDArray[np.float64] = weight / weight.sum()
+    return share
+
+
 def mean_embeddings(
     people: Album, embeddings: NDArray[np.floating], dimension: int, chunk: int = 1 << 14
 ) -> NDArray[np.float32]:
@@ -140,7 +151,7 @@ class Sampler:
 
     unbalanced: a person with fewer photos gives all of them, n^i, once, and more people fill the batch up to the same
     number of images; else a person's photos are repeated, each about equally often. clusters: for KCS after
-    `cluster_start` steps; None draws all people uniformly.
+    `cluster_start` steps. weight (P,): how often each person is drawn, until then; None: all alike.
     """
 
     album: Album
@@ -149,6 +160,7 @@ class Sampler:
     unbalanced: bool = False
     clusters: Clusters | None = None
     cluster_start: int = 0
+    weight: NDArray[np.float64] | None = None
 
     def check(self, people: int) -> None:
         """Raises UserError where the album is too small for batches of so many people."""
@@ -176,7 +188,7 @@ class Sampler:
         """`most` distinct people in random order, of whom about the first `usual` are to be used; with KCS those of one
         cluster, then of the clusters nearest to it."""
         if self.clusters is None or step <= self.cluster_start:
-            return draw.choice(len(self.album.names), most, replace=False)
+            return draw.choice(len(self.album.names), most, replace=False, p=self.weight)
         first = draw.choice(len(self.clusters.near), p=chances(self.clusters, usual))
         found: list[Rows] = []
         for k in self.clusters.near[first]:

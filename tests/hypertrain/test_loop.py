@@ -32,6 +32,7 @@ RUN = loop.Run(every=3, log=1, device="cpu", amp=False)
 ABOUT = About(TOY, "ab" * 32, "")
 STEPS = 6
 STAGES = ("distill", "hyper", "direct", "scratch", "quantised")
+RUNS = {"averaged": replace(RUN, ema=0.5)}  # of a stage, else RUN
 
 
 def stage(name: str, people: Faces, run: loop.Run = RUN) -> loop.Stage:
@@ -68,7 +69,7 @@ def people() -> Faces:
 def last(out: Path) -> dict[str, torch.Tensor]:
     c = checkpoint.read(out / "last.safetensors")
     assert c.about.step == STEPS
-    return c.module | c.optimiser
+    return c.module | c.optimiser | {f"average.{k}": v for k, v in c.average.items()}
 
 
 def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
@@ -76,12 +77,13 @@ def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("name", [*STAGES, *RUNS])
 def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
     name: str, number: int, people: Faces, tmp_path: Path
 ) -> None:
+    name, run = ("hyper", RUNS[name]) if name in RUNS else (name, RUN)
     whole = stage(name, people)
-    loop.train(whole, people, RUN, ABOUT, tmp_path / "whole")
+    loop.train(whole, people, run, ABOUT, tmp_path / "whole")
 
     def stop(text: str, done: float) -> None:
         if text.startswith(f"{whole.name} 4/"):
@@ -90,11 +92,11 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
     parts = tmp_path / "parts"
     said = rf"^{whole.name}: stopped by {signal.Signals(number).name} after step [45], saved$"
     with pytest.raises(loop.StoppedError, match=said):
-        loop.train(stage(name, people), people, RUN, ABOUT, parts, watch=stop)
+        loop.train(stage(name, people), people, run, ABOUT, parts, watch=stop)
     step = checkpoint.read(parts / "last.safetensors").about.step
     assert step in (4, 5)
     again, told = stage(name, people), list[str]()
-    loop.train(again, people, RUN, ABOUT, parts, resume=True, watch=lambda text, done: told.append(text))
+    loop.train(again, people, run, ABOUT, parts, resume=True, watch=lambda text, done: told.append(text))
     assert isinstance(told[0], Event)
     assert told[0] == f"{whole.name}: goes on after step {step} of {STEPS}"
     assert equal(last(parts), last(tmp_path / "whole"))
@@ -102,6 +104,42 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
     numbers = [[json.loads(x) for x in (p / "log.jsonl").read_text().splitlines()] for p in (parts, tmp_path / "whole")]
     rows = [[{k: v for k, v in r.items() if not k.endswith("second") and k != "seconds"} for r in n] for n in numbers]
     assert rows[0] == rows[1]
+
+
+def test_what_is_checked_and_kept_is_the_average_of_the_weights(people: Faces, tmp_path: Path) -> None:
+    class Noted(distill.Distill):
+        """Notes its weights behind each step, and what is checked."""
+
+        def __init__(self) -> None:
+            c = distill.Settings(steps=STEPS, batch=12, warmup=2)
+            super().__init__(distill.Trunk(TOY, DIMENSION, 0), people, c, RUN)
+            self.behind, self.checked = [self.module.theta.detach().clone()], list[torch.Tensor]()
+
+        def backward(self, step, rows, x):  # type: ignore[no-untyped-def]
+            if step > 1:
+                self.behind.append(self.module.theta.detach().clone())
+            return super().backward(step, rows, x)
+
+        def check(self) -> dict[str, float]:
+            self.checked.append(self.module.theta.detach().clone())
+            return {"val_eer": 1 - 0.1 * len(self.checked)}  # each is the best
+
+    trained = Noted()
+    loop.train(trained, people, replace(RUN, ema=0.3), ABOUT, tmp_path)
+    c = checkpoint.read(tmp_path / "last.safetensors")
+    want = trained.behind[0].clone()
+    for step, theta in enumerate([*trained.behind[1:], c.module["theta"]], 1):
+        decay = min(0.3, (1 + step) / (10 + step))
+        want = decay * want + (1 - decay) * theta
+        if step == 3:
+            assert torch.allclose(trained.checked[1], want, atol=1e-6)
+    assert torch.allclose(trained.checked[2], want, atol=1e-6)
+    assert torch.equal(c.average["theta"], trained.checked[2])
+    assert torch.equal(checkpoint.read(tmp_path / "best.safetensors").module["theta"], trained.checked[2])
+    assert torch.equal(trained.module.theta, trained.checked[2])
+    assert not torch.allclose(c.module["theta"], trained.checked[2], atol=1e-4)
+    with pytest.raises(UserError, match=r"^run\.ema: .*below 1, got 1"):
+        loop.Run(ema=1.0)
 
 
 def test_another_seed_makes_other_weights(people: Faces, tmp_path: Path) -> None:

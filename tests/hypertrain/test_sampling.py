@@ -68,6 +68,21 @@ def test_step_has_distinct_people_with_distinct_photos_of_their_own() -> None:
         assert len(set(rows)) == 32
 
 
+def test_sets_of_different_sizes_are_drawn_as_often_as_asked() -> None:
+    a = album([2] * 100)
+    who = person_of(a)
+    names = np.array([f"{'large' if i < 90 else 'small'}/p{i}/{row}.jpg" for row, i in enumerate(who)])
+    small = np.arange(100) >= 90
+    for power, share in ((0.0, 0.1), (0.5, 0.25), (1.0, 0.5)):
+        weight = sampling.balanced(a, names, power)
+        assert (weight.sum(), weight[small].sum()) == pytest.approx((1, share))
+        s = Sampler(a, 1, 0, weight=weight)
+        drawn = np.concatenate([who[s.rows(step, 2)] for step in range(1, 1001)])
+        assert small[drawn].mean() == pytest.approx(share, abs=0.04)
+    no_sets = np.array([f"p{i}/{row}.jpg" for row, i in enumerate(who)])
+    assert sampling.balanced(a, no_sets, 1.0) == pytest.approx(np.full(100, 0.01))
+
+
 def test_person_with_few_photos_repeats_them_evenly() -> None:
     a = album([3] * 4)
     rows = Sampler(a, photos=8, seed=0).rows(1, 4)
