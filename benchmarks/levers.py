@@ -3,7 +3,8 @@
 Rows `first K`: the stages from K on and the head are personal, so that `first 10` is a personal head over a shared
 trunk, and what the rows below it add is what personal weights bring. The other rows change one setting of `base`. What
 the shared stages make of each image and of its mirror image is computed once, so rows see no other views of them; but
-those of `augmented` do, step by step as in `hyper-mcu train`, and compare with each other.
+those of `augmented` do, step by step as in `hyper-mcu train`, and compare with each other. `mirrored images too`: nets
+look a second time, at the mirror image, and both scores are added, which takes a device twice as long.
 Figures are of float nets, every held-out person's first photo enrolled and asked about all photos of all of them: equal
 error rate, and FNMR at two FMR. `start` is the trunk with its linear head, not trained any further.
 
@@ -19,6 +20,7 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -64,6 +66,7 @@ BASE = (
 )  # fmt: skip
 ROWS: dict[str, tuple[str, ...]] = {
     "start": ("hyper.steps=0",),
+    "start, mirrored images too": ("hyper.steps=0",),
     "base": (),
     **{f"first {k}": (f"hgen.first={k}",) for k in (10, 9, 7, 6, 4, 0)},
     "channels alone": ("hgen.rank=0",),
@@ -99,6 +102,24 @@ ROWS: dict[str, tuple[str, ...]] = {
     "augmented, quantised in training": ("hyper.qat=true",),
     "augmented, the trunk too": ("hyper.trunk=true",),
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Mirrored:
+    """The mirror images of crops (data.Crops)."""
+
+    crops: data.Crops
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, S, S, 3)."""
+        return self.crops.shape
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    def __getitem__(self, index: Any, /) -> NDArray[np.uint8]:
+        return self.crops[index][..., ::-1, :]
 
 
 class Seen(Personal):
@@ -169,7 +190,10 @@ def figures(name: str, seed: int, steps: int, root: Path, cache: Path, trunk: Pa
     index = faces.select("val")
     identity = faces.identity[index]
     _, first = np.unique(identity, return_index=True)
-    s = score_matrix(module, torch.from_numpy(faces.enrolled()[index[first]]), faces, index)
+    e = torch.from_numpy(faces.enrolled()[index[first]])
+    s = score_matrix(module, e, faces, index)
+    if name.endswith("mirrored images too"):
+        s += score_matrix(module, e, replace(faces, crops=Mirrored(faces.crops)), index)
     same = identity[first][:, None] == identity[None]
     own = first[:, None] == np.arange(len(index))[None]
     genuine, impostor = s[same & ~own], s[~same]
