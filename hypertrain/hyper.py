@@ -68,7 +68,7 @@ class Settings:
     warmup: int = 100  # steps
     weight_decay: float = 1e-2
     # the nets
-    chunk: int = 0  # nets at a time, which bound the memory; 0: one a thread on the CPU, else 32
+    chunk: int = 0  # nets at a time, which bound the memory; 0: one a thread on the CPU, four with few pairs, else 32
     trunk: bool = False  # the stages that all people share learn too
     statistics: float = 0.0  # momentum by which the channel statistics follow the generated nets
     qat: bool = False  # nets are quantised in training, and the activation scales are learned
@@ -139,7 +139,8 @@ class Hyper:
         self.steps, self.c, self.run, self.faces, self.views = c.steps, c, run, faces, views
         self.device, self._schedule = run.on(), c.schedule
         cpu = self.device.type == "cpu"
-        self._chunk, self._workers = c.chunk or (1 if cpu else 32), torch.get_num_threads() if cpu else 1
+        self._chunk = c.chunk or ((4 if c.random else 1) if cpu else 32)
+        self._workers = torch.get_num_threads() if cpu else 1
         people = sampling.album(faces.identity, train)
         clusters = None
         if c.clusters:

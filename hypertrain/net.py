@@ -120,22 +120,24 @@ def features(
     `training`: normalise by the batch and update `stats`; else by `stats`. `synchronise`: the batch is that of all
     processes of the default group, which then call this together. `stop`: run only the stages before it.
     """
-    named, maps = split(spec, theta), dict[int, Tensor]()
+    by_batch = training and spec.norm == "train-statistics"
+    named, maps = split(spec, theta if by_batch else fold(spec, theta, stats)), dict[int, Tensor]()
     for s in spec.stages[:stop]:
         if isinstance(s.layer, Add):
             x = x + maps[s.layer.of]
         else:
             c, w, b = s.layer, named[f"stage{s.index}.weight"], named[f"stage{s.index}.bias"]
-            w = (standardise(w) if spec.norm == "weight-standardised" else w).permute(0, 3, 1, 2)
+            behind = by_batch or spec.norm in RUN_TIME_NORMS  # where the bias is added
             symmetric = c.stride == 1 and c.pad == "same"
             x = x if symmetric or c.pad == "valid" else pad_same(x, s)
-            x = F.conv2d(x, w, None, c.stride, c.k // 2 if symmetric else 0, 1, c.groups)
-            if spec.norm != "train-statistics":
-                x = normalise(spec, x) + b[:, None, None]
-            elif training and synchronise:
+            pad = c.k // 2 if symmetric else 0
+            x = F.conv2d(x, w.permute(0, 3, 1, 2), None if behind else b, c.stride, pad, 1, c.groups)
+            if by_batch and synchronise:
                 x = _synchronised(x, *stats.of(s.index), b, momentum)
-            else:
-                x = F.batch_norm(x, *stats.of(s.index), None, b, training, momentum, EPS)
+            elif by_batch:
+                x = F.batch_norm(x, *stats.of(s.index), None, b, True, momentum, EPS)
+            elif behind:
+                x = normalise(spec, x) + b[:, None, None]
             x = F.relu(x) if c.relu else x
         x = shuffle(x, s.shuffle)
         maps[s.index] = x
