@@ -20,7 +20,7 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from held_out import Mirrored, rates, scores
 from numpy.typing import NDArray
 from record import about
 from torch import Tensor
@@ -53,8 +54,7 @@ from hyper_mcu.hypertrain import (
 from hyper_mcu.hypertrain.average import Average
 from hyper_mcu.hypertrain.checkpoint import About
 from hyper_mcu.hypertrain.hyper import Hyper
-from hyper_mcu.hypertrain.metrics import equal_error
-from hyper_mcu.hypertrain.personal import Personal, score_matrix
+from hyper_mcu.hypertrain.personal import Personal
 from hyper_mcu.hypertrain.qat import Quantiser
 
 BASE = (
@@ -102,24 +102,6 @@ ROWS: dict[str, tuple[str, ...]] = {
     "augmented, quantised in training": ("hyper.qat=true",),
     "augmented, the trunk too": ("hyper.trunk=true",),
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Mirrored:
-    """The mirror images of crops (data.Crops)."""
-
-    crops: data.Crops
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(N, S, S, 3)."""
-        return self.crops.shape
-
-    def __len__(self) -> int:
-        return len(self.crops)
-
-    def __getitem__(self, index: Any, /) -> NDArray[np.uint8]:
-        return self.crops[index][..., ::-1, :]
 
 
 class Seen(Personal):
@@ -188,17 +170,10 @@ def figures(name: str, seed: int, steps: int, root: Path, cache: Path, trunk: Pa
         checkpoint.fill(last, module, shared.spec, faces.backbone_sha256)
     seconds = time.process_time() - begin
     index = faces.select("val")
-    identity = faces.identity[index]
-    _, first = np.unique(identity, return_index=True)
-    e = torch.from_numpy(faces.enrolled()[index[first]])
-    s = score_matrix(module, e, faces, index)
+    found = scores(module, faces, index)
     if name.endswith("mirrored images too"):
-        s += score_matrix(module, e, replace(faces, crops=Mirrored(faces.crops)), index)
-    same = identity[first][:, None] == identity[None]
-    own = first[:, None] == np.arange(len(index))[None]
-    genuine, impostor = s[same & ~own], s[~same]
-    at = {f"fnmr_{t:.0e}": float((genuine <= np.quantile(impostor, 1 - t)).mean()) for t in (1e-2, 1e-3)}
-    return {"eer": equal_error(genuine, impostor).eer, **at, "seconds": seconds}
+        found += scores(module, replace(faces, crops=Mirrored(faces.crops)), index)
+    return {**rates(found, faces, index), "seconds": seconds}
 
 
 def lines(rows: dict[str, dict[str, dict[str, float]]]) -> Iterator[str]:

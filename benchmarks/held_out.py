@@ -1,0 +1,101 @@
+"""How well do nets tell people whom their generator has never seen, and how well those whom it was trained on?
+
+The first says what a generator is worth; what lies between both, whether more people or more steps would help. Float
+nets, every person's first photo enrolled and asked about all photos of all of them: equal error rate, and FNMR at
+several FMR. `val`: all held-out people; `train`: as many others who have two photos or more. `trained`: the settings
+that each generator says it was trained by.
+
+    python benchmarks/held_out.py --faces FACES [GENERATOR …] --save benchmarks/results/held_out.json
+
+Without GENERATOR the shipped one. What the file has of other generators stays there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from record import about
+
+from hyper_mcu import generator
+from hyper_mcu.generator import SHIPPED
+from hyper_mcu.hypertrain import data, export
+from hyper_mcu.hypertrain.data import Crops, Faces
+from hyper_mcu.hypertrain.metrics import equal_error
+from hyper_mcu.hypertrain.personal import Personal, score_matrix
+
+FMRS = (1e-1, 1e-2, 1e-3, 1e-4)
+
+
+class Mirrored:
+    """The mirror images of crops (data.Crops)."""
+
+    def __init__(self, crops: Crops) -> None:
+        self.crops, self.shape = crops, crops.shape
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    def __getitem__(self, index: Any, /) -> NDArray[np.uint8]:
+        return self.crops[index][..., ::-1, :]
+
+
+def first_photos(faces: Faces, index: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The places in `index` (M,) of the first image of each person there."""
+    return np.unique(faces.identity[index], return_index=True)[1]
+
+
+def rates(scores: NDArray[np.float32], faces: Faces, index: NDArray[np.int64]) -> dict[str, float]:
+    """EER, and FNMR at FMRS, of scores (people, M) of everybody's first photo, enrolled, on the images `index` (M,)."""
+    first, identity = first_photos(faces, index), faces.identity[index]
+    same = identity[first][:, None] == identity[None]
+    own = first[:, None] == np.arange(len(index))[None]
+    genuine, impostor = scores[same & ~own], scores[~same]
+    at = {f"fnmr_{t:.0e}": float((genuine <= np.quantile(impostor, 1 - t)).mean()) for t in FMRS}
+    return {"eer": equal_error(genuine, impostor).eer, **at}
+
+
+def scores(module: Personal, faces: Faces, index: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Scores (people, M) of everybody's first photo, enrolled, on the images `index` (M,)."""
+    e = torch.from_numpy(faces.enrolled()[index[first_photos(faces, index)]])
+    return score_matrix(module, e, faces, index)
+
+
+def sides(faces: Faces, seed: int = 0) -> dict[str, NDArray[np.int64]]:
+    """The images of the held-out people, and those of as many people of the training who have two or more."""
+    val, train = faces.select("val"), faces.select("train")
+    names, photos = np.unique(faces.identity[train], return_counts=True)
+    people = len(np.unique(faces.identity[val]))
+    chosen = np.random.default_rng(seed).choice(names[photos > 1], people, replace=False)
+    return {"val": val, "train": train[np.isin(faces.identity[train], chosen)]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Held-out people beside those of the training.")
+    parser.add_argument("generators", nargs="*", type=Path, metavar="GENERATOR", help="default: the shipped one")
+    parser.add_argument("--faces", type=Path, required=True, help="folder with train.csv")
+    parser.add_argument("--cache", type=Path, default=Path(".cache/hypertrain"))
+    parser.add_argument("--save", type=Path, help="the figures, as JSON")
+    o = parser.parse_args()
+    faces = data.load(o.faces, o.cache)
+    rows: dict[str, Any] = {}
+    for path in o.generators or [SHIPPED]:
+        g, module = generator.load(path), Personal(export.restore(path)[0])
+        told: dict[str, Any] = {"trained": g.trained}
+        for side, index in sides(faces).items():
+            told[side] = rates(scores(module, faces, index), faces, index)
+            print(f"{g.sha256[:16]} {side:6}" + ", ".join(f"{k} {v:.2%}" for k, v in told[side].items()), flush=True)
+        rows[g.sha256] = told
+    if o.save:
+        was = json.loads(o.save.read_text())["generators"] if o.save.exists() else {}
+        told = {**about(o.faces), "generators": was | rows}
+        o.save.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
