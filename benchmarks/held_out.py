@@ -25,24 +25,11 @@ from record import about
 from hyper_mcu import generator
 from hyper_mcu.generator import SHIPPED
 from hyper_mcu.hypertrain import data, export
-from hyper_mcu.hypertrain.data import Crops, Faces
+from hyper_mcu.hypertrain.data import Faces
 from hyper_mcu.hypertrain.metrics import equal_error
 from hyper_mcu.hypertrain.personal import Personal, score_matrix
 
 FMRS = (1e-1, 1e-2, 1e-3, 1e-4)
-
-
-class Mirrored:
-    """The mirror images of crops (data.Crops)."""
-
-    def __init__(self, crops: Crops) -> None:
-        self.crops, self.shape = crops, crops.shape
-
-    def __len__(self) -> int:
-        return len(self.crops)
-
-    def __getitem__(self, index: Any, /) -> NDArray[np.uint8]:
-        return self.crops[index][..., ::-1, :]
 
 
 def first_photos(faces: Faces, index: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -86,11 +73,11 @@ def main() -> None:
     rows: dict[str, Any] = {}
     for path in o.generators or [SHIPPED]:
         g, module = generator.load(path), Personal(export.restore(path)[0])
-        told: dict[str, Any] = {"trained": g.trained}
+        rows[g.sha256] = {"trained": g.trained}
         for side, index in sides(faces).items():
-            told[side] = rates(scores(module, faces, index), faces, index)
-            print(f"{g.sha256[:16]} {side:6}" + ", ".join(f"{k} {v:.2%}" for k, v in told[side].items()), flush=True)
-        rows[g.sha256] = told
+            found = rates(scores(module, faces, index), faces, index)
+            print(f"{g.sha256[:16]} {side:6}" + ", ".join(f"{k} {v:.2%}" for k, v in found.items()), flush=True)
+            rows[g.sha256][side] = found
     if o.save:
         was = json.loads(o.save.read_text())["generators"] if o.save.exists() else {}
         told = {**about(o.faces), "generators": was | rows}

@@ -83,6 +83,10 @@ class Settings:
         at_least("hyper", self, check_nets=1, check_images=0)
         share("hyper", self, "statistics", "balance")
         one_of("hyper", self, optimiser=schedule.OPTIMISERS, norm=("theta", "change"))
+        if self.balance and self.clusters:
+            raise UserError(
+                "hyper.balance", "people are drawn by clusters", "hyper.clusters 0, or balance 0", self.balance
+            )
         if self.hard or self.random:
             pairs.check("hyper", self.hard, self.random)
         _ = self.schedule  # checks its numbers

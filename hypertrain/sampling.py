@@ -151,7 +151,8 @@ class Sampler:
 
     unbalanced: a person with fewer photos gives all of them, n^i, once, and more people fill the batch up to the same
     number of images; else a person's photos are repeated, each about equally often. clusters: for KCS after
-    `cluster_start` steps. weight (P,): how often each person is drawn, until then; None: all alike.
+    `cluster_start` steps. weight (P,): how often each person is drawn where it is not by
+    clusters; None: all alike.
     """
 
     album: Album

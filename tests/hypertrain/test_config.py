@@ -81,10 +81,17 @@ def test_the_papers_settings_are_the_papers() -> None:
         ("direct.optimiser=lamb", "direct.optimiser: unknown; expected adamw, sgd, got lamb"),
         ("direct.memory=1.5", "direct.memory: out of range; expected a share of 0…1, got 1.5"),
         ("hyper.hard=4", "hyper.random: random pairs of a net; expected at least 1, to stand for the rest, got 0"),
+        ("hyper.balance=2", "hyper.balance: out of range; expected a share of 0…1, got 2.0"),
+        ("run.ema=1", "run.ema: an average that stays where it began; expected below 1, got 1.0"),
     ],
 )  # fmt: skip
 def test_mistakes_are_one_line(override: str, text: str) -> None:
     assert said(None, override) == text
+
+
+def test_people_are_drawn_by_sets_or_by_clusters() -> None:
+    want = "hyper.balance: people are drawn by clusters; expected hyper.clusters 0, or balance 0, got 0.5"
+    assert said(None, "hyper.balance=0.5", "hyper.clusters=3") == want
 
 
 @pytest.mark.parametrize(
