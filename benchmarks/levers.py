@@ -85,6 +85,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "labels alone": ("hyper.teacher=0", "hyper.bce=0.05"),
     "labels too": ("hyper.bce=0.005",),
     "soft targets too": ("hyper.soft=0.5",),
+    "contrast too": ("hyper.contrast=0.3",),
     "no emphasis": ("hyper.emphasis=0",),
     "emphasis 16": ("hyper.emphasis=16",),
     "no images of nobody": ("hyper.unlabelled=0", "hyper.people=64"),

@@ -18,6 +18,7 @@ from hyper_mcu.codegen.netspec import NetSpec
 from hyper_mcu.hypertrain import augment, processes, sampling, schedule
 from hyper_mcu.hypertrain.data import Faces
 from hyper_mcu.hypertrain.loop import Run
+from hyper_mcu.hypertrain.loss import contrast
 from hyper_mcu.hypertrain.metrics import equal_error
 from hyper_mcu.hypertrain.net import Statistics, features, flatten, he_init
 from hyper_mcu.hypertrain.protocols import all_pairs
@@ -28,8 +29,8 @@ from hyper_mcu.hypertrain.views import Views
 @dataclass(frozen=True)
 class Settings:
     """Hyper-parameters of the stage; 0 steps leave it out. Losses: `direct` on 1 − cos(u_k, W e_k), `relation` on
-    squared differences of similarities, `contrast` on the cross-entropy between softmax(teacher/τ) and
-    softmax(student/τ) over the batch, both ways, `isometry` on ‖WᵀW − I‖² (so that the student's cosine stays the
+    squared differences of similarities, `contrast` on the divergence of softmax(student/τ) from
+    softmax(teacher/τ) over the batch, both ways, `isometry` on ‖WᵀW − I‖² (so that the student's cosine stays the
     teacher's). `partner` is the share of probes whose enrolled photo is another one of the same person, where there is
     one.
     """
@@ -108,14 +109,11 @@ def loss(c: Settings, student: Tensor, teacher: Tensor, head: Tensor, known: Ten
     """Weighted parts of the loss of similarities student, teacher (N, N), rows enrolled, columns probed; known (N,):
     pairs of the diagonal that are of one person."""
     gram = head.T @ head
-
-    def soft(s: Tensor, t: Tensor) -> Tensor:
-        return F.cross_entropy(s / c.temperature, F.softmax(t / c.temperature, 1))
-
+    both = contrast(student, teacher, c.temperature) + contrast(student.T, teacher.T, c.temperature)
     return {
         "direct": c.direct * ((1 - student.diagonal()) * known).sum() / len(known),
         "relation": c.relation * (student - teacher).square().mean(),
-        "contrast": c.contrast * (soft(student, teacher) + soft(student.T, teacher.T)) / 2,
+        "contrast": c.contrast * both / 2,
         "isometry": c.isometry * (gram - torch.eye(len(gram), device=gram.device)).square().sum() / len(gram),
     }
 

@@ -62,6 +62,8 @@ class Settings:
     soft: float = 0.0  # times the BCE with the soft target σ((C − soft_zero)/soft_width), C the teacher's cosine
     soft_zero: float = 0.3
     soft_width: float = 0.1
+    contrast: float = 0.0  # times the divergence of softmax(cosine/temperature) from softmax(C/temperature)
+    temperature: float = 0.07
     # the optimiser
     optimiser: str = "adamw"  # or sgd
     lr: float = 5e-5  # peak, after
@@ -78,7 +80,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         at_least("hyper", self, photos=1, nets=0, mixtures=0, noise=0, clusters=0, cluster_start=0, weight_decay=0)
-        at_least("hyper", self, bce=0, teacher=0, emphasis=0, soft=0, soft_width=1e-3)
+        at_least("hyper", self, bce=0, teacher=0, emphasis=0, soft=0, soft_width=1e-3, contrast=0, temperature=1e-3)
         at_least("hyper", self, hard=0, random=0, chunk=0, unlabelled=0)
         at_least("hyper", self, check_nets=1, check_images=0)
         share("hyper", self, "statistics", "balance")
@@ -246,11 +248,12 @@ class Hyper:
         nobody = torch.full((c.mixtures,), -1)
         who = torch.cat([self._labels[images[own]], nobody])
         same = loss.targets(who, labels)
+        shown = torch.cat([images[own], nobody])[:, None] == images[None]  # twice, where a person has few photos
         counted = loss.known(who, labels)
-        if not c.own:  # nor where a person with few photos shows it a second time
-            counted &= torch.cat([images[own], nobody])[:, None] != images[None]
+        if not c.own:
+            counted &= ~shown
         teacher = enrolled[:, : self.faces.dimension] @ said.T
-        work = Work(enrolled, same, counted, teacher, loss.shares(who, labels), None, None)
+        work = Work(enrolled, same, shown, counted, teacher, loss.shares(who, labels), None, None)
         if c.random:
             rng = sampling.rng(self.run.seed, step, "pairs")
             work = work.only(pairs.choose(same.bool().numpy(), teacher.numpy(), c.hard, c.random, rng))
@@ -288,6 +291,9 @@ class Hyper:
         if c.soft:
             logits, teacher = self.module.logits(scores), work.teacher[chunk]
             parts["soft"] = c.soft * loss.soft_bce(logits, teacher, c.soft_zero, c.soft_width, weight, n)
+        if c.contrast:
+            others = ~work.own[chunk] * (1.0 if weight is None else weight)
+            parts["contrast"] = c.contrast * loss.contrast(scores, work.teacher[chunk], c.temperature, others, n)
         return parts
 
     def check(self) -> dict[str, float]:

@@ -115,6 +115,20 @@ def soft_bce(
     return _mean(_bce(logits, p, 1 - p), weight, rows)
 
 
+def contrast(
+    student: Tensor, teacher: Tensor, temperature: float, weight: Tensor | None = None, rows: float | None = None
+) -> Tensor:
+    """Teacher term on cosines (N, K): mean divergence of softmax(C/τ) of a student's row from that of the teacher's.
+
+    The gradients of their cross-entropy; least, 0, where both are alike. weight (N, K): how often a pair counts in the
+    rows, 0 for not at all.
+    """
+    often = 0.0 if weight is None else weight.clamp(min=torch.finfo(torch.float32).tiny).log()
+    said, target = (F.log_softmax(c.float() / temperature + often, 1) for c in (student, teacher))
+    each = F.kl_div(said, target, reduction="sum", log_target=True)
+    return each / (len(student) if rows is None else rows)
+
+
 def _mean(pairs: Tensor, weight: Tensor | None, rows: float | None) -> Tensor:
     """Mean over the rows of the weighted mean of each."""
     if weight is None:

@@ -13,12 +13,13 @@ from hyper_mcu.hypertrain import pairs
 
 @dataclass(frozen=True)
 class Work:
-    """What the nets of a step are taught, row by row. enrolled (N, D); same, counted, teacher (N, M) or (N, K):
-    equation 3, whether the pair has a BCE term, the teacher's cosine; share (N,): see loss.shares; columns, weight
-    (N, K): the chosen pairs, None for all."""
+    """What the nets of a step are taught, row by row. enrolled (N, D); same, own, counted, teacher (N, M) or (N, K):
+    equation 3, whether the image is the net's enrolment photo, whether the pair has a BCE term, the teacher's cosine;
+    share (N,): see loss.shares; columns, weight (N, K): the chosen pairs, None for all."""
 
     enrolled: Tensor
     same: Tensor
+    own: Tensor
     counted: Tensor
     teacher: Tensor
     share: Tensor
@@ -28,7 +29,7 @@ class Work:
     def only(self, subset: pairs.Subset) -> Work:
         """The chosen pairs of each net."""
         columns = torch.from_numpy(subset.columns)
-        picked = {k: getattr(self, k).gather(1, columns) for k in ("same", "counted", "teacher")}
+        picked = {k: getattr(self, k).gather(1, columns) for k in ("same", "own", "counted", "teacher")}
         return replace(self, **picked, columns=columns, weight=torch.from_numpy(subset.weights))
 
     def rows(self, index: Tensor) -> Work:

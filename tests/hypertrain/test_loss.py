@@ -114,6 +114,33 @@ def test_weight_counts_a_pair_that_often() -> None:
     assert float(got) == pytest.approx(float(loss.similarity(z[:, twice], t[:, twice])), rel=1e-6)
     got = loss.soft_bce(z, t, 0.2, 0.1, weight)
     assert float(got) == pytest.approx(float(loss.soft_bce(z[:, twice], t[:, twice], 0.2, 0.1)), rel=1e-6)
+    ones = [loss.contrast(z, t, 0.5), loss.contrast(z, t, 0.5, torch.ones(8, 8))]
+    assert float(ones[0]) == pytest.approx(float(ones[1]), rel=1e-6)
+    shown = loss.contrast(z[:, twice], t[:, twice], 0.5)
+    assert float(loss.contrast(z, t, 0.5, weight)) == pytest.approx(float(shown), rel=1e-6)
+    weight[:, 5] = 0
+    left = torch.arange(8) != 5
+    shown = loss.contrast(z[:, left], t[:, left], 0.5)
+    assert float(loss.contrast(z, t, 0.5, weight)) == pytest.approx(float(shown), rel=1e-6)
+
+
+def test_contrast_is_least_where_the_student_is_the_teacher_and_presses_on_its_own_hard_negatives() -> None:
+    t = noise(4, 6).tanh()
+    s = t.clone().requires_grad_()
+    least = loss.contrast(s, t, 0.07)
+    (still,) = torch.autograd.grad(least, s)
+    assert float(still.abs().max()) < 1e-5
+    assert float(loss.contrast(noise(4, 6, seed=1).tanh(), t, 0.07)) > float(least.detach())
+    assert float(least.detach()) == pytest.approx(0, abs=1e-6)
+    s, p = noise(4, 6, seed=1).tanh(), torch.softmax(t / 0.5, 1)
+    want = (p * (p / torch.softmax(s / 0.5, 1)).log()).sum(1).mean()
+    assert float(loss.contrast(s, t, 0.5)) == pytest.approx(float(want), rel=1e-5)
+    s = torch.tensor([[0.5, 0.4, 0.0, -0.1]], requires_grad=True)  # a positive, and strangers of the same cosine
+    loss.contrast(s, torch.tensor([[0.7, 0.0, 0.0, 0.0]]), 0.07).backward()
+    assert s.grad is not None
+    positive, hard, *easy = s.grad[0].tolist()
+    assert positive < 0 < hard
+    assert hard > 50 * max(map(abs, easy))
 
 
 TERMS = {
@@ -129,6 +156,7 @@ TERMS = {
     "weighted similarity": lambda r, rows: loss.similarity(
         noise(8, 8)[r], noise(8, 8, seed=1)[r], noise(8, 8, seed=2)[r].abs(), rows
     ),
+    "contrast": lambda r, rows: loss.contrast(noise(8, 8)[r], noise(8, 8, seed=1)[r], 0.5, rows=rows),
     "soft": lambda r, rows: loss.soft_bce(noise(8, 8)[r], noise(8, 8, seed=1)[r], 0.3, 0.1, rows=rows),
 }
 
