@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -69,8 +71,16 @@ def score_matrix(
     module: Personal, e: Tensor, faces: Faces, probes: NDArray[np.int64], nets: int = 16, images: int = 256
 ) -> NDArray[np.float32]:
     """Scores float32 (N, M) of the nets of embeddings e (N, D) on some images."""
+    thetas = [module.nets(module.hgen.raw(part)) for part in e.to(module.logit.device).split(nets)]
+    return scores_of(module, thetas, faces, probes, images)
+
+
+@torch.no_grad()
+def scores_of(
+    module: Personal, thetas: Sequence[Tensor], faces: Faces, probes: NDArray[np.int64], images: int = 256
+) -> NDArray[np.float32]:
+    """Scores float32 (N, M) on some images of the nets θ (N, params), given as parts that run together."""
     device, columns = module.logit.device, []
-    thetas = [module.nets(module.hgen.raw(part)) for part in e.to(device).split(nets)]
     for i in range(0, len(probes), images):
         x = augment.plain(faces.crops[probes[i : i + images]], module.hgen.spec.height).to(device)
         shared = module.shared(x)

@@ -1,0 +1,106 @@
+"""What of a net is personal, and what is that worth?
+
+`tensors`: what h_gen writes, over one net for each photo of the held-out people. `change`: how far nets are from the
+mean net, root mean square, by the mean's length; `dimensions`: how many principal directions hold 90, 99 and 99.9 % of
+the variance. `rows`: EER and FNMR as by held_out.py of nets in which some tensors are everybody's, the mean over nets;
+in the last one that of the head is left which is linear in e. Nothing is trained: what a shared stage could learn to
+make up for is in levers.json, rows `first K`.
+
+    python benchmarks/personal.py --faces FACES --save benchmarks/results/personal.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from held_out import first_photos, rates
+from leakage import head
+from record import about
+from torch import Tensor
+
+from hyper_mcu import generator
+from hyper_mcu.generator import SHIPPED
+from hyper_mcu.hypertrain import data, export
+from hyper_mcu.hypertrain.hgen import HGen
+from hyper_mcu.hypertrain.personal import Personal, scores_of
+
+SHARES = (0.9, 0.99, 0.999)
+HEAD = "head.weight"
+
+
+def written(hgen: HGen) -> dict[str, slice]:
+    """Where in θ the tensors lie that h_gen writes, by their names."""
+    first = next(t.offset for t in hgen.spec.tensors if t.name == f"stage{hgen.shape.first}.weight")
+    return {t.name: slice(t.offset, t.offset + t.size) for t in hgen.spec.tensors if t.offset >= first}
+
+
+def change(raw: Tensor) -> dict[str, float | list[int]]:
+    """`change` and `dimensions` of a tensor of N nets (N, size)."""
+    mean = raw.double().mean(0)
+    off = raw - mean
+    variance = torch.linalg.svdvals(off).square()
+    held = variance.cumsum(0) / variance.sum()
+    return {
+        "change": float(off.square().sum(1).mean().sqrt() / mean.norm()),
+        "dimensions": [int((held < s).sum()) + 1 for s in SHARES],
+    }
+
+
+def alike(hgen: HGen, raw: Tensor, names: Iterable[str]) -> Tensor:
+    """θ (N, params) in which the tensors of these names are the mean over nets."""
+    found, places = raw.clone(), written(hgen)
+    for name in names:
+        found[:, places[name]] = raw[:, places[name]].mean(0)
+    return found
+
+
+def rows(hgen: HGen, e: Tensor) -> dict[str, Tensor]:
+    """Nets (N, params) of embeddings e (N, D) by the name of their row."""
+    raw, names = hgen.raw(e), [n for n in written(hgen) if n != HEAD]
+    stages = sorted({n.split(".")[0] for n in names})
+    found = {"as generated": raw}
+    for stage in stages:
+        found[f"{stage} shared"] = alike(hgen, raw, [n for n in names if n.startswith(stage)])
+    for kind in ("weight", "bias"):
+        found[f"{kind} of these stages shared"] = alike(hgen, raw, [n for n in names if n.endswith(kind)])
+    found["all but the head shared"] = alone = alike(hgen, raw, names)
+    if hgen.linear is not None:
+        linear = e @ hgen.linear.T
+        beside = (head(hgen, e) - linear).mean(0)  # the same for everybody
+        found["and the head linear in e"] = only = alone.clone()
+        only[:, written(hgen)[HEAD]] = linear + beside
+    return found
+
+
+@torch.no_grad()
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What of a generated net is personal, and what that is worth.")
+    parser.add_argument("--faces", type=Path, required=True, help="folder with train.csv")
+    parser.add_argument("--generator", type=Path, default=SHIPPED, help="default: the shipped one")
+    parser.add_argument("--cache", type=Path, default=Path(".cache/hypertrain"))
+    parser.add_argument("--save", type=Path, help="the figures, as JSON")
+    o = parser.parse_args()
+    faces, module = data.load(o.faces, o.cache), Personal(export.restore(o.generator)[0])
+    hgen, index = module.hgen, faces.select("val")
+    everybody = hgen.raw(torch.from_numpy(faces.enrolled()[index]))
+    tensors = {name: change(everybody[:, place]) for name, place in written(hgen).items()}
+    for name, t in tensors.items():
+        print(f"{name:32}change {t['change']:.3f}, dimensions {t['dimensions']}", flush=True)
+    found = {}
+    for name, raw in rows(hgen, torch.from_numpy(faces.enrolled()[index[first_photos(faces, index)]])).items():
+        found[name] = rates(scores_of(module, torch.split(module.nets(raw), 16), faces, index), faces, index)
+        print(f"{name:32}" + ", ".join(f"{k} {v:.2%}" for k, v in found[name].items()), flush=True)
+    if o.save:
+        told = {
+            **about(o.faces), "generator": generator.load(o.generator).sha256, "nets": len(index), "shares": SHARES,
+            "tensors": tensors, "rows": found,
+        }  # fmt: skip
+        o.save.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
