@@ -192,14 +192,15 @@ def figures(name: str, seed: int, steps: int, root: Path, cache: Path, trunk: Pa
 
 
 def lines(rows: dict[str, dict[str, dict[str, Any]]]) -> Iterator[str]:
-    """The table, means over seeds."""
-    yield f"{'':28}{'EER':>8}{'FNMR at 1e-2':>14}{'1e-3':>8}{'seconds':>9}  seeds"
+    """The table in Markdown, means over seeds."""
+    yield "| | EER | FNMR at FMR 1e-2 | at 1e-3 | seconds | seeds |"
+    yield "| --- | --- | --- | --- | --- | --- |"
     for name, seeds in rows.items():
         if seeds:
-            shown = ("eer", "fnmr_1e-02", "fnmr_1e-03", "seconds")
-            mean = {k: float(np.mean([f[k] for f in seeds.values()])) for k in shown}
-            each = f"{mean['eer']:>8.2%}{mean['fnmr_1e-02']:>14.1%}{mean['fnmr_1e-03']:>8.1%}{mean['seconds']:>9.0f}"
-            yield f"{name:28}{each}  {len(seeds)}"
+            eer, two, three, seconds = (
+                float(np.mean([f[k] for f in seeds.values()])) for k in ("eer", "fnmr_1e-02", "fnmr_1e-03", "seconds")
+            )
+            yield f"| {name} | {eer:.2%} | {two:.1%} | {three:.1%} | {seconds:.0f} | {len(seeds)} |".replace("%", " %")
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -61,12 +61,12 @@ def alike(hgen: HGen, raw: Tensor, names: Iterable[str]) -> Tensor:
 def rows(hgen: HGen, e: Tensor) -> dict[str, Tensor]:
     """Nets (N, params) of embeddings e (N, D) by the name of their row."""
     raw, names = hgen.raw(e), [n for n in written(hgen) if n != HEAD]
-    stages = sorted({n.split(".")[0] for n in names})
+    stages = list(dict.fromkeys(n.split(".")[0] for n in names))
     found = {"as generated": raw}
     for stage in stages:
         found[f"{stage} shared"] = alike(hgen, raw, [n for n in names if n.startswith(stage)])
-    for kind in ("weight", "bias"):
-        found[f"{kind} of these stages shared"] = alike(hgen, raw, [n for n in names if n.endswith(kind)])
+    for kind, said in (("weight", "weights"), ("bias", "biases")):
+        found[f"{said} of {' and '.join(stages)} shared"] = alike(hgen, raw, [n for n in names if n.endswith(kind)])
     found["all but the head shared"] = alone = alike(hgen, raw, names)
     if hgen.linear is not None:
         linear = e @ hgen.linear.T
@@ -74,6 +74,14 @@ def rows(hgen: HGen, e: Tensor) -> dict[str, Tensor]:
         found["and the head linear in e"] = only = alone.clone()
         only[:, written(hgen)[HEAD]] = linear + beside
     return found
+
+
+def lines(found: dict[str, dict[str, float]]) -> Iterator[str]:
+    """The rows as a table in Markdown."""
+    yield "| | EER | FNMR at FMR 1e-2 | at 1e-3 |"
+    yield "| --- | --- | --- | --- |"
+    for name, f in found.items():
+        yield f"| {name} | {f['eer']:.1%} | {f['fnmr_1e-02']:.1%} | {f['fnmr_1e-03']:.1%} |".replace("%", " %")
 
 
 @torch.no_grad()
@@ -93,7 +101,7 @@ def main() -> None:
     found = {}
     for name, raw in rows(hgen, torch.from_numpy(faces.enrolled()[index[first_photos(faces, index)]])).items():
         found[name] = rates(scores_of(module, torch.split(module.nets(raw), 16), faces, index), faces, index)
-        print(f"{name:32}" + ", ".join(f"{k} {v:.2%}" for k, v in found[name].items()), flush=True)
+    print("\n".join(lines(found)))
     if o.save:
         told = {
             **about(o.faces), "generator": generator.load(o.generator).sha256, "nets": len(index), "shares": SHARES,
