@@ -113,8 +113,9 @@ def check_set(c: Settings, faces: Faces, spec: NetSpec) -> None:
         raise UserError("hyper.clusters", "more than people", expected, c.clusters)
     if faces.embeddings.shape[2] != faces.dimension and (c.mixtures or c.noise):
         raise UserError("hyper.mixtures", "only of plain embeddings", "mixtures 0 and noise 0", c.mixtures)
-    if c.teacher and spec.head.kind != "cosdot":
-        raise UserError("hyper.teacher", "compares cosines", "a CosDot head, or teacher 0", spec.head.kind)
+    for name in ("teacher", "contrast"):
+        if getattr(c, name) and spec.head.kind != "cosdot":
+            raise UserError(f"hyper.{name}", "compares cosines", f"a CosDot head, or {name} 0", spec.head.kind)
     processes.check_share("hyper.nets" if c.nets else "hyper.people × hyper.photos", c.nets or c.people * c.photos)
     processes.check_share("hyper.mixtures", c.mixtures)
     if c.unlabelled and not faces.select("unlabelled").size:

@@ -16,6 +16,7 @@ import torch
 from synthetic_faces import DIMENSION, TOY, faces
 
 from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.codegen.netspec import Head
 from hyper_mcu.codegen.presets import preset
 from hyper_mcu.hypertrain import distill, hyper, loop, loss, start
 from hyper_mcu.hypertrain.augment import plain
@@ -276,6 +277,14 @@ def test_settings_that_do_not_go_together_are_refused(trunk: distill.Trunk, peop
     assert said(photos=1) == (
         "hyper.photos: no net sees its person on another photo; expected 2 or more, or hyper.own, or hyper.bce 0, got 1"
     )
+
+
+@pytest.mark.parametrize("term", ["teacher", "contrast"])
+def test_terms_on_cosines_are_refused_where_a_score_is_none(people: Faces, term: str) -> None:
+    c = replace(SECOND, **{"teacher": 0.0, "contrast": 0.0, term: 1.0})
+    hyper.check_set(c, people, TOY)
+    with pytest.raises(UserError, match=f"hyper.{term}: compares cosines; expected a CosDot head, or {term} 0, got dot"):
+        hyper.check_set(c, people, replace(TOY, head=Head("dot")))
 
 
 def test_no_net_is_taught_its_own_photo_however_often_it_is_shown(trunk: distill.Trunk, people: Faces) -> None:
