@@ -283,7 +283,9 @@ def test_settings_that_do_not_go_together_are_refused(trunk: distill.Trunk, peop
 def test_terms_on_cosines_are_refused_where_a_score_is_none(people: Faces, term: str) -> None:
     c = replace(SECOND, **{"teacher": 0.0, "contrast": 0.0, term: 1.0})
     hyper.check_set(c, people, TOY)
-    with pytest.raises(UserError, match=f"hyper.{term}: compares cosines; expected a CosDot head, or {term} 0, got dot"):
+    with pytest.raises(
+        UserError, match=f"hyper.{term}: compares cosines; expected a CosDot head, or {term} 0, got dot"
+    ):
         hyper.check_set(c, people, replace(TOY, head=Head("dot")))
 
 
