@@ -1,10 +1,10 @@
 """What of a net is personal, and what is that worth?
 
-`tensors`: what h_gen writes, over one net for each photo of the held-out people. `change`: how far nets are from the
-mean net, root mean square, by the mean's length; `dimensions`: how many principal directions hold 90, 99 and 99.9 % of
-the variance. `rows`: EER and FNMR as by held_out.py of nets in which some tensors are everybody's, the mean over nets;
-in the last one that of the head is left which is linear in e. Nothing is trained: what a shared stage could learn to
-make up for is in levers.json, rows `first K`.
+`tensors`: what h_gen writes, over one net for each photo of the held-out people. `change`: how far nets are from their
+mean, root mean square, by the mean's length; `dimensions`: how many principal directions hold 90, 99 and 99.9 % of the
+variance. `rows`: EER and FNMR as by held_out.py, of each person's first photo, of nets in which some tensors are
+everybody's, the mean over these nets; in the last row that of the head is left which is linear in e. Nothing is
+trained: what shared stages can learn to make up for is in levers.json, rows `first K`.
 
     python benchmarks/personal.py --faces FACES --save benchmarks/results/personal.json
 """
@@ -23,6 +23,7 @@ from record import about
 from torch import Tensor
 
 from hyper_mcu import generator
+from hyper_mcu.codegen.netspec import Conv
 from hyper_mcu.generator import SHIPPED
 from hyper_mcu.hypertrain import data, export
 from hyper_mcu.hypertrain.hgen import HGen
@@ -34,8 +35,8 @@ HEAD = "head.weight"
 
 def written(hgen: HGen) -> dict[str, slice]:
     """Where in θ the tensors lie that h_gen writes, by their names."""
-    first = next(t.offset for t in hgen.spec.tensors if t.name == f"stage{hgen.shape.first}.weight")
-    return {t.name: slice(t.offset, t.offset + t.size) for t in hgen.spec.tensors if t.offset >= first}
+    shared = 2 * sum(isinstance(s.layer, Conv) for s in hgen.spec.stages[: hgen.shape.first])
+    return {t.name: slice(t.offset, t.offset + t.size) for t in hgen.spec.tensors[shared:]}
 
 
 def change(raw: Tensor) -> dict[str, float | list[int]]:
@@ -65,11 +66,11 @@ def rows(hgen: HGen, e: Tensor) -> dict[str, Tensor]:
     found = {"as generated": raw}
     for stage in stages:
         found[f"{stage} shared"] = alike(hgen, raw, [n for n in names if n.startswith(stage)])
-    for kind, said in (("weight", "weights"), ("bias", "biases")):
+    for kind, said in (("weight", "weights"), ("bias", "biases")) if stages else ():
         found[f"{said} of {' and '.join(stages)} shared"] = alike(hgen, raw, [n for n in names if n.endswith(kind)])
     found["all but the head shared"] = alone = alike(hgen, raw, names)
     if hgen.linear is not None:
-        linear = e @ hgen.linear.T
+        linear = e[:, : hgen.shape.embedding] @ hgen.linear.T
         beside = (head(hgen, e) - linear).mean(0)  # the same for everybody
         found["and the head linear in e"] = only = alone.clone()
         only[:, written(hgen)[HEAD]] = linear + beside

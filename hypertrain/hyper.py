@@ -62,7 +62,8 @@ class Settings:
     soft: float = 0.0  # times the BCE with the soft target σ((C − soft_zero)/soft_width), C the teacher's cosine
     soft_zero: float = 0.3
     soft_width: float = 0.1
-    contrast: float = 0.0  # times the divergence of softmax(cosine/temperature) from softmax(C/temperature)
+    contrast: float = 0.0  # times the divergence of softmax(cosine/temperature) from softmax(C/temperature), over all
+    # images but the net's own photo
     temperature: float = 0.07
     # the optimiser
     optimiser: str = "adamw"  # or sgd

@@ -121,9 +121,9 @@ def contrast(
     """Teacher term on cosines (N, K): mean divergence of softmax(C/τ) of a student's row from that of the teacher's.
 
     The gradients of their cross-entropy; least, 0, where both are alike. weight (N, K): how often a pair counts in the
-    rows, 0 for not at all.
+    rows, 0 for not at all; of pairs drawn at random a softmax's sum is an estimate, and its logarithm a biased one.
     """
-    often = 0.0 if weight is None else weight.clamp(min=torch.finfo(torch.float32).tiny).log()
+    often = 0.0 if weight is None else weight.log().clamp(min=-1e9)
     said, target = (F.log_softmax(c.float() / temperature + often, 1) for c in (student, teacher))
     each = F.kl_div(said, target, reduction="sum", log_target=True)
     return each / (len(student) if rows is None else rows)

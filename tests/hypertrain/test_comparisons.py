@@ -42,6 +42,14 @@ def test_dimensions_are_those_that_hold_the_variance(personal: ModuleType) -> No
     assert found["change"] == pytest.approx((109.01 / 40) ** 0.5, rel=0.1)
 
 
+def test_a_net_of_which_the_head_alone_is_personal_has_no_rows_of_stages(personal: ModuleType) -> None:
+    hgen = trained_like(POINTWISE, Shape(16, 24, 3, first=4))
+    assert list(personal.written(hgen)) == ["head.weight"]
+    assert list(personal.rows(hgen, unit(3, 16))) == [
+        "as generated", "all but the head shared", "and the head linear in e",
+    ]  # fmt: skip
+
+
 def test_what_is_everybodys_is_the_mean_and_the_rest_stays(personal: ModuleType) -> None:
     hgen, e = trained_like(POINTWISE, Shape(16, 24, 3, first=2)), unit(5, 16)
     raw, places = hgen.raw(e), personal.written(hgen)

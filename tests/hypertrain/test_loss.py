@@ -135,6 +135,12 @@ def test_contrast_is_least_where_the_student_is_the_teacher_and_presses_on_its_o
     s, p = noise(4, 6, seed=1).tanh(), torch.softmax(t / 0.5, 1)
     want = (p * (p / torch.softmax(s / 0.5, 1)).log()).sum(1).mean()
     assert float(loss.contrast(s, t, 0.5)) == pytest.approx(float(want), rel=1e-5)
+    s, weight = torch.tensor([[0.9, 0.2, 0.1]], requires_grad=True), torch.tensor([[0.0, 1.0, 1.0]])
+    sharp = loss.contrast(s, torch.tensor([[1.0, -0.1, 0.1]]), 0.005, weight)  # the first is left out, however alike
+    sharp.backward()
+    assert float(sharp.detach()) == pytest.approx(20, rel=1e-5)
+    assert s.grad is not None
+    assert s.grad[0].tolist() == pytest.approx([0, 200, -200], rel=1e-5)
     s = torch.tensor([[0.5, 0.4, 0.0, -0.1]], requires_grad=True)  # a positive, and strangers of the same cosine
     loss.contrast(s, torch.tensor([[0.7, 0.0, 0.0, 0.0]]), 0.07).backward()
     assert s.grad is not None
