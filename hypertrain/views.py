@@ -2,8 +2,9 @@
 backbone says of that very picture, not of the clean one it was made from (Beyer et al. 2022, Knowledge distillation: a
 good teacher is patient and consistent).
 
-A view is one aligned crop, or a blend of those of two people, which is a face of nobody; turned aside by some angle as
-an ellipsoid with a nose would be; seen through a camera that blurs, compresses and adds noise. Views and what the
+A view is one aligned crop, or a blend of those of two people, which is a face of nobody, even or put together of parts
+of both; turned aside by some angle as an ellipsoid with a nose would be; seen through a camera that blurs, compresses
+and adds noise. Views and what the
 backbone makes of them are mapped from the cache. Whatever happens to a view depends on the seed and its number alone.
 """
 
@@ -38,17 +39,19 @@ NOSE, NOSE_AT, NOSE_SPREAD = 14.0, (56.0, 70.0), (6.0, 11.0)
 
 @dataclass(frozen=True)
 class Settings:
-    """How views are made. each: of every image, 0 for none; the others are shares of the views."""
+    """How views are made. each: of every image, 0 for none; parts: share of the blends that take some places of a face
+    from one person and the others from the other; the others are shares of the views."""
 
     each: int = 0
     blended: float = 0.5
+    parts: float = 0.0
     turned: float = 0.3
     yaw: float = 50.0  # degrees, the largest
     camera: float = 0.5  # of each defect a part of these
 
     def __post_init__(self) -> None:
         at_least("views", self, each=0, yaw=0)
-        share("views", self, "blended", "turned", "camera")
+        share("views", self, "blended", "parts", "turned", "camera")
 
 
 @dataclass(frozen=True)
@@ -89,10 +92,21 @@ def view_of(one: Image, other: Image | None, weight: float, c: Settings, rng: np
     """The view uint8 (112, 112, 3) of a crop (S, S, 3), or of a blend of two."""
     if other is not None:
         other = other[:, ::-1] if rng.random() < 0.5 else other
-        one = cv2.addWeighted(one, weight, np.ascontiguousarray(other), 1 - weight, 0)  # type: ignore[assignment]
+        if rng.random() < c.parts:
+            one = parts_of(one, other, weight, rng)
+        else:
+            one = cv2.addWeighted(one, weight, np.ascontiguousarray(other), 1 - weight, 0)  # type: ignore[assignment]
     if rng.random() < c.turned:
         one = turned(one, np.deg2rad(rng.uniform(-c.yaw, c.yaw)))
     return through_camera(lit(augment.view(one, rng), rng), c.camera, rng)
+
+
+def parts_of(one: Image, other: Image, weight: float, rng: np.random.Generator) -> Image:
+    """A crop (S, S, 3) that is `one` in about a share `weight` of its area and `other` elsewhere, with soft borders."""
+    rough = rng.standard_normal((4, 4))
+    field = cv2.resize(rough, one.shape[:2], interpolation=cv2.INTER_CUBIC)
+    mask = 1 / (1 + np.exp((np.quantile(field, 1 - weight) - field) / 0.15))
+    return np.rint(other + mask[..., None] * (one.astype(np.float64) - other)).astype(np.uint8)
 
 
 def turned(crop: Image, yaw: float) -> Image:

@@ -116,6 +116,27 @@ def test_a_camera_without_defects_shows_what_is_there(people: Faces) -> None:
     assert sum(np.array_equal(b, crop) for b in bad) < 8
 
 
+@pytest.mark.parametrize("weight", [0.5, 0.7, 0.9])
+def test_a_blend_of_parts_is_one_person_here_and_the_other_there(weight: float) -> None:
+    one, other = np.full((120, 120, 3), 200, np.uint8), np.full((120, 120, 3), 100, np.uint8)
+    made = [views.parts_of(one, other, weight, np.random.default_rng(k)) for k in range(20)]
+    share = np.mean([(m.astype(float) - 100).mean() / 100 for m in made])
+    assert abs(share - weight) < 0.05
+    pure = np.mean([(m > 190) | (m < 110) for m in made])
+    assert pure > 0.6  # nowhere in an even blend
+    assert not np.array_equal(made[0], made[1])
+
+
+def test_parts_are_of_blends_alone(people: Faces, tmp_path: Path) -> None:
+    plain = replace(C, blended=0)
+    assert np.array_equal(
+        made(people, tmp_path / "a", c=plain).crops, made(people, tmp_path / "b", c=replace(plain, parts=1)).crops
+    )
+    assert not np.array_equal(
+        made(people, tmp_path / "c").crops, made(people, tmp_path / "d", c=replace(C, parts=1)).crops
+    )
+
+
 @pytest.mark.parametrize("wrong", [{"each": -1}, {"blended": 1.5}, {"camera": -0.1}, {"yaw": -1.0}])
 def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(UserError):
