@@ -3,7 +3,8 @@
 Rows `first K`: the stages from K on and the head are personal, so that `first 10` is a personal head over a shared
 trunk, and what the rows below it add is what personal weights bring. The other rows change one setting of `base`. What
 the shared stages make of each image and of its mirror image is computed once, so rows see no other views of them; but
-those of `augmented` do, step by step as in `hyper-mcu train`, and compare with each other. `mirrored images too`: nets
+those of `augmented` do, step by step as in `hyper-mcu train`, and compare with each other; those of `views` see one
+view of each image instead (hyper_mcu.hypertrain.views). `mirrored images too`: nets
 look a second time, at the mirror image, and both scores are added, which takes a device twice as long.
 Figures are of float nets, every held-out person's first photo enrolled and asked about all photos of all of them: equal
 error rate, and FNMR at two FMR. `start` is the trunk with its linear head, not trained any further.
@@ -37,6 +38,7 @@ from torch import Tensor
 from hyper_mcu import generator
 from hyper_mcu.codegen import files
 from hyper_mcu.codegen.errors import UserError
+from hyper_mcu.faces.backbone import backbone
 from hyper_mcu.generator import SHIPPED
 from hyper_mcu.hypertrain import (
     augment,
@@ -51,6 +53,7 @@ from hyper_mcu.hypertrain import (
     sampling,
     schedule,
     start,
+    views,
 )
 from hyper_mcu.hypertrain.average import Average
 from hyper_mcu.hypertrain.checkpoint import About
@@ -82,6 +85,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "mixtures alone": ("hyper.nets=1", "hyper.mixtures=63"),
     "no noise": ("hyper.noise=0",),
     "noise 0.5": ("hyper.noise=0.5",),
+    "dropout 0.2": ("hyper.dropout=0.2",),
     "labels alone": ("hyper.teacher=0", "hyper.bce=0.05"),
     "labels too": ("hyper.bce=0.005",),
     "soft targets too": ("hyper.soft=0.5",),
@@ -98,6 +102,8 @@ ROWS: dict[str, tuple[str, ...]] = {
     "weights averaged": ("run.ema=0.99",),
     "learning rate 1e-3, weights averaged": ("hyper.lr=1e-3", "run.ema=0.99"),
     "sets balanced": ("hyper.balance=0.5",),
+    "views": ("views.each=1",),
+    "views, enrolled too": ("views.each=1", "hyper.enrolled=views"),
     "hard pairs": ("hyper.hard=32", "hyper.random=32"),
     **{f"hard pairs, first {k}": (f"hgen.first={k}", "hyper.hard=32", "hyper.random=32") for k in (6, 4)},
     "augmented": (),
@@ -127,15 +133,15 @@ class Seen(Personal):
         return x
 
 
-def maps(module: Personal, faces: data.Faces, path: Path) -> NDArray[np.float16]:
+def maps(module: Personal, crops: data.Crops, path: Path) -> NDArray[np.float16]:
     """What the shared stages make of each image and of its mirror image (2, N, C, H, W), mapped from `path`."""
-    c, h, w = module.shared(augment.plain(faces.crops[:1], module.hgen.spec.height)).shape[1:]
-    shape = (2, len(faces.names), c, h, w)
+    c, h, w = module.shared(augment.plain(crops[:1], module.hgen.spec.height)).shape[1:]
+    shape = (2, len(crops), c, h, w)
     if not path.exists():
         with files.replacing(path) as part:
             found = np.memmap(part, np.float16, "w+", shape=shape)
             for i in range(0, shape[1], 256):
-                x = augment.plain(faces.crops[i : i + 256], module.hgen.spec.height)
+                x = augment.plain(crops[i : i + 256], module.hgen.spec.height)
                 for side, seen in enumerate((x, x.flip(3))):
                     found[side, i : i + 256] = module.shared(seen).half().numpy()
             found.flush()
@@ -173,10 +179,14 @@ def figures(name: str, seed: int, steps: int, root: Path, cache: Path, trunk: Pa
         module.hgen.quantiser = Quantiser(shared.spec, evaluate.calibrate(shared.spec, weights, faces))
     begin = time.process_time()
     if c.hyper.steps and not name.startswith("augmented"):
+        shown, kind = None, ""
+        if c.views.each:
+            shown, kind = views.stored(faces, distill.taught(faces), backbone("mbf-w600k"), c.views, 0, cache), "views-"
+        stem = f"maps-{kind}{generator.load(trunk).sha256[:16]}-{c.hgen.first}"
         with torch.no_grad():
-            seen = maps(module, faces, cache / f"maps-{generator.load(trunk).sha256[:16]}-{c.hgen.first}.f16")
+            seen = maps(module, shown.crops if shown else faces.crops, cache / f"{stem}.f16")
         begin = time.process_time()
-        train(Hyper(Seen(module.hgen), faces, c.hyper, c.run), seen)
+        train(Hyper(Seen(module.hgen), faces, c.hyper, c.run, shown), seen)
     elif c.hyper.steps:
         about_it = About(shared.spec, faces.backbone_sha256, "")
         with TemporaryDirectory() as out:  # where it ends, not where a check was best

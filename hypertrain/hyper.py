@@ -43,6 +43,8 @@ class Settings:
     nets: int = 32  # images that are enrolled; 0: all of them, the paper's nB × nB
     mixtures: int = 32  # random mixtures of embeddings that are enrolled too
     noise: float = 0.2  # norm of what is added to every enrolled embedding
+    dropout: float = 0.0  # share of the numbers of every enrolled embedding that are 0 instead
+    enrolled: str = "photos"  # or views (views.each), the very ones that are probed
     clusters: int = 0  # K of K-means centred sampling; 0: none
     cluster_start: int = 0  # steps before it
     # the pairs: every net with every image, or all positives and
@@ -84,8 +86,10 @@ class Settings:
         at_least("hyper", self, bce=0, teacher=0, emphasis=0, soft=0, soft_width=1e-3, contrast=0, temperature=1e-3)
         at_least("hyper", self, hard=0, random=0, chunk=0, unlabelled=0)
         at_least("hyper", self, check_nets=1, check_images=0)
-        share("hyper", self, "statistics", "balance")
-        one_of("hyper", self, optimiser=schedule.OPTIMISERS, norm=("theta", "change"))
+        share("hyper", self, "statistics", "balance", "dropout")
+        one_of("hyper", self, optimiser=schedule.OPTIMISERS, norm=("theta", "change"), enrolled=("photos", "views"))
+        if self.dropout == 1:
+            raise UserError("hyper.dropout", "leaves nothing of an embedding", "below 1", self.dropout)
         if self.balance and self.clusters:
             raise UserError(
                 "hyper.balance", "people are drawn by clusters", "hyper.clusters 0, or balance 0", self.balance
@@ -112,8 +116,9 @@ def check_set(c: Settings, faces: Faces, spec: NetSpec) -> None:
     if c.clusters > len(album.names):
         expected = f"at most {len(album.names)}, the people to train on"
         raise UserError("hyper.clusters", "more than people", expected, c.clusters)
-    if faces.embeddings.shape[2] != faces.dimension and (c.mixtures or c.noise):
-        raise UserError("hyper.mixtures", "only of plain embeddings", "mixtures 0 and noise 0", c.mixtures)
+    if faces.embeddings.shape[2] != faces.dimension and (c.mixtures or c.noise or c.dropout or c.enrolled == "views"):
+        expected = "mixtures, noise and dropout 0, and photos enrolled"
+        raise UserError("hyper.mixtures", "only of plain embeddings", expected, c.mixtures)
     for name in ("teacher", "contrast"):
         if getattr(c, name) and spec.head.kind != "cosdot":
             raise UserError(f"hyper.{name}", "compares cosines", f"a CosDot head, or {name} 0", spec.head.kind)
@@ -144,6 +149,8 @@ class Hyper:
         numbers that do not go together."""
         spec, train = module.hgen.spec, faces.select("train")
         check_set(c, faces, spec)
+        if c.enrolled == "views" and views is None:
+            raise UserError("hyper.enrolled", "no views", "views.each 1 or more, or photos", c.enrolled)
         self.steps, self.c, self.run, self.faces, self.views = c.steps, c, run, faces, views
         self.device, self._schedule = run.on(), c.schedule
         cpu = self.device.type == "cpu"
@@ -239,16 +246,19 @@ class Hyper:
         """This process's share of the nets of a step, and what they are taught; the same draws in every process."""
         c, g = self.c, sampling.torch_rng(self.run.seed, step, "enrolment")
         images, labels, said = self._shown(rows)
-        plain, people = self._enrolled[images], len(rows) - c.unlabelled
+        taken, people = self._enrolled[images] if c.enrolled == "photos" else said, len(rows) - c.unlabelled
         own = torch.arange(people) if c.nets == 0 else torch.randperm(people, generator=g)[: c.nets]
         strength = torch.randn(c.mixtures, 3, generator=g).abs().unsqueeze(2)
-        mixed = (strength * plain[torch.randint(len(plain), (c.mixtures, 3), generator=g)]).sum(1)
-        enrolled = torch.cat([plain[own], F.normalize(mixed, dim=1)])
+        mixed = (strength * taken[torch.randint(len(taken), (c.mixtures, 3), generator=g)]).sum(1)
+        enrolled = torch.cat([taken[own], F.normalize(mixed, dim=1)])
         if c.noise:
             noise = torch.randn(enrolled.shape, generator=g) / enrolled.shape[1] ** 0.5
             enrolled = F.normalize(enrolled + c.noise * noise, dim=1)
+        if c.dropout:
+            enrolled = F.normalize(enrolled * (torch.rand(enrolled.shape, generator=g) >= c.dropout), dim=1)
         nobody = torch.full((c.mixtures,), -1)
-        who = torch.cat([self._labels[images[own]], nobody])
+        people_of = self._labels[images] if c.enrolled == "photos" else labels  # the photo's person, or the blend's
+        who = torch.cat([people_of[own], nobody])
         same = loss.targets(who, labels)
         shown = torch.cat([images[own], nobody])[:, None] == images[None]  # twice, where a person has few photos
         counted = loss.known(who, labels)

@@ -197,6 +197,19 @@ def test_chunks_of_nets_make_the_same_gradients(trunk: distill.Trunk, people: Fa
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
+def test_numbers_of_enrolled_embeddings_are_dropped(trunk: distill.Trunk, people: Faces) -> None:
+    """And the teacher's cosines are those of what is left."""
+    c = replace(SECOND, noise=0.0, dropout=0.25)
+    stage = hyper.Hyper(Personal(start.from_trunk(trunk, SHAPE)), people, c, RUN)
+    rows = torch.from_numpy(stage.rows(1))
+    work = stage._work(1, rows)
+    assert float((work.enrolled == 0).float().mean()) == pytest.approx(0.25, abs=0.05)
+    torch.testing.assert_close(work.enrolled.norm(dim=1), torch.ones(len(work.enrolled)))
+    torch.testing.assert_close(work.teacher, work.enrolled @ torch.from_numpy(people.enrolled()[rows]).T)
+    with pytest.raises(UserError, match=r"hyper\.dropout.*below 1"):
+        replace(SECOND, dropout=1.0)
+
+
 def test_the_trunk_learns_with_the_nets_where_it_is_to(trunk: distill.Trunk, people: Faces) -> None:
     """Its gradient is that of one pass through everything."""
     c = replace(SECOND, trunk=True, chunk=5)

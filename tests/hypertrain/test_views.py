@@ -150,11 +150,17 @@ def test_every_image_has_its_views_by_chance(people: Faces, tmp_path: Path) -> N
     assert len(set(drawn.tolist())) == len(v.first)
 
 
+NETS = hyper.Settings(people=10, photos=3, nets=8, mixtures=4, unlabelled=5, noise=0.0, bce=0.0)
+
+
+def of_views(people: Faces, shown: views.Views | None, c: hyper.Settings) -> hyper.Hyper:
+    module = Personal(start.from_trunk(distill.Trunk(TOY, DIMENSION, 0), Shape(DIMENSION, 32, 4, first=4)))
+    return hyper.Hyper(module, people, c, loop.Run(device="cpu", amp=False), shown)
+
+
 def test_nets_are_taught_what_the_backbone_says_of_views(people: Faces, tmp_path: Path) -> None:
-    shown, run = made(people, tmp_path), loop.Run(device="cpu", amp=False)
-    c = hyper.Settings(people=10, photos=3, nets=8, mixtures=4, unlabelled=5, noise=0.0, bce=0.0)
-    trunk = distill.Trunk(TOY, DIMENSION, 0)
-    stage = hyper.Hyper(Personal(start.from_trunk(trunk, Shape(DIMENSION, 32, 4, first=4))), people, c, run, shown)
+    shown = made(people, tmp_path)
+    stage = of_views(people, shown, NETS)
     rows = stage.rows(3)
     work = stage._work(3, torch.from_numpy(rows))
     assert torch.allclose(work.teacher, work.enrolled @ torch.from_numpy(shown.teacher[rows]).float().T, atol=1e-6)
@@ -162,6 +168,23 @@ def test_nets_are_taught_what_the_backbone_says_of_views(people: Faces, tmp_path
     assert blend.any()
     assert not work.same[:, blend].any()
     assert work.same[:8, ~blend].any()
+
+
+def test_views_may_be_enrolled_too(people: Faces, tmp_path: Path) -> None:
+    shown = made(people, tmp_path)
+    stage = of_views(people, shown, replace(NETS, enrolled="views"))
+    rows = stage.rows(3)
+    work = stage._work(3, torch.from_numpy(rows))
+    said = torch.from_numpy(shown.teacher[rows]).float()
+    at = (work.enrolled[:8] @ said.T).argmax(1).numpy()  # what each net is of, and sees as its own photo
+    assert torch.allclose(work.enrolled[:8], said[at], atol=1e-6)
+    assert work.own[range(8), at].all()
+    blend = (shown.first[rows] != shown.second[rows])[at]
+    assert 0 < blend.sum() < 8
+    assert not work.same[:8][blend].any()
+    assert work.same[:8][~blend].any(1).all()
+    with pytest.raises(UserError, match=r"hyper\.enrolled.*views\.each"):
+        of_views(people, None, replace(NETS, enrolled="views"))
 
 
 def test_a_trunk_learns_from_views(people: Faces, tmp_path: Path) -> None:
