@@ -4,8 +4,8 @@ Rows `first K`: the stages from K on and the head are personal, so that `first 1
 trunk, and what the rows below it add is what personal weights bring. The other rows change one setting of `base`. What
 the shared stages make of each image and of its mirror image is computed once, so rows see no other views of them; but
 those of `augmented` do, step by step as in `hyper-mcu train`, and compare with each other; those of `views` see one
-view of each image instead (hyper_mcu.hypertrain.views). `mirrored images too`: nets
-look a second time, at the mirror image, and both scores are added, which takes a device twice as long.
+view of each image instead (hyper_mcu.hypertrain.views). `mirrored images too`: nets look a second time, at the mirror
+image, and both scores are added, which takes a device twice as long.
 Figures are of float nets, every held-out person's first photo enrolled and asked about all photos of all of them: equal
 error rate, and FNMR at two FMR. `start` is the trunk with its linear head, not trained any further.
 
@@ -17,27 +17,21 @@ has the commit that made it: code that only rounds otherwise moved `base` by 0.3
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import comparison
 import numpy as np
 import torch
 from held_out import rates, scores
 from numpy.typing import NDArray
-from record import about
 from torch import Tensor
 
 from hyper_mcu import generator
 from hyper_mcu.codegen import files
-from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.faces.backbone import backbone
 from hyper_mcu.generator import SHIPPED
 from hyper_mcu.hypertrain import (
@@ -164,7 +158,7 @@ def train(stage: Hyper, seen: NDArray[np.float16]) -> None:
     stage.module.load_state_dict(last)
 
 
-def figures(name: str, seed: int, steps: int, root: Path, cache: Path, trunk: Path) -> dict[str, float]:
+def figures(name: str, seed: int, steps: int, root: Path, cache: Path, trunk: Path) -> comparison.Figures:
     """EER, and FNMR at FMR 1e-2 and 1e-3, of a row's nets; processor seconds of its training."""
     sets = [f"run.seed={seed}", f"run.every={steps}", f"hyper.steps={steps}", f"hyper.warmup={min(30, steps // 2)}"]
     c = config.read(None, [*sets, *BASE, *ROWS[name]])
@@ -201,70 +195,12 @@ def figures(name: str, seed: int, steps: int, root: Path, cache: Path, trunk: Pa
     return {**rates(found, faces, index), "seconds": seconds}
 
 
-def lines(rows: dict[str, dict[str, dict[str, Any]]]) -> Iterator[str]:
-    """The table in Markdown, means over seeds."""
-    yield "| | EER | FNMR at FMR 1e-2 | at 1e-3 | seconds | seeds |"
-    yield "| --- | --- | --- | --- | --- | --- |"
-    for name, seeds in rows.items():
-        if seeds:
-            eer, two, three, seconds = (
-                float(np.mean([f[k] for f in seeds.values()])) for k in ("eer", "fnmr_1e-02", "fnmr_1e-03", "seconds")
-            )
-            yield f"| {name} | {eer:.2%} | {two:.1%} | {three:.1%} | {seconds:.0f} | {len(seeds)} |".replace("%", " %")
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Controlled comparisons of the personal stage.")
-    parser.add_argument("--faces", type=Path, required=True, help="folder with train.csv")
-    parser.add_argument("--steps", type=int, default=1000, help="of 64 nets on 256 images")
-    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="seeds 0 to N − 1")
-    parser.add_argument("--only", default="", metavar="ROW[;ROW]", help="of the rows; else all")
+    parser = comparison.parser("Controlled comparisons of the personal stage.", 1000, "of 64 nets on 256 images")
     parser.add_argument("--trunk", type=Path, default=SHIPPED, help="what every row starts from")
-    parser.add_argument("--processes", type=int, default=2, help="runs at a time, a thread each")
-    parser.add_argument("--cache", type=Path, default=Path(".cache/hypertrain"))
-    parser.add_argument("--save", type=Path, required=True, help="the figures, as JSON")
     o = parser.parse_args()
-    chosen = o.only.split(";") if o.only else list(ROWS)
-    if unknown := set(chosen) - set(ROWS):
-        parser.error(f"--only: no rows: {'; '.join(sorted(unknown))}")
-    was: dict[str, Any] = json.loads(o.save.read_text()) if o.save.exists() else {"steps": o.steps, "rows": {}}
-    if was["steps"] != o.steps:
-        parser.error(f"--save: {o.save} is of another number of steps: {was['steps']}")
-    rows: dict[str, dict[str, dict[str, Any]]] = {name: was["rows"].get(name, {}) for name in ROWS}
-    data.load(o.faces, o.cache)  # embedded once, not by every process
-
-    commit = about()["commit"]  # of the code that this process runs, whatever is committed meanwhile
-
-    def save() -> None:
-        made = {name: seeds for name, seeds in rows.items() if seeds}
-        told = {
-            **about(o.faces),
-            "trunk": generator.load(o.trunk).sha256,
-            "steps": o.steps,
-            "base": BASE,
-            "changes": {n: ROWS[n] for n in made},
-            "rows": made,
-        }
-        o.save.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
-
-    with ProcessPoolExecutor(o.processes, get_context("spawn")) as pool:
-        wanted = {
-            pool.submit(figures, name, seed, o.steps, o.faces, o.cache, o.trunk): (name, str(seed))
-            for seed in range(o.seeds)
-            for name in chosen
-            if str(seed) not in rows[name]
-        }
-        for done in as_completed(wanted):
-            name, seed = wanted[done]
-            try:
-                found = done.result()
-            except UserError as e:
-                print(f"{name}, seed {seed}: {e}", flush=True)
-                continue
-            rows[name][seed] = {**found, "commit": commit}
-            save()
-            print(f"{name}, seed {seed}: " + ", ".join(f"{k} {v:.4g}" for k, v in found.items()), flush=True)
-    print("\n".join(lines(rows)))
+    told = {"trunk": generator.load(o.trunk).sha256, "base": BASE}
+    comparison.run(parser, o, ROWS, figures, (o.steps, o.faces, o.cache, o.trunk), told)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,113 @@
+"""What does each lever of the shared trunk bring? One change at a time, from scratch, under one budget.
+
+Rows are stage `distill` from random weights to its end. Figures are of the trunk with its linear head, before anything
+is personal: every held-out person's first photo enrolled and asked about all photos of all of them, equal error rate,
+and FNMR at two FMR. Rows `grey` and `of 56×56 pixels` see such images in training and after it.
+
+    python benchmarks/trunks.py --faces FACES --steps 1000 --save benchmarks/results/trunks.json
+
+A result that is in the file already is not made again: a call that was stopped goes on, and more seeds are added.
+Architectures are compared by architectures.py, what is personal by levers.py.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import comparison
+import cv2
+import numpy as np
+import torch
+from held_out import first_photos, rates
+from numpy.typing import NDArray
+
+from hyper_mcu.faces.backbone import backbone
+from hyper_mcu.hypertrain import config, data, distill, loop, pipeline, views
+from hyper_mcu.hypertrain.checkpoint import About
+
+BASE = ("run.device=cpu", "run.threads=1", "hyper.steps=0", "distill.batch=256", "distill.lr=3e-3")
+ROWS: dict[str, tuple[str, ...]] = {
+    "base": (),
+    "own photo alone": ("distill.partner=0",),
+    "always another photo": ("distill.partner=1",),
+    "no contrast": ("distill.contrast=0",),
+    "temperature 0.03": ("distill.temperature=0.03",),
+    "temperature 0.2": ("distill.temperature=0.2",),
+    "no squared differences": ("distill.relation=0",),
+    "squared differences alone": ("distill.direct=0", "distill.contrast=0"),
+    "no isometry": ("distill.isometry=0",),
+    "views": ("views.each=2",),
+    "views, of parts": ("views.each=2", "views.parts=0.6"),
+    "learning rate 1e-3": ("distill.lr=1e-3",),
+    "learning rate 1e-2": ("distill.lr=1e-2",),
+    "weights averaged": ("run.ema=0.99",),
+    "float32": ("run.amp=false",),
+    "weights standardised": ("net.norm=weight-standardised",),
+    "each image normalised": ("net.norm=instance",),
+    "each pixel normalised": ("net.norm=pixel-channel",),
+    "grey": (),
+    "of 56×56 pixels": (),
+}
+
+
+class Seen:
+    """Crops as another camera shows them (data.Crops): grey, in three equal colours, or of half the resolution."""
+
+    def __init__(self, crops: data.Crops, grey: bool) -> None:
+        self.crops, self.grey, self.shape = crops, grey, crops.shape
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    def __getitem__(self, index: Any, /) -> NDArray[np.uint8]:
+        x = self.crops[index]
+        return np.stack([self._one(crop) for crop in x]) if x.ndim == 4 else self._one(x)
+
+    def _one(self, crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if self.grey:
+            return np.repeat(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)[..., None], 3, 2)
+        side = crop.shape[0]
+        small = cv2.resize(crop, (side // 2, side // 2), interpolation=cv2.INTER_AREA)
+        return cv2.resize(small, (side, side), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
+
+
+def figures(name: str, seed: int, steps: int, root: Path, cache: Path) -> comparison.Figures:
+    """EER, and FNMR at FMR 1e-2 and 1e-3, of a row's trunk; processor seconds of its training."""
+    sets = [
+        f"run.seed={seed}",
+        f"run.every={steps}",
+        f"distill.steps={steps}",
+        f"distill.warmup={min(100, steps // 4)}",
+    ]
+    c = config.read(None, [*BASE, *sets, *ROWS[name]])
+    torch.set_num_threads(1)
+    faces = data.load(root, cache)
+    if name in ("grey", "of 56×56 pixels"):
+        faces = replace(faces, crops=Seen(faces.crops, name == "grey"))
+    shown = None
+    if c.views.each:
+        shown = views.stored(faces, distill.taught(faces), backbone("mbf-w600k"), c.views, 0, cache)
+    trunk = distill.Trunk(pipeline.spec_of(c), faces.dimension, seed)
+    begin, about = time.process_time(), About(trunk.spec, faces.backbone_sha256, "")
+    with TemporaryDirectory() as out:  # its one check, at the end, is better than that of random weights
+        loop.train(distill.Distill(trunk, faces, c.distill, c.run, shown), faces, c.run, about, Path(out))
+    seconds = time.process_time() - begin
+    index = faces.select("val")
+    e = torch.from_numpy(faces.enrolled()[index[first_photos(faces, index)]])
+    with torch.no_grad():
+        heads = trunk.enrol(e).numpy()
+    return {**rates(heads @ distill.look_all(trunk, faces, index).T, faces, index), "seconds": seconds}
+
+
+def main() -> None:
+    parser = comparison.parser("Controlled comparisons of the shared trunk.", 1000, "of 256 images")
+    o = parser.parse_args()
+    comparison.run(parser, o, ROWS, figures, (o.steps, o.faces, o.cache), {"base": BASE})
+
+
+if __name__ == "__main__":
+    main()
