@@ -41,14 +41,16 @@ def run(
     told: Mapping[str, Any],
 ) -> None:
     """Makes what is missing of the rows and seeds in o.save: figures(row, seed, *given), each with the commit of the
-    code that made it. told: what the file says beside. Leaves by p.error for rows that are none and a file of other
-    steps."""
+    code that made it. told: what the file says beside, of all rows. Leaves by p.error for rows that are none, and a
+    file of other steps or whatever else is told."""
     chosen = o.only.split(";") if o.only else list(rows)
     if unknown := set(chosen) - set(rows):
         p.error(f"--only: no rows: {'; '.join(sorted(unknown))}")
-    was: dict[str, Any] = json.loads(o.save.read_text()) if o.save.exists() else {"steps": o.steps, "rows": {}}
-    if was["steps"] != o.steps:
-        p.error(f"--save: {o.save} is of another number of steps: {was['steps']}")
+    told = json.loads(json.dumps({**told, "steps": o.steps}))
+    was: dict[str, Any] = json.loads(o.save.read_text()) if o.save.exists() else {**told, "rows": {}}
+    for key, value in told.items():
+        if was[key] != value:
+            p.error(f"--save: {o.save} has rows of another kind: {key} {was[key]}, not {value}")
     found: dict[str, dict[str, Any]] = {name: was["rows"].get(name, {}) for name in rows}
     data.load(o.faces, o.cache)  # embedded once, not by every process
     commit = about()["commit"]  # of the code that this process runs, whatever is committed meanwhile
@@ -56,7 +58,7 @@ def run(
     def save() -> None:
         made = {name: seeds for name, seeds in found.items() if seeds}
         changes = {name: rows[name] for name in made}
-        text = {**about(o.faces), **told, "steps": o.steps, "changes": changes, "rows": made}
+        text = {**about(o.faces), **told, "changes": changes, "rows": made}
         o.save.write_text(json.dumps(text, indent=2, ensure_ascii=False) + "\n")
 
     with ProcessPoolExecutor(o.processes, get_context("spawn")) as pool:

@@ -72,11 +72,11 @@ def spec_of(c: Config) -> NetSpec:
     return replace(spec, norm=c.net.norm) if c.net.norm else spec  # type: ignore[arg-type]  # checked by config.Net
 
 
-def backbone_of(c: config.Backbone, device: torch.device | None = None) -> Backbone:
-    """The frozen backbone that the settings name, on a GPU where that is the device; raises UserError where it has no
-    weights."""
+def backbone_of(c: config.Backbone, device: torch.device | None = None, half: bool = False) -> Backbone:
+    """The frozen backbone that the settings name, on a GPU where that is the device, in bfloat16 where `half` says so;
+    raises UserError where it has no weights, or cannot."""
     gpu = device is not None and device.type == "cuda"
-    return backbones.load(c.name, *_checkpoint(c), device=str(device) if gpu else "")
+    return backbones.load(c.name, *_checkpoint(c), device=str(device) if gpu else "", half=half)
 
 
 def _checkpoint(c: config.Backbone) -> tuple[Path | None, backbones.Fetched | None]:
@@ -166,7 +166,10 @@ def run(
         direct = Direct(spec, faces, c.direct, c.run)
         trained(direct)
         return Trained(spec, faces, direct.module, stages)
-    shown = views.stored(faces, taught(faces), h_bb, c.views, c.run.seed, cache, say) if c.views.each else None
+    shown = None
+    if c.views.each:
+        seer = backbone_of(c.backbone, c.run.on(), c.views.half)
+        shown = views.stored(faces, taught(faces), seer, c.views, c.run.seed, cache, say)
     if hgen is None:
         hgen = _from_trunk(c, spec, shape, faces, shown, trained, say)
     if c.hyper.qat:

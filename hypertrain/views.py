@@ -40,7 +40,8 @@ NOSE, NOSE_AT, NOSE_SPREAD = 14.0, (56.0, 70.0), (6.0, 11.0)
 @dataclass(frozen=True)
 class Settings:
     """How views are made. each: of every image, 0 for none; parts: share of the blends that take some places of a face
-    from one person and the others from the other; the others are shares of the views."""
+    from one person and the others from the other; half: the backbone looks at views in bfloat16, which some processors
+    do several times as fast; the others are shares of the views."""
 
     each: int = 0
     blended: float = 0.5
@@ -48,6 +49,7 @@ class Settings:
     turned: float = 0.3
     yaw: float = 50.0  # degrees, the largest
     camera: float = 0.5  # of each defect a part of these
+    half: bool = False
 
     def __post_init__(self) -> None:
         at_least("views", self, each=0, yaw=0)

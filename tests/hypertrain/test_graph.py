@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.faces import backbone as product
 from hyper_mcu.faces import face_crops
-from hyper_mcu.faces.weights import demo_photo, locate
+from hyper_mcu.faces.weights import demo_photo
 from hyper_mcu.hypertrain import backbones
 from hyper_mcu.hypertrain.backbones import graph
 
@@ -36,11 +36,16 @@ def test_torch_gives_what_onnxruntime_gives(crops: NDArray[np.uint8]) -> None:
 
 
 def test_bfloat16_keeps_the_direction(crops: NDArray[np.uint8]) -> None:
-    look = graph.looking(locate("mbf-w600k").read_bytes(), "cpu", torch.bfloat16, 127.5, 127.5)
-    e = look(crops)
-    assert e.dtype == np.float32
-    e /= np.linalg.norm(e, axis=1, keepdims=True)
-    assert ((e * product.backbone("mbf-w600k").embed(crops)).sum(1) > 0.998).all()
+    half, whole = backbones.load("mbf-w600k", half=True), product.backbone("mbf-w600k")
+    assert half == whole
+    cosines = (half.embed(crops) * whole.embed(crops)).sum(1)
+    assert (cosines > 0.998).all()
+    assert (cosines < 1 - 1e-6).any()  # it is not the whole one
+
+
+def test_what_torch_does_not_run_is_not_run_in_bfloat16() -> None:
+    with pytest.raises(UserError, match=r"sface: does not run in bfloat16; expected mbf-w600k"):
+        backbones.load("sface", half=True)
 
 
 def model(*nodes: onnx.NodeProto, **constants: NDArray[np.float32]) -> bytes:
