@@ -14,7 +14,8 @@ import numpy as np
 from record import about
 
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.hypertrain import data
+from hyper_mcu.hypertrain import data, distill, pipeline, views
+from hyper_mcu.hypertrain.config import Config
 
 Figures = dict[str, float]
 
@@ -49,8 +50,8 @@ def run(
     told = json.loads(json.dumps({**told, "steps": o.steps}))
     was: dict[str, Any] = json.loads(o.save.read_text()) if o.save.exists() else {**told, "rows": {}}
     for key, value in told.items():
-        if was[key] != value:
-            p.error(f"--save: {o.save} has rows of another kind: {key} {was[key]}, not {value}")
+        if was.get(key) != value:
+            p.error(f"--save: {o.save} has rows of another kind: {key} {was.get(key)}, not {value}")
     found: dict[str, dict[str, Any]] = {name: was["rows"].get(name, {}) for name in rows}
     data.load(o.faces, o.cache)  # embedded once, not by every process
     commit = about()["commit"]  # of the code that this process runs, whatever is committed meanwhile
@@ -79,6 +80,14 @@ def run(
             save()
             print(f"{name}, seed {seed}: " + ", ".join(f"{k} {v:.4g}" for k, v in result.items()), flush=True)
     print("\n".join(lines(found)))
+
+
+def shown(c: Config, faces: data.Faces, cache: Path) -> views.Views | None:
+    """The views that a row's settings ask for, if any."""
+    if not c.views.each:
+        return None
+    h_bb = pipeline.backbone_of(c.backbone, half=c.views.half)
+    return views.stored(faces, distill.taught(faces), h_bb, c.views, c.run.seed, cache)
 
 
 def lines(rows: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Iterator[str]:

@@ -18,6 +18,7 @@ has the commit that made it: code that only rounds otherwise moved `base` by 0.3
 from __future__ import annotations
 
 import time
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,7 +33,6 @@ from torch import Tensor
 
 from hyper_mcu import generator
 from hyper_mcu.codegen import files
-from hyper_mcu.faces.backbone import backbone
 from hyper_mcu.generator import SHIPPED
 from hyper_mcu.hypertrain import (
     augment,
@@ -47,7 +47,6 @@ from hyper_mcu.hypertrain import (
     sampling,
     schedule,
     start,
-    views,
 )
 from hyper_mcu.hypertrain.average import Average
 from hyper_mcu.hypertrain.checkpoint import About
@@ -173,10 +172,9 @@ def figures(name: str, seed: int, steps: int, root: Path, cache: Path, trunk: Pa
         module.hgen.quantiser = Quantiser(shared.spec, evaluate.calibrate(shared.spec, weights, faces))
     begin = time.process_time()
     if c.hyper.steps and not name.startswith("augmented"):
-        shown, kind = None, ""
-        if c.views.each:
-            shown, kind = views.stored(faces, distill.taught(faces), backbone("mbf-w600k"), c.views, 0, cache), "views-"
-        stem = f"maps-{kind}{generator.load(trunk).sha256[:16]}-{c.hgen.first}"
+        shown, stem = comparison.shown(c, faces, cache), f"maps-{generator.load(trunk).sha256[:16]}-{c.hgen.first}"
+        if shown:
+            stem += f"-views-{zlib.crc32(repr((c.views, seed)).encode()):08x}"
         with torch.no_grad():
             seen = maps(module, shown.crops if shown else faces.crops, cache / f"{stem}.f16")
         begin = time.process_time()

@@ -25,8 +25,7 @@ import torch
 from held_out import first_photos, rates
 from numpy.typing import NDArray
 
-from hyper_mcu.faces.backbone import backbone
-from hyper_mcu.hypertrain import config, data, distill, loop, pipeline, views
+from hyper_mcu.hypertrain import config, data, distill, loop, pipeline
 from hyper_mcu.hypertrain.checkpoint import About
 
 BASE = ("run.device=cpu", "run.threads=1", "hyper.steps=0", "distill.batch=256", "distill.lr=3e-3")
@@ -88,9 +87,7 @@ def figures(name: str, seed: int, steps: int, root: Path, cache: Path) -> compar
     faces = data.load(root, cache)
     if name in ("grey", "of 56×56 pixels"):
         faces = replace(faces, crops=Seen(faces.crops, name == "grey"))
-    shown = None
-    if c.views.each:
-        shown = views.stored(faces, distill.taught(faces), backbone("mbf-w600k"), c.views, 0, cache)
+    shown = comparison.shown(c, faces, cache)
     trunk = distill.Trunk(pipeline.spec_of(c), faces.dimension, seed)
     begin, about = time.process_time(), About(trunk.spec, faces.backbone_sha256, "")
     with TemporaryDirectory() as out:  # its one check, at the end, is better than that of random weights

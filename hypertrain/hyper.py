@@ -116,9 +116,10 @@ def check_set(c: Settings, faces: Faces, spec: NetSpec) -> None:
     if c.clusters > len(album.names):
         expected = f"at most {len(album.names)}, the people to train on"
         raise UserError("hyper.clusters", "more than people", expected, c.clusters)
-    if faces.embeddings.shape[2] != faces.dimension and (c.mixtures or c.noise or c.dropout or c.enrolled == "views"):
-        expected = "mixtures, noise and dropout 0, and photos enrolled"
-        raise UserError("hyper.mixtures", "only of plain embeddings", expected, c.mixtures)
+    if faces.embeddings.shape[2] != faces.dimension:
+        for name, plain in (("mixtures", 0), ("noise", 0.0), ("dropout", 0.0), ("enrolled", "photos")):
+            if getattr(c, name) != plain:
+                raise UserError(f"hyper.{name}", "only of plain embeddings", plain, getattr(c, name))
     for name in ("teacher", "contrast"):
         if getattr(c, name) and spec.head.kind != "cosdot":
             raise UserError(f"hyper.{name}", "compares cosines", f"a CosDot head, or {name} 0", spec.head.kind)

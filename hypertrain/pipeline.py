@@ -139,6 +139,7 @@ def run(
     if c.run.threads:
         torch.set_num_threads(c.run.threads)
     spec, h_bb = spec_of(c), backbone_of(c.backbone, c.run.on())
+    viewer = backbone_of(c.backbone, c.run.on(), half=True) if c.views.half else h_bb
     further = h_bb.size - h_bb.dimension if not h_bb.tokens else 0
     shape = replace(c.hgen, dimension=h_bb.size, tokens=h_bb.tokens, layers=(further,) if further else ())
     start.check_shape(spec, shape)
@@ -166,10 +167,7 @@ def run(
         direct = Direct(spec, faces, c.direct, c.run)
         trained(direct)
         return Trained(spec, faces, direct.module, stages)
-    shown = None
-    if c.views.each:
-        seer = backbone_of(c.backbone, c.run.on(), c.views.half)
-        shown = views.stored(faces, taught(faces), seer, c.views, c.run.seed, cache, say)
+    shown = views.stored(faces, taught(faces), viewer, c.views, c.run.seed, cache, say) if c.views.each else None
     if hgen is None:
         hgen = _from_trunk(c, spec, shape, faces, shown, trained, say)
     if c.hyper.qat:

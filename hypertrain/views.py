@@ -4,8 +4,8 @@ good teacher is patient and consistent).
 
 A view is one aligned crop, or a blend of those of two people, which is a face of nobody, even or put together of parts
 of both; turned aside by some angle as an ellipsoid with a nose would be; seen through a camera that blurs, compresses
-and adds noise. Views and what the
-backbone makes of them are mapped from the cache. Whatever happens to a view depends on the seed and its number alone.
+and adds noise. Views and what the backbone makes of them are mapped from the cache. Whatever happens to a view depends
+on the seed and its number alone.
 """
 
 from __future__ import annotations

@@ -24,11 +24,16 @@ def personal(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
         yield import_module("personal")
 
 
-@pytest.mark.parametrize(("name", "document"), [("levers", "docs/training.md"), ("personal", "README.md")])
-def test_documents_have_the_table_of_the_results(name: str, document: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "maker", "document"),
+    [("levers", "comparison", "docs/training.md"), ("personal", "personal", "README.md")],
+)
+def test_documents_have_the_table_of_the_results(
+    name: str, maker: str, document: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     results = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
-    table = "\n".join(import_module("comparison" if name == "levers" else name).lines(results["rows"]))
+    table = "\n".join(import_module(maker).lines(results["rows"]))
     assert table.count("\n") > 5
     assert f"\n\n{table}\n\n" in (ROOT / document).read_text(encoding="utf-8")
 
