@@ -117,9 +117,9 @@ def check_set(c: Settings, faces: Faces, spec: NetSpec) -> None:
         expected = f"at most {len(album.names)}, the people to train on"
         raise UserError("hyper.clusters", "more than people", expected, c.clusters)
     if faces.embeddings.shape[2] != faces.dimension:
-        for name, plain in (("mixtures", 0), ("noise", 0.0), ("dropout", 0.0), ("enrolled", "photos")):
+        for name, plain in (("mixtures", 0), ("noise", 0), ("dropout", 0), ("enrolled", "photos")):
             if getattr(c, name) != plain:
-                raise UserError(f"hyper.{name}", "only of plain embeddings", plain, getattr(c, name))
+                raise UserError(f"hyper.{name}", "only of plain embeddings", str(plain), getattr(c, name))
     for name in ("teacher", "contrast"):
         if getattr(c, name) and spec.head.kind != "cosdot":
             raise UserError(f"hyper.{name}", "compares cosines", f"a CosDot head, or {name} 0", spec.head.kind)

@@ -210,6 +210,16 @@ def test_numbers_of_enrolled_embeddings_are_dropped(trunk: distill.Trunk, people
         replace(SECOND, dropout=1.0)
 
 
+@pytest.mark.parametrize("wrong", [{"mixtures": 4}, {"noise": 0.1}, {"dropout": 0.1}, {"enrolled": "views"}])
+def test_what_changes_embeddings_takes_no_further_layers(people: Faces, wrong: dict[str, float | str]) -> None:
+    layered = replace(people, embeddings=np.concatenate([people.embeddings] * 2, 2))
+    assert layered.dimension == DIMENSION
+    plain = replace(SECOND, mixtures=0, noise=0.0)
+    hyper.check_set(plain, layered, TOY)
+    with pytest.raises(UserError, match=rf"^hyper\.{next(iter(wrong))}: only of plain embeddings; .*"):
+        hyper.check_set(replace(plain, **wrong), layered, TOY)
+
+
 def test_the_trunk_learns_with_the_nets_where_it_is_to(trunk: distill.Trunk, people: Faces) -> None:
     """Its gradient is that of one pass through everything."""
     c = replace(SECOND, trunk=True, chunk=5)
