@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -82,12 +82,16 @@ class Views:
 
 
 def plan(count: int, c: Settings, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """`first`, `second`, `weight` of the views of `count` images: each image first in `each` of them."""
-    rng = sampling.rng(seed, 0, "views")
-    first = np.tile(np.arange(count), c.each)
-    second = np.where(rng.random(len(first)) < c.blended, rng.integers(0, count, len(first)), first)
-    weight = np.where(second == first, 1.0, rng.uniform(0.5, 0.9, len(first)))
-    return first, second, weight.astype(np.float32)
+    """`first`, `second`, `weight` of the views of `count` images, in `each` rounds of every image first in one: more
+    rounds begin with the same views."""
+    first = np.arange(count)
+    seconds, weights = [first[:0]], [np.zeros(0)]
+    for r in range(c.each):
+        rng = sampling.rng(seed, r, "views")
+        second = np.where(rng.random(count) < c.blended, rng.integers(0, count, count), first)
+        seconds.append(second)
+        weights.append(np.where(second == first, 1.0, rng.uniform(0.5, 0.9, count)))
+    return np.tile(first, c.each), np.concatenate(seconds), np.concatenate(weights).astype(np.float32)
 
 
 def view_of(one: Image, other: Image | None, weight: float, c: Settings, rng: np.random.Generator) -> Image:
@@ -224,10 +228,12 @@ def stored(
     cache: Path,
     progress: Progress = silent,
 ) -> Views:
-    """The views of the images `rows`, made where the cache has none: 37.6 KB and one run of the backbone each; an
-    interrupted call goes on where it was. Processes that want the same take turns."""
+    """The views of the images `rows`, made where the cache has none: 37.6 KB and one run of the backbone each. A call
+    for more of each image adds to what is there, one after an interruption goes on where that was. Processes that want
+    the same take turns."""
     first, second, weight = plan(len(rows), c, seed)
-    said = json.dumps([faces.sha256, backbone.sha256, rows.tolist(), asdict(c), seed], sort_keys=True)
+    how = asdict(replace(c, each=0))
+    said = json.dumps([faces.sha256, backbone.sha256, rows.tolist(), how, seed], sort_keys=True)
     stem = cache / f"views-{hashlib.sha256(said.encode()).hexdigest()[:24]}"
     kinds = ((".rgb", np.uint8, (len(first), SIDE, SIDE, 3)), (".f16", np.float16, (len(first), faces.dimension)))
 

@@ -68,6 +68,26 @@ def test_views_are_made_once_and_go_on_where_they_were(people: Faces, tmp_path: 
     assert nothing_left.calls == 0
 
 
+def test_more_views_of_each_image_add_to_what_is_there(people: Faces, tmp_path: Path) -> None:
+    whole = made(people, tmp_path / "whole", c=replace(C, each=5))
+    few = made(people, tmp_path / "grown")
+    seen: list[int] = []
+
+    class Counts(Reader):
+        def embed(self, crops: np.ndarray) -> np.ndarray:
+            seen.append(len(crops))
+            return super().embed(crops)
+
+    more = made(people, tmp_path / "grown", Counts(), replace(C, each=5))
+    assert sum(seen) == len(more.crops) - len(few.crops)
+    fewer = made(people, tmp_path / "grown")
+    for name in ("crops", "teacher", "first", "second", "weight"):
+        found, begun = getattr(more, name), getattr(few, name)
+        assert np.array_equal(found, getattr(whole, name)), name
+        assert np.array_equal(found[: len(begun)], begun), name
+        assert np.array_equal(getattr(fewer, name), begun), name
+
+
 @pytest.mark.parametrize("gone", [".rgb", ".f16", ".count"])
 def test_views_of_which_a_file_was_deleted_are_made_anew(people: Faces, tmp_path: Path, gone: str) -> None:
     before = np.array(made(people, tmp_path).crops)
