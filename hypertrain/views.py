@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -23,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyper_mcu.codegen import files
+from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.progress import Progress, counting, silent
 from hyper_mcu.faces.align import ARCFACE_TEMPLATE, SIDE, umeyama
 from hyper_mcu.hypertrain import augment, sampling
@@ -249,10 +251,19 @@ def stored(
         there = all(stem.with_suffix(suffix).exists() for suffix, _, _ in kinds)
         done = _done(stem) if there else 0
         if done < len(first):
+            _check_room(stem.parent, (len(first) - done) * (SIDE * SIDE * 3 + 2 * faces.dimension))
             crops, teacher = mapped("r+" if there else "w+")
             _fill(crops, teacher, done, stem, view, backbone, progress)
     crops, teacher = mapped("r")
     return Views(crops, teacher, rows[first], rows[second], weight)
+
+
+def _check_room(folder: Path, need: int) -> None:
+    """Raises UserError where a folder's disk has no room for so many bytes: a map of a full disk ends the process."""
+    if (free := shutil.disk_usage(folder).free) < need:
+        raise UserError(
+            folder, "no room for the views; fewer by views.each", f"{need / 1e9:.1f} GB", f"{free / 1e9:.1f} GB free"
+        )
 
 
 def _done(stem: Path) -> int:

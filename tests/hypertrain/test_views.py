@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -95,6 +96,18 @@ def test_views_of_which_a_file_was_deleted_are_made_anew(people: Faces, tmp_path
     again = made(people, tmp_path)
     assert np.array_equal(again.crops, before)
     assert np.allclose(again.teacher, Reader().embed(again.crops), atol=2e-3)
+
+
+def test_views_that_the_disk_has_no_room_for_are_not_begun(
+    people: Faces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = 240 * (112 * 112 * 3 + 2 * DIMENSION)
+    monkeypatch.setattr(views.shutil, "disk_usage", lambda folder: SimpleNamespace(free=size - 1))
+    with pytest.raises(UserError, match=r"no room for the views.*views\.each.* GB free"):
+        made(people, tmp_path)
+    assert not list(tmp_path.glob("views-*.rgb"))
+    monkeypatch.setattr(views.shutil, "disk_usage", lambda folder: SimpleNamespace(free=size))
+    assert len(made(people, tmp_path).crops) == 240
 
 
 def test_other_settings_are_other_views(people: Faces, tmp_path: Path) -> None:
