@@ -44,7 +44,8 @@ class Settings:
     mixtures: int = 32  # random mixtures of embeddings that are enrolled too
     noise: float = 0.2  # norm of what is added to every enrolled embedding
     dropout: float = 0.0  # share of the numbers of every enrolled embedding that are 0 instead
-    enrolled: str = "photos"  # or views (views.each), the very ones that are probed
+    probed: str = "views"  # where there are any (views.each), or photos all the same
+    enrolled: str = "photos"  # or views, the very ones that are probed
     clusters: int = 0  # K of K-means centred sampling; 0: none
     cluster_start: int = 0  # steps before it
     # the pairs: every net with every image, or all positives and
@@ -87,7 +88,8 @@ class Settings:
         at_least("hyper", self, hard=0, random=0, chunk=0, unlabelled=0)
         at_least("hyper", self, check_nets=1, check_images=0)
         share("hyper", self, "statistics", "balance", "dropout")
-        one_of("hyper", self, optimiser=schedule.OPTIMISERS, norm=("theta", "change"), enrolled=("photos", "views"))
+        one_of("hyper", self, optimiser=schedule.OPTIMISERS, norm=("theta", "change"))
+        one_of("hyper", self, probed=("photos", "views"), enrolled=("photos", "views"))
         if self.dropout == 1:
             raise UserError("hyper.dropout", "leaves nothing of an embedding", "below 1", self.dropout)
         if self.balance and self.clusters:
@@ -146,12 +148,15 @@ class Hyper:
     unit = "pairs"  # of a net and an image
 
     def __init__(self, module: Personal, faces: Faces, c: Settings, run: Run, views: Views | None = None) -> None:
-        """views: of the images to train on, to be probed instead of these. Raises UserError for a set too small, or
-        numbers that do not go together."""
+        """views: of the images to train on, to be probed instead of these unless the settings say photos. Raises
+        UserError for a set too small, or numbers that do not go together."""
         spec, train = module.hgen.spec, faces.select("train")
         check_set(c, faces, spec)
+        views = views if c.probed == "views" else None
         if c.enrolled == "views" and views is None:
-            raise UserError("hyper.enrolled", "no views", "views.each 1 or more, or photos", c.enrolled)
+            raise UserError(
+                "hyper.enrolled", "no views are probed", "some (views.each, hyper.probed), or photos", c.enrolled
+            )
         self.steps, self.c, self.run, self.faces, self.views = c.steps, c, run, faces, views
         self.device, self._schedule = run.on(), c.schedule
         cpu = self.device.type == "cpu"

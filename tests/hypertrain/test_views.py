@@ -17,7 +17,7 @@ from synthetic_faces import DIMENSION, TOY, Reader, faces
 
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.faces.align import ARCFACE_TEMPLATE
-from hyper_mcu.hypertrain import distill, hyper, loop, start, views
+from hyper_mcu.hypertrain import config, distill, hyper, loop, pipeline, start, views
 from hyper_mcu.hypertrain.checkpoint import About
 from hyper_mcu.hypertrain.data import Faces
 from hyper_mcu.hypertrain.data.faces import central
@@ -218,6 +218,34 @@ def test_views_may_be_enrolled_too(people: Faces, tmp_path: Path) -> None:
     assert work.same[:8][~blend].any(1).all()
     with pytest.raises(UserError, match=r"hyper\.enrolled.*views\.each"):
         of_views(people, None, replace(NETS, enrolled="views"))
+
+
+def test_nets_may_be_asked_about_photos_where_the_trunk_has_learned_from_views(people: Faces, tmp_path: Path) -> None:
+    shown, c = made(people, tmp_path), replace(NETS, probed="photos")
+    stage, without = of_views(people, shown, c), of_views(people, None, NETS)
+    assert stage.views is None
+    assert np.array_equal(stage.rows(3), without.rows(3))
+    with pytest.raises(UserError, match=r"hyper\.enrolled.*hyper\.probed"):
+        of_views(people, shown, replace(c, enrolled="views"))
+
+
+@pytest.mark.parametrize(
+    ("sets", "made"),
+    [
+        ([], True),
+        (["views.each=0"], False),
+        (["hyper.probed=photos"], True),
+        (["hyper.probed=photos", "start.trunk=t"], False),
+        (["hyper.probed=photos", "start.generator=g"], False),
+        (["hyper.probed=photos", "start.warm=t"], True),
+        (["start.trunk=t"], True),
+        (["start.trunk=t", "hyper.steps=0"], False),
+        (["distill.steps=0"], True),
+        (["distill.steps=0", "hyper.probed=photos"], False),
+    ],
+)
+def test_views_that_no_stage_looks_at_are_not_made(sets: list[str], made: bool) -> None:
+    assert pipeline.looked_at(config.read(None, ["views.each=2", *sets])) == made
 
 
 def test_a_trunk_learns_from_views(people: Faces, tmp_path: Path) -> None:
