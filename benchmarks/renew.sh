@@ -1,6 +1,6 @@
 #!/bin/sh
 # Measures anew what depends on the shipped generator, after another one was put there: sh benchmarks/renew.sh FACES
-# Half an hour on two idle cores. The figures in README.md and in the generator's model card are then to be written anew.
+# What they say is then to be written into README.md, the generator's model card and firmware/CAMERA.md.
 set -eu
 cd "$(dirname "$0")/.."
 faces="$1"
@@ -14,4 +14,5 @@ made enrolment.py --photos "$faces/raw" --save benchmarks/results/enrolment.json
 made enrolment_variants.py --faces "$faces" --save benchmarks/results/enrolment_variants.json
 made leakage.py --faces "$faces" --save benchmarks/results/leakage.json
 made quality.py --faces "$faces" --save benchmarks/results/quality.json
+made camera.py --photos "$faces/raw" --save benchmarks/results/camera.json
 made parity.py --faces "$faces" --save benchmarks/results/parity.json
