@@ -84,7 +84,7 @@ def _checkpoint(c: config.Backbone) -> tuple[Path | None, backbones.Fetched | No
     return Path(c.weights) if c.weights else None, (c.url, c.sha256) if c.url else None
 
 
-def looked_at(c: Config) -> bool:
+def wants_views(c: Config) -> bool:
     """Whether a stage that the settings run looks at views."""
     distills = c.distill.steps > 0 and not (c.start.trunk or c.start.generator)
     return c.views.each > 0 and (distills or (c.hyper.steps > 0 and c.hyper.probed == "views"))
@@ -145,7 +145,7 @@ def run(
     if c.run.threads:
         torch.set_num_threads(c.run.threads)
     spec, h_bb = spec_of(c), backbone_of(c.backbone, c.run.on())
-    viewer = backbone_of(c.backbone, c.run.on(), half=True) if c.views.half and looked_at(c) else h_bb
+    viewer = backbone_of(c.backbone, c.run.on(), half=True) if c.views.half and wants_views(c) else h_bb
     further = h_bb.size - h_bb.dimension if not h_bb.tokens else 0
     shape = replace(c.hgen, dimension=h_bb.size, tokens=h_bb.tokens, layers=(further,) if further else ())
     start.check_shape(spec, shape)
@@ -173,7 +173,7 @@ def run(
         direct = Direct(spec, faces, c.direct, c.run)
         trained(direct)
         return Trained(spec, faces, direct.module, stages)
-    shown = views.stored(faces, taught(faces), viewer, c.views, c.run.seed, cache, say) if looked_at(c) else None
+    shown = views.stored(faces, taught(faces), viewer, c.views, c.run.seed, cache, say) if wants_views(c) else None
     if hgen is None:
         hgen = _from_trunk(c, spec, shape, faces, shown, trained, say)
     if c.hyper.qat:

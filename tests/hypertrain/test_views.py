@@ -245,7 +245,7 @@ def test_nets_may_be_asked_about_photos_where_the_trunk_has_learned_from_views(p
     ],
 )
 def test_views_that_no_stage_looks_at_are_not_made(sets: list[str], made: bool) -> None:
-    assert pipeline.looked_at(config.read(None, ["views.each=2", *sets])) == made
+    assert pipeline.wants_views(config.read(None, ["views.each=2", *sets])) == made
 
 
 def test_a_trunk_learns_from_views(people: Faces, tmp_path: Path) -> None:
