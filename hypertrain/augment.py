@@ -55,10 +55,11 @@ def plain(crops: NDArray[np.uint8], side: int = CROP) -> Tensor:
     return to_input(images(crops, side))
 
 
-def to_input(images: NDArray[np.uint8]) -> Tensor:
-    """Images uint8 (M, H, W, 3) as f's input, float32 (M, 3, H, W) channels-last: (x − 128)/128."""
+def to_input(images: NDArray[np.uint8], kind: torch.dtype = torch.float32) -> Tensor:
+    """Images uint8 (M, H, W, 3) as f's input, of that kind, (M, 3, H, W) channels-last: (x − 128)/128, exact in
+    bfloat16 too."""
     x = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
-    return (x.float() - 128.0) / 128.0
+    return x.to(kind).sub_(128).div_(128)
 
 
 def relight(images: NDArray[np.uint8], generator: torch.Generator, count: int = 0, part: slice = slice(None)) -> Tensor:
@@ -100,8 +101,8 @@ def batches(
 
         chosen = crops[index[mine]]
         if made:
-            turned = [c[:, ::-1] if rng(k).random() < 0.5 else c for c, k in zip(chosen, places, strict=True)]
-            return step, index, to_input(np.stack([fit(c, side) for c in turned])).to(torch.bfloat16)
+            turned = [cv2.flip(c, 1) if rng(k).random() < 0.5 else c for c, k in zip(chosen, places, strict=True)]
+            return step, index, to_input(np.stack([fit(c, side) for c in turned]), torch.bfloat16)
         images = [view(c, rng(k), side) for c, k in zip(chosen, places, strict=True)]
         light = sampling.torch_rng(seed, step, "light")
         return step, index, relight(np.stack(images), light, len(index), mine)
