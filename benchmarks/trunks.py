@@ -1,10 +1,12 @@
-"""What does each lever of the shared trunk bring? One change at a time, from scratch, under one budget.
+"""What does each lever of the shared trunk bring? One change at a time, under one budget.
 
-Rows are stage `distill` from random weights to its end. Figures are of the trunk with its linear head, before anything
-is personal: every held-out person's first photo enrolled and asked about all photos of all of them, equal error rate,
-and FNMR at two FMR. Rows `grey` and `of 56×56 pixels` see such images in training and after it.
+Rows are stage `distill`, from one trunk that is trained already, on views of the images (hyper_mcu.hypertrain.views),
+and change one setting of `base`. Those `from scratch` begin with random weights and a higher learning rate, and compare
+with each other. Figures are of the trunk with its linear head, before anything is personal: every held-out person's
+first photo enrolled and asked about all photos of all of them, equal error rate, and FNMR at two FMR. Rows `grey` and
+`of 56×56 pixels` see such images in training and after it. `start` is not trained.
 
-    python benchmarks/trunks.py --faces FACES --steps 1000 --save benchmarks/results/trunks.json
+    python benchmarks/trunks.py --faces FACES --steps 500 --save benchmarks/results/trunks.json
 
 A result that is in the file already is not made again: a call that was stopped goes on, and more seeds are added.
 Architectures are compared by architectures.py, what is personal by levers.py.
@@ -25,31 +27,43 @@ import torch
 from held_out import first_photos, rates
 from numpy.typing import NDArray
 
-from hyper_mcu.hypertrain import config, data, distill, loop, pipeline
+from hyper_mcu import generator
+from hyper_mcu.generator import SHIPPED
+from hyper_mcu.hypertrain import checkpoint, config, data, distill, export, loop, pipeline, start
 from hyper_mcu.hypertrain.checkpoint import About
 
-BASE = ("run.device=cpu", "run.threads=1", "hyper.steps=0", "distill.batch=256", "distill.lr=3e-3")
+BASE = (
+    "run.device=cpu", "run.threads=1", "hyper.steps=0", "distill.batch=256", "distill.lr=1.5e-3",
+    "views.each=6", "views.half=true", "views.blended=0.6", "views.parts=0.6", "views.turned=0.15", "views.yaw=40",
+    "views.camera=0.25",
+)  # fmt: skip
+SCRATCH = ("distill.lr=3e-3",)
 ROWS: dict[str, tuple[str, ...]] = {
+    "start": ("distill.steps=0", "distill.warmup=0"),
     "base": (),
     "own photo alone": ("distill.partner=0",),
     "always another photo": ("distill.partner=1",),
     "no contrast": ("distill.contrast=0",),
+    "three times the contrast": ("distill.contrast=3",),
     "temperature 0.03": ("distill.temperature=0.03",),
     "temperature 0.2": ("distill.temperature=0.2",),
     "no squared differences": ("distill.relation=0",),
     "squared differences alone": ("distill.direct=0", "distill.contrast=0"),
+    "own cosine of no weight": ("distill.direct=0",),
     "no isometry": ("distill.isometry=0",),
-    "views": ("views.each=2",),
-    "views, of parts": ("views.each=2", "views.parts=0.6"),
-    "learning rate 1e-3": ("distill.lr=1e-3",),
-    "learning rate 1e-2": ("distill.lr=1e-2",),
+    "no views": ("views.each=0",),
+    "views of one person each": ("views.blended=0", "views.each=2"),
+    "learning rate 5e-4": ("distill.lr=5e-4",),
+    "learning rate 5e-3": ("distill.lr=5e-3",),
     "weights averaged": ("run.ema=0.99",),
     "float32": ("run.amp=false",),
-    "weights standardised": ("net.norm=weight-standardised",),
-    "each image normalised": ("net.norm=instance",),
-    "each pixel normalised": ("net.norm=pixel-channel",),
     "grey": (),
     "of 56×56 pixels": (),
+    "from scratch": SCRATCH,
+    "from scratch, learning rate 1e-2": ("distill.lr=1e-2",),
+    "from scratch, weights standardised": (*SCRATCH, "net.norm=weight-standardised"),
+    "from scratch, each image normalised": (*SCRATCH, "net.norm=instance"),
+    "from scratch, each pixel normalised": (*SCRATCH, "net.norm=pixel-channel"),
 }
 
 
@@ -74,7 +88,7 @@ class Seen:
         return cv2.resize(small, (side, side), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
-def figures(name: str, seed: int, steps: int, root: Path, cache: Path) -> comparison.Figures:
+def figures(name: str, seed: int, steps: int, root: Path, cache: Path, begin: Path) -> comparison.Figures:
     """EER, and FNMR at FMR 1e-2 and 1e-3, of a row's trunk; processor seconds of its training."""
     sets = [
         f"run.seed={seed}",
@@ -85,14 +99,20 @@ def figures(name: str, seed: int, steps: int, root: Path, cache: Path) -> compar
     c = config.read(None, [*BASE, *sets, *ROWS[name]])
     torch.set_num_threads(1)
     faces = data.load(root, cache)
+    shown = comparison.shown(c, faces, cache)
     if name in ("grey", "of 56×56 pixels"):
         faces = replace(faces, crops=Seen(faces.crops, name == "grey"))
-    shown = comparison.shown(c, faces, cache)
+        shown = replace(shown, crops=Seen(shown.crops, name == "grey")) if shown else None
     trunk = distill.Trunk(pipeline.spec_of(c), faces.dimension, seed)
-    begin, about = time.process_time(), About(trunk.spec, faces.backbone_sha256, "")
-    with TemporaryDirectory() as out:  # its one check, at the end, is better than that of random weights
-        loop.train(distill.Distill(trunk, faces, c.distill, c.run, shown), faces, c.run, about, Path(out))
-    seconds = time.process_time() - begin
+    if not name.startswith("from scratch"):
+        start.to_trunk(export.restore(begin)[0], trunk)
+    mark, about = time.process_time(), About(trunk.spec, faces.backbone_sha256, "")
+    with TemporaryDirectory() as out:  # where it ends, not where a check was best
+        if c.distill.steps:
+            loop.train(distill.Distill(trunk, faces, c.distill, c.run, shown), faces, c.run, about, Path(out))
+            last = checkpoint.read(Path(out) / "last.safetensors")
+            trunk.load_state_dict({**last.module, **last.average})
+    seconds = time.process_time() - mark
     index = faces.select("val")
     e = torch.from_numpy(faces.enrolled()[index[first_photos(faces, index)]])
     with torch.no_grad():
@@ -101,9 +121,11 @@ def figures(name: str, seed: int, steps: int, root: Path, cache: Path) -> compar
 
 
 def main() -> None:
-    parser = comparison.parser("Controlled comparisons of the shared trunk.", 1000, "of 256 images")
+    parser = comparison.parser("Controlled comparisons of the shared trunk.", 500, "of 256 images")
+    parser.add_argument("--trunk", type=Path, default=SHIPPED, help="what rows start from")
     o = parser.parse_args()
-    comparison.run(parser, o, ROWS, figures, (o.steps, o.faces, o.cache), {"base": BASE})
+    told = {"trunk": generator.load(o.trunk).sha256, "base": BASE}
+    comparison.run(parser, o, ROWS, figures, (o.steps, o.faces, o.cache, o.trunk), told)
 
 
 if __name__ == "__main__":

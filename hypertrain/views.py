@@ -28,7 +28,7 @@ from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.progress import Progress, counting, silent
 from hyper_mcu.faces.align import ARCFACE_TEMPLATE, SIDE, umeyama
 from hyper_mcu.hypertrain import augment, sampling
-from hyper_mcu.hypertrain.data import Faces
+from hyper_mcu.hypertrain.data import Crops, Faces
 from hyper_mcu.hypertrain.data.embeddings import Embedder, ahead
 from hyper_mcu.hypertrain.data.locks import locked
 from hyper_mcu.hypertrain.settings import at_least, share
@@ -64,7 +64,7 @@ class Views:
     vectors; first, second int64 (V,): the images, of those that the views were made of, that each shows; weight float32
     (V,): of the first."""
 
-    crops: NDArray[np.uint8]
+    crops: Crops
     teacher: NDArray[np.float16]
     first: NDArray[np.int64]
     second: NDArray[np.int64]
