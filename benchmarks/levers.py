@@ -83,6 +83,8 @@ ROWS: dict[str, tuple[str, ...]] = {
     "labels too": ("hyper.bce=0.005",),
     "soft targets too": ("hyper.soft=0.5",),
     "contrast too": ("hyper.contrast=0.3",),
+    "contrast too, temperature 0.02": ("hyper.contrast=1", "hyper.temperature=0.02"),
+    "contrast alone, temperature 0.02": ("hyper.contrast=1", "hyper.temperature=0.02", "hyper.teacher=0"),
     "no emphasis": ("hyper.emphasis=0",),
     "emphasis 16": ("hyper.emphasis=16",),
     "no images of nobody": ("hyper.unlabelled=0", "hyper.people=64"),
