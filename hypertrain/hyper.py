@@ -68,6 +68,7 @@ class Settings:
     contrast: float = 0.0  # times the divergence of softmax(cosine/temperature) from softmax(C/temperature), over all
     # images but the net's own photo
     temperature: float = 0.07
+    labelled: bool = False  # in the contrast C is 1 for two photos of one person, as in stage distill
     # the optimiser
     optimiser: str = "adamw"  # or sgd
     lr: float = 5e-5  # peak, after
@@ -311,7 +312,10 @@ class Hyper:
             parts["soft"] = c.soft * loss.soft_bce(logits, teacher, c.soft_zero, c.soft_width, weight, n)
         if c.contrast:
             others = ~work.own[chunk] * (1.0 if weight is None else weight)
-            parts["contrast"] = c.contrast * loss.contrast(scores, work.teacher[chunk], c.temperature, others, n)
+            teacher = work.teacher[chunk]
+            if c.labelled:
+                teacher = teacher.masked_fill(work.same[chunk].bool(), 1.0)
+            parts["contrast"] = c.contrast * loss.contrast(scores, teacher, c.temperature, others, n)
         return parts
 
     def check(self) -> dict[str, float]:
