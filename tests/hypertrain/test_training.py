@@ -288,6 +288,20 @@ def test_contrast_of_some_pairs_teaches_and_leaves_out_a_net_s_own_photo(
     assert float(scores.grad[work.own].abs().max()) < 1e-9 < float(scores.grad.abs().max())
 
 
+def test_labelled_contrast_is_least_where_photos_of_one_person_have_a_cosine_of_one(
+    trunk: distill.Trunk, people: Faces
+) -> None:
+    def contrast(labelled: bool) -> float:
+        c = replace(SECOND, contrast=1.0, temperature=0.1, labelled=labelled)
+        stage = hyper.Hyper(Personal(start.from_trunk(trunk, SHAPE)), people, c, RUN)
+        work = stage._work(1, torch.from_numpy(stage.rows(1)))
+        scores = work.teacher.masked_fill(work.same.bool(), 1.0)
+        return float(stage._parts(work, slice(0, None), scores)["contrast"])
+
+    assert contrast(True) < 1e-6
+    assert contrast(False) > 1e-2
+
+
 def test_settings_that_do_not_go_together_are_refused(trunk: distill.Trunk, people: Faces) -> None:
     def said(**keys: object) -> str:
         with pytest.raises(UserError) as e:
