@@ -1,4 +1,4 @@
-"""benchmarks/levers.py and personal.py: the documents have the tables of the results, and what counts as personal."""
+"""benchmarks/levers.py, trunks.py and personal.py: the documents have the tables of the results, and what counts as personal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,11 @@ def personal(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
 
 @pytest.mark.parametrize(
     ("name", "maker", "document"),
-    [("levers", "comparison", "docs/training.md"), ("personal", "personal", "README.md")],
+    [
+        ("levers", "comparison", "docs/training.md"),
+        ("trunks", "comparison", "docs/training.md"),
+        ("personal", "personal", "README.md"),
+    ],
 )
 def test_documents_have_the_table_of_the_results(
     name: str, maker: str, document: str, monkeypatch: pytest.MonkeyPatch
