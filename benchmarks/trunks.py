@@ -49,6 +49,11 @@ ROWS: dict[str, tuple[str, ...]] = {
     "temperature 0.02": ("distill.temperature=0.02",),
     "temperature 0.02, always another photo": ("distill.temperature=0.02", "distill.partner=1"),
     "temperature 0.02, three times the contrast": ("distill.temperature=0.02", "distill.contrast=3"),
+    "temperature 0.02, always another photo, 1,024 strangers": (
+        "distill.temperature=0.02",
+        "distill.partner=1",
+        "distill.strangers=1024",
+    ),
     "temperature 0.03": ("distill.temperature=0.03",),
     "temperature 0.2": ("distill.temperature=0.2",),
     "no squared differences": ("distill.relation=0",),

@@ -32,7 +32,8 @@ class Settings:
     squared differences of similarities, `contrast` on the divergence of softmax(student/τ) from
     softmax(teacher/τ) over the batch, both ways, `isometry` on ‖WᵀW − I‖² (so that the student's cosine stays the
     teacher's). `partner` is the share of probes whose enrolled photo is another one of the same person, where there is
-    one.
+    one. `strangers` are further photos that are enrolled in a step and that no image of it has for a partner: an
+    embedding costs no pass of the trunk.
     """
 
     steps: int = 2000
@@ -46,10 +47,11 @@ class Settings:
     temperature: float = 0.07
     isometry: float = 0.1
     partner: float = 0.75
+    strangers: int = 0
 
     def __post_init__(self) -> None:
         at_least("distill", self, steps=0, batch=2, warmup=0, lr=0, weight_decay=0, temperature=1e-3)
-        at_least("distill", self, direct=0, relation=0, contrast=0, isometry=0)
+        at_least("distill", self, direct=0, relation=0, contrast=0, isometry=0, strangers=0)
         share("distill", self, "partner")
         warmup_within("distill", self)
 
@@ -106,10 +108,10 @@ def partners(
 
 
 def loss(c: Settings, student: Tensor, teacher: Tensor, head: Tensor, known: Tensor) -> dict[str, Tensor]:
-    """Weighted parts of the loss of similarities student, teacher (N, N), rows enrolled, columns probed; known (N,):
-    pairs of the diagonal that are of one person."""
-    gram = head.T @ head
-    both = contrast(student, teacher, c.temperature) + contrast(student.T, teacher.T, c.temperature)
+    """Weighted parts of the loss of similarities student, teacher (N + M, N), rows enrolled, the last M of them
+    strangers, columns probed; known (N,): pairs of the diagonal that are of one person."""
+    gram, n = head.T @ head, student.shape[1]
+    both = contrast(student[:n], teacher[:n], c.temperature) + contrast(student.T, teacher.T, c.temperature)
     return {
         "direct": c.direct * ((1 - student.diagonal()) * known).sum() / len(known),
         "relation": c.relation * (student - teacher).square().mean(),
@@ -151,6 +153,7 @@ class Distill:
         self._parallel = processes.parallel(self.module)
         self._index = np.arange(len(views.crops)) if views else taught(faces)
         self._val = faces.select("val")
+        self._taught = taught(faces)
         self._e = torch.from_numpy(faces.enrolled()[:, : faces.dimension])
         self._album = albums(faces)
 
@@ -169,6 +172,8 @@ class Distill:
     def backward(self, step: int, rows: NDArray[np.int64], x: Tensor) -> tuple[dict[str, Tensor], int]:
         rng = sampling.rng(self.run.seed, step, "partners")
         enrolled, probed, blend = (t.to(self.device) for t in self._said(rows, rng))
+        strangers = rng.choice(self._taught, self.c.strangers)
+        enrolled = torch.cat([enrolled, self._e[torch.from_numpy(strangers)].to(self.device)])
         looks, heads = self._parallel(x, enrolled, self.run.amp)
         student = heads @ processes.gather(looks).T
         teacher = enrolled @ probed.T

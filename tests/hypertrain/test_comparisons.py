@@ -1,4 +1,4 @@
-"""benchmarks/levers.py, trunks.py and personal.py: the documents have the tables of the results, and what counts as personal."""
+"""benchmarks/levers.py, trunks.py, personal.py: the documents have their tables; what counts as personal."""
 
 from __future__ import annotations
 

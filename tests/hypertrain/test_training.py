@@ -108,6 +108,19 @@ def test_loss_of_a_student_equal_to_its_teacher_is_the_least(part: str) -> None:
         assert float(best[part]) == pytest.approx(0, abs=1e-6)
 
 
+def test_strangers_are_told_apart_from_what_is_probed(people: Faces) -> None:
+    pairs, of_strangers = [], []
+    for strangers in (0, 24):
+        trunk = distill.Trunk(TOY, people.dimension, 0)
+        stage = distill.Distill(trunk, people, replace(FIRST, strangers=strangers), RUN)
+        rows = stage.rows(1)
+        parts, count = stage.backward(1, rows, plain(people.crops[rows], TOY.height))
+        pairs.append(count // len(rows) - len(rows))
+        of_strangers.append(float(parts["contrast"]))
+    assert pairs == [0, 24]
+    assert of_strangers[1] > of_strangers[0] + 0.01  # more that an image could be mistaken for
+
+
 def test_generator_begins_as_the_trunk(trunk: distill.Trunk, people: Faces) -> None:
     module = Personal(start.from_trunk(trunk, SHAPE))
     index = people.select("val")[:6]
