@@ -84,7 +84,12 @@ ROWS: dict[str, tuple[str, ...]] = {
     "soft targets too": ("hyper.soft=0.5",),
     "contrast too": ("hyper.contrast=0.3",),
     "contrast too, temperature 0.02": ("hyper.contrast=1", "hyper.temperature=0.02"),
-"contrast too, with labels, temperature 0.02": ("hyper.contrast=1", "hyper.temperature=0.02", "hyper.labelled=true"),
+    "contrast too, with labels, temperature 0.02": (
+        "hyper.contrast=1", "hyper.temperature=0.02", "hyper.labelled=true",
+    ),
+    "contrast too, both ways": (
+        "hyper.contrast=1", "hyper.temperature=0.02", "hyper.labelled=true", "hyper.both_ways=true",
+    ),
     "no emphasis": ("hyper.emphasis=0",),
     "emphasis 16": ("hyper.emphasis=16",),
     "no images of nobody": ("hyper.unlabelled=0", "hyper.people=64"),

@@ -60,6 +60,18 @@ def pair_scores(
     return _head(spec, theta, _joined(_run(spec, tiles, first, activation, True), len(rows), width))
 
 
+def forward(theta: Tensor, chunk: int, values_of: Callable[[slice, Tensor], Tensor], workers: int = 1) -> Tensor:
+    """What values_of(slice, θ part) gives for chunks of that many nets, behind each other, without gradients; workers
+    as in `backward`."""
+
+    def one(start: int) -> Tensor:
+        with torch.no_grad():  # of this thread alone
+            part = theta.detach()[start : start + chunk]
+            return values_of(slice(start, start + len(part)), part)
+
+    return torch.cat([*_concurrently(one, range(0, len(theta), chunk), workers)])
+
+
 def backward(
     theta: Tensor,
     chunk: int,

@@ -69,6 +69,7 @@ class Settings:
     # images but the net's own photo
     temperature: float = 0.07
     labelled: bool = False  # in the contrast C is 1 for two photos of one person, as in stage distill
+    both_ways: bool = False  # and it is of the nets of each image too, as there
     # the optimiser
     optimiser: str = "adamw"  # or sgd
     lr: float = 5e-5  # peak, after
@@ -99,6 +100,10 @@ class Settings:
             )
         if self.hard or self.random:
             pairs.check("hyper", self.hard, self.random)
+            if self.both_ways:
+                raise UserError(
+                    "hyper.both_ways", "an image has no whole column", "all pairs (hyper.random 0)", self.random
+                )
         _ = self.schedule  # checks its numbers
         if self.bce:
             loss.check_beta("hyper.beta", self.beta, self.people)
@@ -223,11 +228,17 @@ class Hyper:
         found: dict[int, dict[str, Tensor]] = {}  # the loss of each chunk, which come in any order
         exact = m.hgen.quantiser is not None  # bfloat16 has no room for the integers
 
-        def loss_of(chunk: slice, theta: Tensor) -> Tensor:
+        def scores_of(chunk: slice, theta: Tensor) -> Tensor:
             columns = None if work.columns is None else work.columns[chunk]
             with torch.autocast(x.device.type, torch.bfloat16, enabled=self.run.amp and not exact):
-                scores = m.scores(m.nets(theta), shared, columns)
-            parts = self._parts(work, chunk, scores.float())
+                return m.scores(m.nets(theta), shared, columns).float()
+
+        contrast = None
+        if c.contrast and c.both_ways:
+            contrast = self._contrast(work, batched.forward(raw, self._chunk, scores_of, self._workers))
+
+        def loss_of(chunk: slice, theta: Tensor) -> Tensor:
+            parts = self._parts(work, chunk, scores_of(chunk, theta), contrast)
             found[chunk.start] = {name: value.detach() for name, value in parts.items()}
             return torch.stack([*parts.values()]).sum()
 
@@ -289,8 +300,26 @@ class Hyper:
         images, blend = torch.from_numpy(v.first[at]), torch.from_numpy(v.first[at] != v.second[at])
         return images, torch.where(blend, -1, self._labels[images]), torch.from_numpy(v.teacher[at]).float()
 
-    def _parts(self, work: Work, chunk: slice, scores: Tensor) -> dict[str, Tensor]:
-        """Weighted parts of the loss of a chunk of nets, whose sums over chunks are those of the step."""
+    def _taught(self, work: Work) -> Tensor:
+        """The cosines (N, M) that the contrast is taught by."""
+        return work.teacher.masked_fill(work.same.bool(), 1.0) if self.c.labelled else work.teacher
+
+    def _contrast(self, work: Work, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """The contrast both ways of this process's scores (N, M), among those of all, and its gradient there."""
+        own = scores.detach().requires_grad_()
+        all_scores, teacher = processes.gather(own), processes.gather(self._taught(work))
+        others = processes.gather((~work.own).float())
+        one = loss.contrast(all_scores, teacher, self.c.temperature, others)
+        other = loss.contrast(all_scores.T, teacher.T, self.c.temperature, others.T)
+        value = self.c.contrast * (one + other) / 2
+        (gradient,) = torch.autograd.grad(value, own)
+        return value.detach(), gradient
+
+    def _parts(
+        self, work: Work, chunk: slice, scores: Tensor, contrast: tuple[Tensor, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Weighted parts of the loss of a chunk of nets, whose sums over chunks are those of the step. contrast: of all
+        nets, see `_contrast`."""
         c, n = self.c, len(work.enrolled)
         weight = None if work.weight is None else work.weight[chunk]
         labelled = n - c.mixtures // processes.size()
@@ -310,12 +339,13 @@ class Hyper:
         if c.soft:
             logits, teacher = self.module.logits(scores), work.teacher[chunk]
             parts["soft"] = c.soft * loss.soft_bce(logits, teacher, c.soft_zero, c.soft_width, weight, n)
-        if c.contrast:
+        if contrast:
+            value, gradient = contrast
+            moved = (gradient[chunk] * scores).sum()  # has the gradient of the whole, and is given its value
+            parts["contrast"] = moved - moved.detach() + value * len(scores) / n
+        elif c.contrast:
             others = ~work.own[chunk] * (1.0 if weight is None else weight)
-            teacher = work.teacher[chunk]
-            if c.labelled:
-                teacher = teacher.masked_fill(work.same[chunk].bool(), 1.0)
-            parts["contrast"] = c.contrast * loss.contrast(scores, teacher, c.temperature, others, n)
+            parts["contrast"] = c.contrast * loss.contrast(scores, self._taught(work)[chunk], c.temperature, others, n)
         return parts
 
     def check(self) -> dict[str, float]:

@@ -315,6 +315,36 @@ def test_labelled_contrast_is_least_where_photos_of_one_person_have_a_cosine_of_
     assert contrast(False) > 1e-3
 
 
+def test_contrast_both_ways_is_that_of_all_nets_whatever_the_chunk(trunk: distill.Trunk, people: Faces) -> None:
+    c = replace(SECOND, bce=0.0, teacher=0.0, contrast=1.0, both_ways=True, labelled=True, temperature=0.2)
+    exact = replace(RUN, amp=False)
+
+    def gradients(chunk: int) -> tuple[torch.Tensor, float]:
+        stage = hyper.Hyper(Personal(start.from_trunk(trunk, SHAPE)), people, replace(c, chunk=chunk), exact)
+        rows = stage.rows(1)
+        parts, _ = stage.backward(1, rows, plain(people.crops[rows], TOY.height))
+        assert stage.module.hgen.linear is not None
+        assert stage.module.hgen.linear.grad is not None
+        return stage.module.hgen.linear.grad.clone(), float(parts["contrast"])
+
+    one, value = gradients(1)
+    many, same = gradients(64)
+    assert value == pytest.approx(same, rel=1e-4)
+    assert float((one - many).abs().max()) < 1e-4 * float(many.abs().max())
+    stage = hyper.Hyper(Personal(start.from_trunk(trunk, SHAPE)), people, c, exact)
+    m, rows = stage.module, stage.rows(1)
+    work = stage._work(1, torch.from_numpy(rows))
+    scores = m.scores(m.nets(m.hgen.raw(work.enrolled)), m.shared(plain(people.crops[rows], TOY.height), amp=False))
+    target, others = work.teacher.masked_fill(work.same.bool(), 1.0), (~work.own).float()
+    ways = ((scores, target, others), (scores.T, target.T, others.T))
+    whole = torch.stack([loss.contrast(s, t, 0.2, o) for s, t, o in ways]).mean()
+    whole.backward()
+    assert float(whole) == pytest.approx(value, rel=1e-4)
+    assert m.hgen.linear is not None
+    assert m.hgen.linear.grad is not None
+    assert float((one - m.hgen.linear.grad).abs().max()) < 1e-3 * float(one.abs().max())
+
+
 def test_settings_that_do_not_go_together_are_refused(trunk: distill.Trunk, people: Faces) -> None:
     def said(**keys: object) -> str:
         with pytest.raises(UserError) as e:
