@@ -32,8 +32,8 @@ class Settings:
     squared differences of similarities, `contrast` on the divergence of softmax(student/τ) from
     softmax(teacher/τ) over the batch, both ways, `isometry` on ‖WᵀW − I‖² (so that the student's cosine stays the
     teacher's). `partner` is the share of probes whose enrolled photo is another one of the same person, where there is
-    one. `strangers` are further photos that are enrolled in a step and that no image of it has for a partner: an
-    embedding costs no pass of the trunk.
+    one. `strangers` are so many further photos that are enrolled in a step, drawn from all to learn from: an embedding
+    costs no pass of the trunk. Of the few that show a person of the step the teacher's cosine is asked.
     """
 
     steps: int = 2000
