@@ -61,6 +61,8 @@ BASE = (
     "hyper.teacher=20", "hyper.emphasis=4", "hyper.bce=0", "hyper.lr=3e-4",
     "hyper.check_nets=16", "hyper.check_images=64",
 )  # fmt: skip
+SHARP = ("hyper.contrast=1", "hyper.temperature=0.02", "hyper.labelled=true")
+BOTH = (*SHARP, "hyper.both_ways=true")
 ROWS: dict[str, tuple[str, ...]] = {
     "start": ("hyper.steps=0",),
     "start, mirrored images too": ("hyper.steps=0",),
@@ -84,12 +86,11 @@ ROWS: dict[str, tuple[str, ...]] = {
     "soft targets too": ("hyper.soft=0.5",),
     "contrast too": ("hyper.contrast=0.3",),
     "contrast too, temperature 0.02": ("hyper.contrast=1", "hyper.temperature=0.02"),
-    "contrast too, with labels, temperature 0.02": (
-        "hyper.contrast=1", "hyper.temperature=0.02", "hyper.labelled=true",
-    ),
-    "contrast too, both ways": (
-        "hyper.contrast=1", "hyper.temperature=0.02", "hyper.labelled=true", "hyper.both_ways=true",
-    ),
+    "contrast too, with labels, temperature 0.02": SHARP,
+    "contrast too, both ways": BOTH,
+    "contrast both ways, a tenth of the squared differences": (*BOTH, "hyper.teacher=2"),
+    "contrast both ways, no squared differences": (*BOTH, "hyper.teacher=0"),
+    "contrast both ways, a tenth, sets balanced": (*BOTH, "hyper.teacher=2", "hyper.balance=0.5"),
     "no emphasis": ("hyper.emphasis=0",),
     "emphasis 16": ("hyper.emphasis=16",),
     "no images of nobody": ("hyper.unlabelled=0", "hyper.people=64"),
