@@ -122,7 +122,7 @@ def test_shipped_generator_keeps_its_promises() -> None:
     point = g.rates.at()
     assert 0.9e-3 < point.fmr <= 1e-3 < point.fmr_high < 1.2e-3
     assert 0 < point.fnmr < 0.6
-    assert abs(g.rates.at(cohort=True).fnmr - point.fnmr) < 0.01  # today's nets leave a cohort little to correct
+    assert 0 < g.rates.at(cohort=True).fnmr < point.fnmr  # what strangers score corrects what the embedding tells
     assert len(g.scales) == len(g.spec.stages)
 
 
