@@ -75,24 +75,23 @@ def relight(images: NDArray[np.uint8], generator: torch.Generator, count: int = 
 
 
 def batches(
-    crops: Crops,
+    shown: Callable[[int], tuple[Crops, bool]],
     rows: Callable[[int], NDArray[np.int64]],
     steps: Iterable[int],
     seed: int,
     side: int = CROP,
     part: Callable[[int], slice] = lambda count: slice(0, count),
     ahead: int = 2,
-    made: bool = False,
 ) -> Iterator[tuple[int, NDArray[np.int64], Tensor]]:
     """(step, rows, augmented input) of every step, prepared in a thread ahead of their use.
 
-    rows: the images of a step; part: of so many images those that are prepared. made: they are views already, and only
-    mirrored, half of them. What happens to an image depends on the
-    seed, the step and its place among the rows alone.
+    shown: what the rows of a step are of, and whether it is views already, of which half are mirrored and no more is
+    done; rows: the images of a step; part: of so many images those that are prepared. What happens to an image depends
+    on the seed, the step and its place among the rows alone.
     """
 
     def prepare(step: int) -> tuple[int, NDArray[np.int64], Tensor]:
-        index = rows(step)
+        (crops, made), index = shown(step), rows(step)
         mine = part(len(index))
         places = range(len(index))[mine]
 

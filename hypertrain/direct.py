@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from hyper_mcu.codegen.netspec import NetSpec
 from hyper_mcu.hypertrain import augment, processes, sampling, schedule
-from hyper_mcu.hypertrain.data import Faces
+from hyper_mcu.hypertrain.data import Crops, Faces
 from hyper_mcu.hypertrain.loop import Run
 from hyper_mcu.hypertrain.metrics import equal_error
 from hyper_mcu.hypertrain.net import Statistics, features, flatten, he_init
@@ -111,7 +111,6 @@ class Direct:
 
     name = "direct"
     unit = "images"
-    views = None
 
     def __init__(self, spec: NetSpec, faces: Faces, c: Settings, run: Run) -> None:
         """Raises UserError for a batch that processes cannot share."""
@@ -131,6 +130,9 @@ class Direct:
 
     def rate(self, step: int) -> float:
         return schedule.lr(step, self.c.lr, self.c.warmup, self.steps)
+
+    def shown(self, step: int) -> tuple[Crops, bool]:
+        return self.faces.crops, False
 
     def rows(self, step: int) -> NDArray[np.int64]:
         return self._index[sampling.epoch_rows(len(self._index), self.c.batch, self.run.seed, step)]

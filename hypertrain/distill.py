@@ -16,7 +16,7 @@ from torch import Tensor
 
 from hyper_mcu.codegen.netspec import NetSpec
 from hyper_mcu.hypertrain import augment, processes, sampling, schedule
-from hyper_mcu.hypertrain.data import Faces
+from hyper_mcu.hypertrain.data import Crops, Faces
 from hyper_mcu.hypertrain.loop import Run
 from hyper_mcu.hypertrain.loss import contrast
 from hyper_mcu.hypertrain.metrics import equal_error
@@ -33,7 +33,8 @@ class Settings:
     softmax(teacher/τ) over the batch, both ways, `isometry` on ‖WᵀW − I‖² (so that the student's cosine stays the
     teacher's). `partner` is the share of probes whose enrolled photo is another one of the same person, where there is
     one. `strangers` are so many further photos that are enrolled in a step, drawn from all to learn from: an embedding
-    costs no pass of the trunk. Of the few that show a person of the step the teacher's cosine is asked.
+    costs no pass of the trunk. Of the few that show a person of the step the teacher's cosine is asked. `photos` is the
+    share of the steps that look at photos as they are where there are views.
     """
 
     steps: int = 2000
@@ -48,11 +49,12 @@ class Settings:
     isometry: float = 0.1
     partner: float = 0.75
     strangers: int = 0
+    photos: float = 0.0
 
     def __post_init__(self) -> None:
         at_least("distill", self, steps=0, batch=2, warmup=0, lr=0, weight_decay=0, temperature=1e-3)
         at_least("distill", self, direct=0, relation=0, contrast=0, isometry=0, strangers=0)
-        share("distill", self, "partner")
+        share("distill", self, "partner", "photos")
         warmup_within("distill", self)
 
 
@@ -144,14 +146,13 @@ class Distill:
     unit = "pairs"  # of an embedding and an image
 
     def __init__(self, trunk: Trunk, faces: Faces, c: Settings, run: Run, views: Views | None = None) -> None:
-        """views: of the images to train on, to be looked at instead of these. Raises UserError for a batch that
-        processes cannot share."""
+        """views: of the images to train on, to be looked at instead of these but for the steps of `photos`. Raises
+        UserError for a batch that processes cannot share."""
         processes.check_share("distill.batch", c.batch)
-        self.steps, self.c, self.run, self.faces, self.views = c.steps, c, run, faces, views
+        self.steps, self.c, self.run, self.faces, self._views = c.steps, c, run, faces, views
         self.device = run.on()
         self.module: Trunk = trunk.to(self.device)
         self._parallel = processes.parallel(self.module)
-        self._index = np.arange(len(views.crops)) if views else taught(faces)
         self._val = faces.select("val")
         self._taught = taught(faces)
         self._e = torch.from_numpy(faces.enrolled()[:, : faces.dimension])
@@ -163,15 +164,24 @@ class Distill:
     def rate(self, step: int) -> float:
         return schedule.lr(step, self.c.lr, self.c.warmup, self.steps)
 
+    def shown(self, step: int) -> tuple[Crops, bool]:
+        return (v.crops, True) if (v := self._seen(step)) else (self.faces.crops, False)
+
+    def _seen(self, step: int) -> Views | None:
+        """The views, unless there are none or the step is one of those that look at photos."""
+        photos = self.c.photos and sampling.rng(self.run.seed, step, "photos").random() < self.c.photos
+        return None if photos else self._views
+
     def rows(self, step: int) -> NDArray[np.int64]:
-        return self._index[sampling.epoch_rows(len(self._index), self.c.batch, self.run.seed, step)]
+        index = np.arange(len(v.crops)) if (v := self._seen(step)) else self._taught
+        return index[sampling.epoch_rows(len(index), self.c.batch, self.run.seed, step)]
 
     def part(self, count: int) -> slice:
         return processes.share(count)
 
     def backward(self, step: int, rows: NDArray[np.int64], x: Tensor) -> tuple[dict[str, Tensor], int]:
         rng = sampling.rng(self.run.seed, step, "partners")
-        enrolled, probed, blend = (t.to(self.device) for t in self._said(rows, rng))
+        enrolled, probed, blend = (t.to(self.device) for t in self._said(self._seen(step), rows, rng))
         strangers = rng.choice(self._taught, self.c.strangers)
         enrolled = torch.cat([enrolled, self._e[torch.from_numpy(strangers)].to(self.device)])
         looks, heads = self._parallel(x, enrolled, self.run.amp)
@@ -183,9 +193,11 @@ class Distill:
         torch.stack([*parts.values()]).sum().backward()
         return parts, student.numel()
 
-    def _said(self, rows: NDArray[np.int64], rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    def _said(
+        self, v: Views | None, rows: NDArray[np.int64], rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Embeddings (N, d) that are enrolled, those of what is probed, and whether that is a blend of people (N,)."""
-        if (v := self.views) is None:
+        if v is None:
             enrolled = self._e[torch.from_numpy(partners(rows, self._album, self.c.partner, rng))]
             return enrolled, self._e[torch.from_numpy(rows)], torch.zeros(len(rows), dtype=torch.bool)
         probed = torch.from_numpy(v.teacher[rows]).float()

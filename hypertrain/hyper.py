@@ -19,7 +19,7 @@ from torch import Tensor
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.netspec import Conv, NetSpec
 from hyper_mcu.hypertrain import batched, loss, pairs, processes, sampling, schedule
-from hyper_mcu.hypertrain.data import Faces
+from hyper_mcu.hypertrain.data import Crops, Faces
 from hyper_mcu.hypertrain.loop import Run
 from hyper_mcu.hypertrain.net import Statistics
 from hyper_mcu.hypertrain.personal import Personal, Raw, check
@@ -203,6 +203,9 @@ class Hyper:
 
     def rate(self, step: int) -> float:
         return self._schedule.at(step).lr
+
+    def shown(self, step: int) -> tuple[Crops, bool]:
+        return (self.views.crops, True) if self.views else (self.faces.crops, False)
 
     def rows(self, step: int) -> NDArray[np.int64]:
         rows = self._sampler.rows(step, self._schedule.at(step).people)

@@ -26,10 +26,9 @@ from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.hypertrain import augment, checkpoint, processes, schedule
 from hyper_mcu.hypertrain.average import Average
 from hyper_mcu.hypertrain.checkpoint import About
-from hyper_mcu.hypertrain.data import Faces
+from hyper_mcu.hypertrain.data import Crops, Faces
 from hyper_mcu.hypertrain.journal import Journal, Watch, unwatched
 from hyper_mcu.hypertrain.settings import at_least, one_of, share
-from hyper_mcu.hypertrain.views import Views
 
 
 @dataclass(frozen=True)
@@ -101,9 +100,8 @@ class Stage(Protocol):
     def rate(self, step: int) -> float:
         """Learning rate of step 1…steps."""
 
-    @property
-    def views(self) -> Views | None:
-        """What it looks at instead of the set's own images, of which views are made step by step."""
+    def shown(self, step: int) -> tuple[Crops, bool]:
+        """What the rows of a step are of, and whether it is views already; of a set's own images they are made then."""
 
     def rows(self, step: int) -> NDArray[np.int64]:
         """The images of a step."""
@@ -161,8 +159,7 @@ def train(
             c = checkpoint.read(best)  # later than `last` where the run was killed between the two
             kept, least, top = c.module, c.about.best, c.about.step
         steps, mark = range(start + 1, stage.steps + 1), time.monotonic()
-        crops, made = (stage.views.crops, True) if stage.views else (faces.crops, False)
-        batches = augment.batches(crops, stage.rows, steps, run.seed, about.spec.height, stage.part, made=made)
+        batches = augment.batches(stage.shown, stage.rows, steps, run.seed, about.spec.height, stage.part)
         for step, rows, x in batches:
             schedule.set_lr(optimiser, stage.rate(step))
             optimiser.zero_grad(set_to_none=True)

@@ -81,8 +81,10 @@ def test_relit_images_stay_in_the_range_of_bytes_and_keep_their_pattern() -> Non
 ORDER = [np.array([5, 0]), np.array([1, 1]), np.array([2, 3]), np.array([4, 0])]
 
 
-def prepared(steps: range, **settings: object) -> list[tuple[int, np.ndarray, torch.Tensor]]:
-    return list(augment.batches(crops(6), lambda step: ORDER[step], steps, 3, **settings))
+def prepared(
+    steps: range, made: tuple[int, ...] = (), **settings: object
+) -> list[tuple[int, np.ndarray, torch.Tensor]]:
+    return list(augment.batches(lambda step: (crops(6), step in made), lambda step: ORDER[step], steps, 3, **settings))
 
 
 def test_batches_come_in_order_and_a_seed_repeats_them() -> None:
@@ -101,6 +103,19 @@ def test_a_part_of_a_batch_is_that_part_of_the_whole() -> None:
     whole, part = prepared(range(2)), prepared(range(2), part=lambda count: slice(1, count))
     assert all(torch.equal(a[2][1:], b[2]) for a, b in zip(whole, part, strict=True))
     assert all(np.array_equal(a[1], b[1]) for a, b in zip(whole, part, strict=True))
+
+
+def test_views_that_are_made_are_mirrored_and_no_more() -> None:
+    found, images = prepared(range(4), made=(1, 2), side=128), crops(6)
+    mirrored = 0
+    for step, rows, x in found[1:3]:
+        plain = augment.to_input(images[rows], torch.bfloat16)
+        for one, seen in zip(plain, x, strict=True):
+            flipped = torch.equal(one.flip(2), seen)
+            assert flipped or torch.equal(one, seen), step
+            mirrored += flipped
+    assert 0 < mirrored < 4
+    assert all(torch.equal(a[2], b[2]) for a, b in zip(found[::3], prepared(range(4), side=128)[::3], strict=True))
 
 
 def test_smaller_nets_see_the_whole_crop() -> None:

@@ -223,7 +223,7 @@ def test_views_may_be_enrolled_too(people: Faces, tmp_path: Path) -> None:
 def test_nets_may_be_asked_about_photos_where_the_trunk_has_learned_from_views(people: Faces, tmp_path: Path) -> None:
     shown, c = made(people, tmp_path), replace(NETS, probed="photos")
     stage, without = of_views(people, shown, c), of_views(people, None, NETS)
-    assert stage.views is None
+    assert stage.shown(3) == (people.crops, False)
     assert np.array_equal(stage.rows(3), without.rows(3))
     with pytest.raises(UserError, match=r"hyper\.enrolled.*hyper\.probed"):
         of_views(people, shown, replace(c, enrolled="views"))
@@ -246,6 +246,27 @@ def test_nets_may_be_asked_about_photos_where_the_trunk_has_learned_from_views(p
 )
 def test_views_that_no_stage_looks_at_are_not_made(sets: list[str], made: bool) -> None:
     assert pipeline.wants_views(config.read(None, ["views.each=2", *sets])) == made
+
+
+def test_some_steps_look_at_photos_all_the_same(people: Faces, tmp_path: Path) -> None:
+    shown, run = made(people, tmp_path), loop.Run(device="cpu")
+    c = distill.Settings(steps=40, warmup=4, batch=40, photos=0.3)
+    stage = distill.Distill(distill.Trunk(TOY, DIMENSION, 0), people, c, run, shown)
+    seen: dict[bool, int] = {True: 0, False: 0}
+    for step in range(1, 201):
+        crops, views_made = stage.shown(step)
+        assert crops is (shown.crops if views_made else people.crops)
+        seen[views_made] += 1
+        rows = stage.rows(step)
+        assert set(rows) <= set(range(len(shown.crops)) if views_made else distill.taught(people).tolist())
+        _, probed, blend = stage._said(stage._seen(step), rows, np.random.default_rng(0))
+        assert torch.equal(
+            probed, torch.from_numpy(shown.teacher[rows]).float() if views_made else stage._e[torch.from_numpy(rows)]
+        )
+        assert bool(blend.any()) == views_made
+    assert 40 < seen[False] < 80
+    every = distill.Distill(distill.Trunk(TOY, DIMENSION, 0), people, replace(c, photos=0.0), run, shown)
+    assert all(every.shown(step)[1] for step in range(1, 201))
 
 
 def test_a_trunk_learns_from_views(people: Faces, tmp_path: Path) -> None:
