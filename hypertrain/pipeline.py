@@ -86,7 +86,7 @@ def _checkpoint(c: config.Backbone) -> tuple[Path | None, backbones.Fetched | No
 
 def wants_views(c: Config) -> bool:
     """Whether a stage that the settings run looks at views."""
-    distills = c.distill.steps > 0 and not (c.start.trunk or c.start.generator)
+    distills = c.distill.steps > 0 and c.distill.photos < 1 and not (c.start.trunk or c.start.generator)
     return c.views.each > 0 and (distills or (c.hyper.steps > 0 and c.hyper.probed == "views"))
 
 

@@ -241,6 +241,8 @@ def test_nets_may_be_asked_about_photos_where_the_trunk_has_learned_from_views(p
         (["start.trunk=t"], True),
         (["start.trunk=t", "hyper.steps=0"], False),
         (["distill.steps=0"], True),
+        (["distill.photos=0.5", "hyper.probed=photos"], True),
+        (["distill.photos=1", "hyper.probed=photos"], False),
         (["distill.steps=0", "hyper.probed=photos"], False),
     ],
 )
