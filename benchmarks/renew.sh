@@ -1,6 +1,7 @@
 #!/bin/sh
 # Measures anew what depends on the shipped generator, after another one was put there: sh benchmarks/renew.sh FACES
-# README.md, the generator's model card and firmware/CAMERA.md then need the figures of benchmarks/results.
+# The tables of the documents then follow by: python benchmarks/documents.py --since HEAD. What their sentences say of
+# figures (README.md, the model card, DESIGN.md, firmware/CAMERA.md, docs/devices.md) is to be read and written again.
 set -eu
 cd "$(dirname "$0")/.."
 faces="$1"

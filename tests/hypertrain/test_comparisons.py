@@ -1,8 +1,7 @@
-"""benchmarks/levers.py, trunks.py, personal.py: the documents have their tables; what counts as personal."""
+"""benchmarks/documents.py, personal.py: the documents have the tables of the results; what counts as personal."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -24,22 +23,14 @@ def personal(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
         yield import_module("personal")
 
 
-@pytest.mark.parametrize(
-    ("name", "maker", "document"),
-    [
-        ("levers", "comparison", "docs/training.md"),
-        ("trunks", "comparison", "docs/training.md"),
-        ("personal", "personal", "README.md"),
-    ],
-)
-def test_documents_have_the_table_of_the_results(
-    name: str, maker: str, document: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_documents_have_the_tables_of_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    results = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
-    table = "\n".join(import_module(maker).lines(results["rows"]))
-    assert table.count("\n") > 5
-    assert f"\n\n{table}\n\n" in (ROOT / document).read_text(encoding="utf-8")
+    documents = import_module("documents")
+    tables = documents.made(documents.Results())
+    assert len(tables) == len(documents.TABLES)
+    for document, table in tables:
+        assert table.count("\n")
+        assert f"\n{table}\n" in (ROOT / document).read_text(encoding="utf-8"), documents.__doc__
 
 
 def test_dimensions_are_those_that_hold_the_variance(personal: ModuleType) -> None:

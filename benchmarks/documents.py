@@ -1,0 +1,256 @@
+"""The tables of the documents that are made of results: which ones they are, and how they follow when results change.
+
+Each of TABLES is lines of a document, word for word as the function makes them of the results. Sentences beside the
+tables are people's to write, and to write again.
+
+    python benchmarks/documents.py              # names the tables that a document lacks; exit code 1 where one does
+    python benchmarks/documents.py --since REV  # replaces those made of the results and the generator of REV, a commit
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import comparison
+import personal
+
+from hyper_mcu import generator
+
+ROOT = Path(__file__).parents[1]
+GENERATOR = "hypertrain/weights/generator.onnx"
+Lines = Iterator[str]
+
+
+class Results:
+    """benchmarks/results and the shipped generator, of a commit or as they lie there."""
+
+    def __init__(self, commit: str = "") -> None:
+        self.commit = commit
+
+    def __getitem__(self, name: str) -> Any:
+        return json.loads(self._read(f"benchmarks/results/{name}.json"))
+
+    @cached_property
+    def generator(self) -> generator.Generator:
+        """The shipped one."""
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "generator.onnx"
+            path.write_bytes(self._read(GENERATOR))
+            return generator.load(path)
+
+    def _read(self, name: str) -> bytes:
+        if not self.commit:
+            return (ROOT / name).read_bytes()
+        command = ["git", "show", f"{self.commit}:{name}"]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
+
+
+def percent(x: float, digits: int = 1) -> str:
+    """0.123: 12.3 %"""
+    return f"{100 * x:.{digits}f} %"
+
+
+def accuracy(found: Mapping[str, float], digits: int = 1) -> str:
+    """Mean and standard deviation of ten folds, in percent."""
+    return f"{100 * found['accuracy_mean']:.{digits}f} ± {100 * found['accuracy_sd']:.{digits}f} %"
+
+
+def headline(r: Results) -> Lines:
+    """README: what it does today, CFP."""
+    ff, fp = r["accuracy"]["FF"], r["accuracy"]["FP"]
+    whole = [percent(p["backbone"]["accuracy_mean"]) for p in (ff, fp)]
+    yield (
+        f"| CFP-FF, ten folds | float {accuracy(ff['float'])}, **int8 {accuracy(ff['int8'])}** (backbone {whole[0]}) |"
+    )
+    yield (
+        f"| CFP-FP, ten folds | float {accuracy(fp['float'])}, int8 {accuracy(fp['int8'])} "
+        f"(backbone {whole[1]}, the paper 95.6 %) |"
+    )
+    raw = r["raw_photos"]
+    own, others = raw["genuine"], raw["impostor"]
+    at = [f"{t['accepted']} of {own}, {t['rejected']} of {others}" for t in raw["at_thresholds"]]
+    yield (
+        f"| {raw['people']} people, raw photos, emulated Cortex-M4: own photos accepted, others rejected | at a "
+        f"threshold for FMR 10 %: {at[0]}; for 1 %: {at[1]}; for 0.1 %, the default: {at[2]} |"
+    )
+
+
+def rows_of_eval(r: Results) -> Lines:
+    """README: CFP by which photo is enrolled."""
+    for name, key in (
+        ("the first photo of each pair, the headline", ""),
+        ("the second one (of CFP-FP: from the side)", "enrolled_second"),
+        ("mean of both scores, which takes two nets", "mean_of_both_directions"),
+    ):
+        cells = [name]
+        for protocol in ("FF", "FP"):
+            found = r["accuracy"][protocol]
+            found = (found[key] if key else found)["int8"]
+            cells += [accuracy(found), percent(found["eer"]), percent(found["tar_at_fmr"]["1e-2"]["tar"])]
+        yield f"| {' | '.join(cells)} |"
+
+
+def enrolment_variants(r: Results) -> Lines:
+    """README: other ways to enrol."""
+    for name, found in r["enrolment_variants"]["ways"].items():
+        said = name.replace(" (enroll)", ", as `enroll` does")
+        yield f"| {said} | {accuracy(found['int8'])} | {percent(found['int8']['eer'])} |"
+
+
+def quality(r: Results) -> Lines:
+    """README: errors by pose and by the embedding's length."""
+
+    def span(found: Mapping[str, float], least: float, most: float) -> str:
+        low, high = found["from"], found["to"]
+        if low < least:
+            return f"under {high:g}"
+        return f"over {low:g}" if high > most else f"{low:g} to {high:g}"
+
+    def cells(kind: str, found: Mapping[str, float], limit: bool = False) -> str:
+        name = f"**{kind}**" if limit else kind
+        return f"{name} | {found['nets']:,} | {percent(found['eer'])} | {percent(found['fnmr'])}"
+
+    found = r["quality"]
+    turned, short = found["limits"]["turned"], found["limits"]["norm"]
+    left = [cells(span(t, 0.1, 0.5), t, t["from"] == turned) for t in found["turned_tail"]]
+    left += [
+        cells(f"CFP, from the {s}", found["cfp_by_kind"][k]) for s, k in (("side", "profile"), ("front", "frontal"))
+    ]
+    right = [cells(span(t, 10, 30), t, t["to"] == short) for t in found["damaged"]]
+    for pair in zip(left, right, strict=True):
+        yield f"| {' | | '.join(pair)} |"
+
+
+def refused(r: Results) -> Lines:
+    """README: what the limits of enrolment cost, and what they are worth."""
+    found = r["quality"]
+    for name, key, limits, nets in (
+        ("turned aside", "turned", found["turned_limits"], ""),
+        ("short embedding", "norm", found["norm_limits"], " ({} nets)"),
+    ):
+        (t,) = (t for t in limits if t["limit"] == found["limits"][key])
+        fte = [percent(found["failure_to_enrol"][s][name]) for s in ("val", "CFP frontal", "CFP profile")]
+        bad = percent(t["refused"]["eer"]) + nets.format(t["refused"]["nets"])
+        yield f"| {name} | {' | '.join(fte)} | {bad} | {percent(t['accepted_of_the_same_people']['eer'])} |"
+
+
+def leakage(r: Results) -> Lines:
+    """README: the embedding from a net's head."""
+    found = r["leakage"]
+    for name, t in (
+        ("least squares through the linear head", found["linear_head"]["int8"]),
+        ("least squares through an affine map fitted to the generator", found["affine"]["int8"]),
+        ("refined until the generator writes this head", found["refined"]["int8"]),
+        ("the embedding itself", found["true"]),
+    ):
+        low = f"{t['cosine_percentile_1']:.3f}, {t['cosine_percentile_5']:.3f}"
+        yield f"| {name} | {t['cosine_mean']:.3f} | {low} | {percent(t['rank_1'])} | {percent(t['accepted'])} |"
+
+
+def noise(r: Results) -> Lines:
+    """README: noise on the embedding."""
+    for length, t in r["leakage"]["noise"].items():
+        exact, fitted = t["noisy"], t["affine"]
+        yield (
+            f"| {'none' if length == '0' else length} | {percent(t['eer_float'])} | {exact['cosine_mean']:.3f} "
+            f"| {fitted['cosine_mean']:.3f} | {percent(exact['rank_1'])} | {percent(exact['accepted'])} |"
+        )
+
+
+def parity(r: Results) -> Lines:
+    """README: every backend."""
+    said = {"identical": "identical", "not_run": "not run", "different": "differs"}
+    for b in r["parity"]["backends"]:
+        yield f" {b['name']:23} {b['images']:<8} {said[b['status']]:11} {b['sha256'][:12]}".rstrip()
+
+
+def card(r: Results) -> Lines:
+    """Model card: CFP, float and int8."""
+    for protocol in ("FF", "FP"):
+        t = r["accuracy"][protocol]
+        digits = (accuracy(t["float"], 2), accuracy(t["int8"], 2), percent(t["int8"]["eer"]))
+        yield f"| CFP-{protocol}, 7,000 pairs | {' | '.join(digits)} |"
+
+
+def thresholds(r: Results) -> Lines:
+    """Model card: what thresholds stand for."""
+    cfp = [r["accuracy"][protocol]["at_thresholds"] for protocol in ("FF", "FP")]
+    for i, (target, note) in enumerate(((0.1, ""), (0.01, ""), (0.001, ", the default"))):
+        fnmr = r.generator.rates.at(target).fnmr
+        cells = [f"{percent(c[i]['fmr'], 2 if c[i]['fmr'] < 0.1 else 1)}, {percent(c[i]['fnmr'])}" for c in cfp]
+        yield f"| {100 * target:g} %{note} | {percent(fnmr)} | {' | '.join(cells)} |"
+
+
+CROPS = {
+    "photo": "of the photo, float landmarks",
+    "rgb888": "RGB888, landmarks in 1/16 pixel",
+    "rgb565-big": "RGB565",
+    "yuyv": "YUYV",
+    "grey": "grey",
+    "guide, exactly there": "RGB565, a guide exactly where the face is",
+    "guide": "a guide that is off by up to 6 crop pixels in x and y and 10 % of the size",
+    "guide, shifts": "the same, search of 9 (shifts of 6)",
+    "guide, shifts and sizes": "the same, search of 27 (and sizes of 6/64)",
+}
+
+
+def camera(r: Results) -> Lines:
+    """CAMERA.md: crops as a device makes them."""
+    for t in r["camera"]["ways"]:
+        photo = t["way"] == "photo"
+        off = "" if photo else f"{t['cosine_difference_mean']:.3f}, {t['cosine_difference_max']:.3f}"
+        own, others, equal, other = (
+            ", ".join(map(str, t[k]))
+            for k in ("own_accepted", "others_accepted", "own_accepted_at_equal_rates", "other_verdicts_than_photo")
+        )
+        cells = [CROPS[t["way"]], f"{t['eer_percent']:.1f} %", off, own, others, equal, "" if photo else other]
+        yield f"| {' | '.join(cells)} |".replace("|  |", "| |")
+
+
+TABLES: tuple[tuple[str, Callable[[Results], Lines]], ...] = (
+    ("README.md", headline),
+    ("README.md", parity),
+    ("README.md", rows_of_eval),
+    ("README.md", enrolment_variants),
+    ("README.md", quality),
+    ("README.md", refused),
+    ("README.md", lambda r: personal.lines(r["personal"]["rows"])),
+    ("README.md", leakage),
+    ("README.md", noise),
+    ("docs/training.md", lambda r: comparison.lines(r["levers"]["rows"])),
+    ("docs/training.md", lambda r: comparison.lines(r["trunks"]["rows"])),
+    ("hypertrain/weights/README.md", card),
+    ("hypertrain/weights/README.md", thresholds),
+    ("firmware/CAMERA.md", camera),
+)
+
+
+def made(r: Results) -> list[tuple[str, str]]:
+    """Each table: its document, and its lines."""
+    return [(document, "\n".join(table(r))) for document, table in TABLES]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="The tables of the documents, from the results.")
+    parser.add_argument("--since", metavar="REV", help="replace those of this commit")
+    o = parser.parse_args()
+    today = made(Results())
+    for (document, was), (_, now) in zip(made(Results(o.since)) if o.since else [], today, strict=False):
+        text = (ROOT / document).read_text(encoding="utf-8")
+        (ROOT / document).write_text(text.replace(was, now), encoding="utf-8")
+    missing = [(d, t) for d, t in today if f"\n{t}\n" not in (ROOT / d).read_text(encoding="utf-8")]
+    for document, table in missing:
+        print(f"{document} lacks:\n{table}\n")
+    sys.exit(bool(missing))
+
+
+if __name__ == "__main__":
+    main()
