@@ -20,14 +20,15 @@ if TYPE_CHECKING:
     from hyper_mcu.faces.backbone import Backbone
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".heic", ".heif", *RAW)
+COPY = 0.999  # cosine of a picture and its copy
 Track = Callable[[list[Path], str], Iterable[Path]]
 
 
 @dataclass(frozen=True)
 class Cohort:
-    """Faces of strangers: crops uint8 (N, 112, 112, 3) RGB and their embeddings float32 (N, d); left_out: why pictures
-    of the folder are of no use, a line each; same: the cosine from which on two embeddings are of one person, 0 where
-    that is not known; least: how many strangers it takes. Raises UserError where it has fewer faces."""
+    """Faces of strangers, one of each: crops uint8 (N, 112, 112, 3) RGB and their embeddings float32 (N, d); left_out:
+    what of the folder is of no use, a line each; same: the cosine from which on two embeddings are of one person, 0
+    where that is not known; least: how many strangers it takes. Raises UserError where it has fewer."""
 
     folder: Path
     crops: NDArray[np.uint8]
@@ -37,7 +38,7 @@ class Cohort:
     least: int
 
     def __post_init__(self) -> None:
-        self._check(len(self.crops), "faces")
+        self._check(len(self.crops), "people")
 
     def _check(self, count: int, what: str) -> None:
         if count < self.least:
@@ -57,7 +58,7 @@ class Cohort:
         import numpy as np
 
         others = self.strangers(e)
-        self._check(int(others.sum()), "faces of other people than the one enrolled")
+        self._check(int(others.sum()), "people other than the one enrolled")
         return np.array([qnet.score(logit) for logit in logits(qnet, self.crops[others])])
 
 
@@ -82,8 +83,8 @@ def _crops(path: Path) -> tuple[Crop, ...]:
 
 
 def read(folder: Path, backbone: Backbone, least: int, track: Track) -> Cohort:
-    """The cohort in a folder and in those under it: all faces in its photos; a picture of 112×112 or of 128×128 pixels
-    is a crop already. Raises UserError where there are fewer than `least` faces."""
+    """The cohort in a folder and in those under it: the faces in its photos, of each person the first; a picture of
+    112×112 or of 128×128 pixels is a crop already. Raises UserError where there are fewer than `least` people."""
     import numpy as np
     from numpy.typing import NDArray
 
@@ -97,4 +98,19 @@ def read(folder: Path, backbone: Backbone, least: int, track: Track) -> Cohort:
             left_out.append(str(e))
     crops = np.stack(found) if found else np.empty((0, SIDE, SIDE, 3), np.uint8)
     embeddings = backbone.enrol(crops)[:, : backbone.dimension]
-    return Cohort(folder, crops, embeddings, tuple(left_out), backbone.limits.agree, least)
+    people = distinct(embeddings, backbone.limits.same or COPY)
+    if more := len(crops) - len(people):
+        left_out.append(f"{more} more faces of people who are in it already")
+    return Cohort(folder, crops[people], embeddings[people], tuple(left_out), backbone.limits.same, least)
+
+
+def distinct(embeddings: NDArray[np.float32], same: float) -> NDArray[np.int64]:
+    """Rows (P,) of unit embeddings (N, d): each whose cosine to all of them before it is below `same`."""
+    import numpy as np
+
+    found = np.empty((0, embeddings.shape[1]), np.float32)
+    rows = list[int]()
+    for i, e in enumerate(embeddings):
+        if not (found @ e >= same).any():
+            found, rows = np.concatenate([found, e[None]]), [*rows, i]
+    return np.array(rows, np.int64)

@@ -49,6 +49,8 @@ def line(photos: list[Photo], target: Path, p: Person, at: Threshold) -> str:
     """An enrolled person as a person reads it."""
     sources = " + ".join(f"{photo.path}{photo.crop.which}" for photo in photos)
     rates = f"FMR {percent(p.fmr)}, at most {percent(at.point.fmr_high)} (95 %), FNMR {percent(p.fnmr)} on {p.rates_on}"
+    if len(photos) > 1:
+        rates += "; measured with one photo, of several more strangers pass"
     if at.strangers:
         rates += f"; {at.matches} of this cohort's {at.strangers} match: FMR at most {percent(at.bound)} (95 %) by them"
     return (
@@ -86,7 +88,8 @@ def line(photos: list[Photo], target: Path, p: Person, at: Threshold) -> str:
     "--cohort",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="Photos of strangers, or crops, by which each person's threshold is set.",
+    help="Photos of strangers, or crops, by which each person's threshold is set: one photo of each, from as many "
+    "places as those who will stand before the camera.",
 )
 @click.option(
     "--permute",
@@ -192,7 +195,7 @@ def command(
     if strangers:
         for _, _, p, at in made:
             if own := len(strangers.crops) - at.strangers:
-                click.echo(f"{p.name}: of the cohort {own} of this person's own faces left out", err=True)
+                click.echo(f"{p.name}: of the cohort {own} left out, so like this person that they may be", err=True)
         for reason in strangers.left_out:
             click.echo(f"left out of the cohort: {reason}", err=True)
     for error in refused:

@@ -26,11 +26,13 @@ class Limits:
     """Which photos a backbone is no good with, 0 where that was not measured or its numbers do not tell.
 
     norm: least length of the embedding of a crop, before it is scaled, to enrol. agree: least cosine between the
-    embedding of a photo and the mean of the other photos of one person.
+    embedding of a photo and the mean of the other photos of one person. same: the cosine from which on two faces are
+    taken for one person's, where hardly any two people are so alike.
     """
 
     norm: float = 0.0
     agree: float = 0.0
+    same: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -84,31 +84,31 @@ def test_strangers_set_the_threshold_and_the_owner_is_none_of_them(
     (told,) = json.loads(said.out)["people"]
     assert "broken.jpg" in said.err
     assert "left out of the cohort" in said.err
-    assert "yaoming: of the cohort 1 of this person's own faces left out\n" in said.err
+    assert "yaoming: of the cohort 1 left out, so like this person that they may be\n" in said.err
     g, e = (
         generator.load(easy),
         enroll.embedding(face_crops(PORTRAIT, None, "enrol")[0], "mbf-w600k", lambda step: None),
     )
-    p, crops = person_file(tmp_path / "a.h"), [c.pixels for c in face_crops(TEAM, "any", "probe")]
-    others = [c for c in crops if backbone().enrol(c[None])[0] @ e[0] < backbone().limits.agree]
-    assert len(others) == 15  # he is one of the sixteen
-    scores = [
-        p.qnet.score(oracle.run(p.qnet, c).logit) for c in (*others, face_crops(STRANGER, None, "probe")[0].pixels)
-    ]
+    p, crops = person_file(tmp_path / "a.h"), [c.pixels for c in face_crops(STRANGER, None, "probe")]
+    crops += [c.pixels for c in face_crops(TEAM, "any", "probe")]
+    of = backbone().enrol(np.stack(crops))
+    others = [i for i in cohort.distinct(of, backbone().limits.same) if of[i] @ e[0] < backbone().limits.same]
+    assert len(others) == 15  # he is one of the sixteen men, and two of them look alike
+    scores = [p.qnet.score(oracle.run(p.qnet, crops[i]).logit) for i in others]
     mean, sd = g.rates.strangers.moments(e[0], np.array(scores))
     assert p.score == pytest.approx(mean + g.rates.at(0.1, cohort=True).z * sd)
     assert told["score"] == p.score
     matches = sum(s >= p.score for s in scores)
-    assert told["cohort"] == {"faces": 16, "matches": matches, "fmr_high": clopper_pearson(matches, 16)[1]}
+    assert told["cohort"] == {"faces": 15, "matches": matches, "fmr_high": clopper_pearson(matches, 15)[1]}
     assert told["rates_on"].endswith("people, 12 strangers asked about before")
     assert command(*words) == 0
-    assert f"; {matches} of this cohort's 16 match: FMR at most " in capsys.readouterr().out
+    assert f"; {matches} of this cohort's 15 match: FMR at most " in capsys.readouterr().out
 
 
 def test_a_cohort_too_small_for_the_rates_is_refused(strangers: Path, tmp_path: Path, refused: Refused) -> None:
     said = refused("enroll", PORTRAIT, "--cohort", strangers, "--out", tmp_path / "a.h")
-    want = f"at least {RATES.faces} faces, as many as the rates were measured with"
-    assert said == f"{strangers}: cohort; expected {want}, got 17"
+    want = f"at least {RATES.faces} people, as many as the rates were measured with"
+    assert said == f"{strangers}: cohort; expected {want}, got 16"
     said = refused("enroll", PORTRAIT, "--cohort", tmp_path / "none", "--out", tmp_path / "a.h")
     assert said == f"{tmp_path / 'none'}: no cohort; expected a folder of photos of strangers, got none"
     assert not (tmp_path / "a.h").exists()
@@ -120,12 +120,37 @@ def test_a_cohort_of_the_persons_own_photos_is_refused(
     """Else the rates would be those of a cohort, and the threshold a guess."""
     own = tmp_path / "own"
     own.mkdir()
-    for i in range(12):
-        (own / f"{i}.jpg").write_bytes(PORTRAIT.read_bytes())
+    (own / "portrait.jpg").write_bytes(PORTRAIT.read_bytes())
+    e = backbone().enrol(face_crops(PORTRAIT, None, "enrol")[0].pixels[None])[0]
+    team = [c.pixels for c in face_crops(TEAM, "any", "probe")]
+    for i, crop in enumerate([c for c in team if backbone().enrol(c[None])[0] @ e < backbone().limits.same][:11]):
+        Image.fromarray(crop).save(own / f"{i}.png")
     said = refused("enroll", PORTRAIT, "--generator", easy, "--cohort", own, "--out", tmp_path / "a.h")
-    want = "at least 12 faces of other people than the one enrolled, as many as the rates were measured with"
-    assert said == f"{own}: cohort; expected {want}, got 0"
+    want = "at least 12 people other than the one enrolled, as many as the rates were measured with"
+    assert said == f"{own}: cohort; expected {want}, got 11"
     assert not (tmp_path / "a.h").exists()
+
+
+def test_a_person_of_the_cohort_counts_once(
+    easy: Path, strangers: Path, tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else one stranger's photos would stand for as many people, and a threshold by them let others in."""
+    words = ("enroll", PORTRAIT, "--generator", easy, "--out", tmp_path / "a.h", "--cohort", strangers, "--json")
+    assert command(*words) == 0
+    alone = json.loads(capsys.readouterr().out)["people"]
+    for i in range(9):
+        (strangers / f"z{i}.jpg").write_bytes(STRANGER.read_bytes())
+    assert command(*words) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["people"] == alone
+    assert "left out of the cohort: 10 more faces of people who are in it already\n" in said.err
+
+
+def test_of_faces_alike_the_first_stays() -> None:
+    e = np.array([[1, 0], [0.8, 0.6], [0, 1], [1, 0], [-1, 0]], np.float32)
+    assert cohort.distinct(e, 0.9).tolist() == [0, 1, 2, 4]
+    assert cohort.distinct(e, 0.7).tolist() == [0, 2, 4]
+    assert cohort.distinct(e[:0], 0.7).tolist() == []
 
 
 def test_where_there_is_no_compiler_the_oracle_answers(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
