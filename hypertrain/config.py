@@ -17,6 +17,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.netspec import Norm
+from hyper_mcu.faces.backbone import split
 from hyper_mcu.hypertrain import direct, distill, hyper, views
 from hyper_mcu.hypertrain.data import layout
 from hyper_mcu.hypertrain.hgen import Shape
@@ -114,7 +115,8 @@ class Config:
         places = [("data", "root"), ("backbone", "weights"), *(("start", k) for k in plain["start"])]
         for section, key in places:
             plain[section][key] = Path(plain[section][key]).name
-        plain["backbone"]["name"] = Path(self.backbone.name).name
+        name, layers = split(self.backbone.name)
+        plain["backbone"]["name"] = ":".join([Path(name).name, *([",".join(layers)] if layers else [])])
         return plain
 
 

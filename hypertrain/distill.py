@@ -31,10 +31,10 @@ class Settings:
     """Hyper-parameters of the stage; 0 steps leave it out. Losses: `direct` on 1 − cos(u_k, W e_k), `relation` on
     squared differences of similarities, `contrast` on the divergence of softmax(student/τ) from
     softmax(teacher/τ) over the batch, both ways, `isometry` on ‖WᵀW − I‖² (so that the student's cosine stays the
-    teacher's). `partner` is the share of probes whose enrolled photo is another one of the same person, where there is
-    one. `strangers` are so many further photos that are enrolled in a step, drawn from all to learn from: an embedding
-    costs no pass of the trunk. Of the few that show a person of the step the teacher's cosine is asked. `photos` is the
-    share of the steps that look at photos as they are where there are views.
+    teacher's). `partner` is the share of probes whose enrolled photo is a random one of the same person, of n one time
+    in n the very one. `strangers` are so many further photos that are enrolled in a step, drawn from all to learn from:
+    an embedding costs no pass of the trunk. Of the few that show a person of the step the teacher's cosine is asked.
+    `photos` is the share of the steps that look at photos as they are where there are views.
     """
 
     steps: int = 2000

@@ -2,7 +2,7 @@
 
 Every net of the enrolled embeddings looks at every image of B people × n photos. Mixtures of embeddings have no label,
 but the teacher's similarity ⟨e, E(x)⟩ is known for any e: that keeps the personal part from memorising the training
-people. With nets = 0, mixtures = 0, noise = 0, teacher = 0 it is the paper's objective as printed (equations 3 to 9).
+people. As configs/paper.toml sets it, it is the paper's objective as printed (equations 3 to 9).
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class Settings:
     contrast: float = 0.0  # times the divergence of softmax(cosine/temperature) from softmax(C/temperature), over all
     # images but the net's own photo
     temperature: float = 0.07
-    labelled: bool = False  # in the contrast C is 1 for two photos of one person, as in stage distill
-    both_ways: bool = False  # and it is of the nets of each image too, as there
+    labelled: bool = False  # in the contrast C is 1 for two photos of one person
+    both_ways: bool = False  # and it is of the nets of each image too, as in stage distill
     # the optimiser
     optimiser: str = "adamw"  # or sgd
     lr: float = 5e-5  # peak, after

@@ -150,7 +150,7 @@ def train(
     device, kind = run.on(), torch.bfloat16 if run.amp else torch.float32
     with _signals() as stopped:
         if start == 0:
-            least, top = stage.check()["val_eer"], 0
+            least, top = _check(stage)["val_eer"], 0
             if journal:
                 journal.row(0, val_eer=least)
             save(best, 0, False)
@@ -173,7 +173,7 @@ def train(
                 numbers |= _finite(parts)
             if checked := step % run.every == 0 or step == stage.steps:
                 with average.shown():
-                    found = stage.check()
+                    found = _check(stage)
                     if found["val_eer"] < least:
                         least, top = found["val_eer"], step
                         save(best, step, False)
@@ -191,6 +191,12 @@ def train(
         journal.close(top, least)
     stage.module.load_state_dict(kept)
     return Outcome(stage.name, stage.steps, round(journal.seconds, 1) if journal else 0.0, top, least)
+
+
+def _check(stage: Stage) -> dict[str, float]:
+    """What the first process's check found, in all processes: they are to keep the same step."""
+    found = stage.check()
+    return dict(zip(found, processes.agreed(np.array(list(found.values()))).tolist(), strict=True))
 
 
 def _copy(module: torch.nn.Module) -> dict[str, Tensor]:

@@ -94,7 +94,7 @@ def emphasised(teacher: Tensor, emphasis: float, weight: Tensor | None) -> Tenso
 def similarity(student: Tensor, teacher: Tensor, weight: Tensor | None = None, rows: float | None = None) -> Tensor:
     """Teacher term on cosines (N, K): mean squared difference, of any pair, labelled or not.
 
-    weight (N, K): as in `weighted_bce`; a row's mean is over its weights, which add up to the whole row.
+    weight (N, K): as in `weighted_bce`; a row's mean is over its weights.
     """
     return _mean((student.float() - teacher.float()).square(), weight, rows)
 

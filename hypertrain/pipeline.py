@@ -93,7 +93,9 @@ def wants_views(c: Config) -> bool:
 def trunk_key(c: Config) -> str:
     """A name for what stage distill makes of the settings."""
     depends = {k: v for k, v in asdict(c).items() if k in ("data", "start", "net", "backbone", "views", "distill")}
-    depends["run"] = {"seed": c.run.seed, "every": c.run.every, "amp": c.run.amp}  # every: of its checks the best stays
+    depends["run"] = {
+        k: getattr(c.run, k) for k in ("seed", "every", "amp", "ema")
+    }  # every: of its checks the best stays
     return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -149,6 +151,7 @@ def run(
     further = h_bb.size - h_bb.dimension if not h_bb.tokens else 0
     shape = replace(c.hgen, dimension=h_bb.size, tokens=h_bb.tokens, layers=(further,) if further else ())
     start.check_shape(spec, shape)
+    start.check_plain(shape, c.distill.steps, vars(c.start))
     check_out(c, out, resume)
     start.check_files(vars(c.start).values())
     processes.wait()  # all have looked before the first writes there

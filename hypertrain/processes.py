@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hyper_mcu.codegen.errors import UserError
+
+Number = TypeVar("Number", np.int64, np.float64)
 
 
 @contextmanager
@@ -128,7 +130,7 @@ def parallel(module: nn.Module, without: Sequence[str] = ()) -> nn.Module:
     return wrapper(module)
 
 
-def agreed(x: NDArray[np.int64]) -> NDArray[np.int64]:
+def agreed(x: NDArray[Number]) -> NDArray[Number]:
     """The first process's array, in all of them."""
     if size() == 1:
         return x

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +21,16 @@ def check_shape(spec: NetSpec, shape: Shape) -> None:
     for s in spec.stages[shape.first :]:
         if isinstance(s.layer, Add) and s.layer.of < shape.first:
             raise UserError("hgen.first", "an Add reaches back to a shared stage", f"at most {s.layer.of}", shape.first)
+
+
+def check_plain(shape: Shape, distilled: int, files: Mapping[str, str]) -> None:
+    """Raises UserError where θ is to come from heads alone, without θ0, and stages are shared, a trunk distilled in so
+    many steps, or anything but a generator to begin with."""
+    given = [f"start.{k}" for k, path in files.items() if path and k != "generator"]
+    given += ["hgen.first"] if shape.first else []
+    given += ["distill.steps"] if distilled and not files["generator"] else []
+    if given and not shape.residual:
+        raise UserError("hgen.residual", "a trunk and shared stages need θ0", "true", f"false, and {', '.join(given)}")
 
 
 def check_files(paths: Iterable[str]) -> None:

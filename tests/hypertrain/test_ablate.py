@@ -217,6 +217,7 @@ def test_mistakes_are_one_line(
         ("distill.lr=1e-5", False),
         ("run.every=7", False),  # the best of other checks
         ("run.amp=false", False),
+        ("run.ema=0.5", False),  # the average is what is kept
         ("run.seed=1", False),
     ],
 )

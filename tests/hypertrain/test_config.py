@@ -137,3 +137,18 @@ def test_files_that_are_no_settings_are_refused(tmp_path: Path) -> None:
         config.find("nonesuch")
     there = "a TOML file or one of ablation, paper, product, tiny"
     assert str(e.value) == f"--config: no such settings; expected {there}, got nonesuch"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("mbf-w600k", "mbf-w600k"),
+        ("mbf-w600k:343,397", "mbf-w600k:343,397"),
+        ("folder/my.onnx:/layer1/conv1,/layer2/conv1", "my.onnx:/layer1/conv1,/layer2/conv1"),
+        ("folder/my.onnx", "my.onnx"),
+    ],
+)
+def test_what_is_told_of_a_backbone_are_its_name_and_its_layers(name: str, text: str) -> None:
+    c = config.read(None, [f'backbone.name="{name}"', 'data.root="some/where"'])
+    assert c.told()["backbone"]["name"] == text
+    assert c.told()["data"]["root"] == "where"

@@ -50,7 +50,7 @@ def stage(name: str, people: Faces, run: loop.Run = RUN) -> loop.Stage:
         settings = hyper.Settings(
             steps=STEPS, people=2, photos=2, beta=1.0, double_at=(0.5,), unbalanced=True, nets=0, mixtures=0, noise=0.0,
             warmup=2, bce=1.0, teacher=0.0, own=True, norm="theta", statistics=0.3, optimiser="sgd", lr=1e-4,
-            check_images=12,
+            check_images=12, contrast=1.0, both_ways=True, labelled=True,
         )  # fmt: skip
         hgen = start.fresh(TOY, Shape(DIMENSION, 16, -1, residual=False), 0)
         return hyper.Hyper(Personal(hgen), people, settings, run)

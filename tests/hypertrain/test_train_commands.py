@@ -51,6 +51,14 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         (("--set", "hyper.steps=-1"), "hyper.steps: out of range; expected at least 0, got -1"),
         (("--set", "hgen.rank=-2"), "hgen.rank: out of range; expected at least -1, got -2"),
         (("--set", "hgen.first=11"), "hgen.first: first personal stage; expected at most 10, got 11"),
+        (
+            ("--set", "hgen.residual=false"),
+            "hgen.residual: a trunk and shared stages need θ0; expected true, got false, and hgen.first, distill.steps",
+        ),
+        (
+            ("--set", "hgen.residual=false", "--set", "hgen.first=0", "--set", "distill.steps=0", "--warm", "t"),
+            "hgen.residual: a trunk and shared stages need θ0; expected true, got false, and start.warm",
+        ),
         (("--device", "cuda"), "run.device: no such device here; expected cpu, got cuda"),
         (
             ("--from", "t", "--warm", "t"),
