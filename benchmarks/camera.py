@@ -198,7 +198,14 @@ def main() -> int:
     for r in rows:
         print("  ".join(f"{k} {v}" for k, v in r.items()))
     if o.save:
-        figures = {"people": len(people), "genuine": own, "impostor": len(answers) - own, "fmrs": FMRS, "off": OFF}
+        figures = {
+            "generator_sha256": generator.load().sha256,
+            "people": len(people),
+            "genuine": own,
+            "impostor": len(answers) - own,
+            "fmrs": FMRS,
+            "off": OFF,
+        }
         figures |= {"halvings": halvings(photos), "largest_pixel_difference": worst, "refused": refused, "ways": rows}
         o.save.write_text(json.dumps({**about(o.photos.parent), **figures}, indent=2) + "\n")
     return 0

@@ -43,23 +43,26 @@ def run(
 ) -> None:
     """Makes what is missing of the rows and seeds in o.save: figures(row, seed, *given), each with the commit of the
     code that made it. told: what the file says beside, of all rows. Leaves by p.error for rows that are none, and a
-    file of other steps or whatever else is told."""
+    file of other images, steps or whatever else is told, or of rows that changed something else."""
     chosen = o.only.split(";") if o.only else list(rows)
     if unknown := set(chosen) - set(rows):
         p.error(f"--only: no rows: {'; '.join(sorted(unknown))}")
-    told = json.loads(json.dumps({**told, "steps": o.steps}))
+    faces = data.load(o.faces, o.cache)  # embedded once, not by every process
+    told = json.loads(json.dumps({**told, "steps": o.steps, "faces_sha256": faces.sha256}))
     was: dict[str, Any] = json.loads(o.save.read_text()) if o.save.exists() else {**told, "rows": {}}
     for key, value in told.items():
         if was.get(key) != value:
             p.error(f"--save: {o.save} has rows of another kind: {key} {was.get(key)}, not {value}")
+    for name, changes in was.get("changes", {}).items():
+        if name in rows and list(rows[name]) != changes:
+            p.error(f"--save: {o.save} has row {name} of other settings: {'; '.join(changes)}")
     found: dict[str, dict[str, Any]] = {name: was["rows"].get(name, {}) for name in rows}
-    data.load(o.faces, o.cache)  # embedded once, not by every process
-    commit = about()["commit"]  # of the code that this process runs, whatever is committed meanwhile
+    now = about(o.faces)  # of the code that this process runs, whatever is committed meanwhile
 
     def save() -> None:
         made = {name: seeds for name, seeds in found.items() if seeds}
         changes = {name: rows[name] for name in made}
-        text = {**about(o.faces), **told, "changes": changes, "rows": made}
+        text = {**now, **told, "changes": changes, "rows": made}
         o.save.write_text(json.dumps(text, indent=2, ensure_ascii=False) + "\n")
 
     with ProcessPoolExecutor(o.processes, get_context("spawn")) as pool:
@@ -76,7 +79,7 @@ def run(
             except UserError as e:
                 print(f"{name}, seed {seed}: {e}", flush=True)
                 continue
-            found[name][seed] = {**result, "commit": commit}
+            found[name][seed] = {**result, "commit": now["commit"]}
             save()
             print(f"{name}, seed {seed}: " + ", ".join(f"{k} {v:.4g}" for k, v in result.items()), flush=True)
     print("\n".join(lines(found)))

@@ -1,9 +1,9 @@
 """The tables of the documents that are made of results: which ones they are, and how they follow when results change.
 
 Each of TABLES is lines of a document, word for word as the function makes them of the results. Sentences beside the
-tables are people's to write, and to write again.
+tables are people's to write, and to write again. Exit code 1 where something is missing or old.
 
-    python benchmarks/documents.py              # names the tables that a document lacks; exit code 1 where one does
+    python benchmarks/documents.py              # names tables that a document lacks, and results of another generator
     python benchmarks/documents.py --since REV  # replaces those made of the results and the generator of REV, a commit
 """
 
@@ -14,6 +14,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -83,6 +84,19 @@ def headline(r: Results) -> Lines:
     )
 
 
+def enrolment(r: Results) -> Lines:
+    """README: how long enrolment takes."""
+    cold, further = (r["enrolment"][k]["seconds"]["median"] for k in ("cold", "further"))
+    yield f"| enrolment on two cores at rest | {cold:.2f} s as a cold process, {further:.2f} s for each further photo |"
+
+
+def personal_integers(r: Results) -> Lines:
+    """README: what of a net is not everybody's."""
+    people, found = r["enrolment"]["people"], r["enrolment"]["personal"]["all"]
+    weights, biases = (f"{found[k]['personal']:,} of {found[k]['of']:,}" for k in ("weights", "biases"))
+    yield f"| integers that are not the same for {people} people | {weights} weights, {biases} biases and multipliers |"
+
+
 def rows_of_eval(r: Results) -> Lines:
     """README: CFP by which photo is enrolled."""
     for name, key in (
@@ -102,7 +116,8 @@ def enrolment_variants(r: Results) -> Lines:
     """README: other ways to enrol."""
     for name, found in r["enrolment_variants"]["ways"].items():
         said = name.replace(" (enroll)", ", as `enroll` does")
-        yield f"| {said} | {accuracy(found['int8'])} | {percent(found['int8']['eer'])} |"
+        let_in = f"{percent(found['fmr_at']['0.01'], 2)}, {percent(found['fmr_at']['0.001'], 2)}"
+        yield f"| {said} | {accuracy(found['int8'])} | {percent(found['int8']['eer'])} | {let_in} |"
 
 
 def quality(r: Results) -> Lines:
@@ -217,6 +232,8 @@ def camera(r: Results) -> Lines:
 
 TABLES: tuple[tuple[str, Callable[[Results], Lines]], ...] = (
     ("README.md", headline),
+    ("README.md", enrolment),
+    ("README.md", personal_integers),
     ("README.md", parity),
     ("README.md", rows_of_eval),
     ("README.md", enrolment_variants),
@@ -233,6 +250,18 @@ TABLES: tuple[tuple[str, Callable[[Results], Lines]], ...] = (
 )
 
 
+MEASURED = (
+    "accuracy", "camera", "enrolment", "enrolment_variants", "leakage", "parity", "personal", "quality", "raw_photos",
+)  # fmt: skip
+
+
+def stale(r: Results) -> list[str]:
+    """The results that are of another generator than the shipped one."""
+    shipped = r.generator.sha256
+    found = [name for name in MEASURED if r[name].get("generator_sha256") != shipped]
+    return found if shipped in r["held_out"]["generators"] else [*found, "held_out"]
+
+
 def made(r: Results) -> list[tuple[str, str]]:
     """Each table: its document, and its lines."""
     return [(document, "\n".join(table(r))) for document, table in TABLES]
@@ -243,13 +272,19 @@ def main() -> None:
     parser.add_argument("--since", metavar="REV", help="replace those of this commit")
     o = parser.parse_args()
     today = made(Results())
-    for (document, was), (_, now) in zip(made(Results(o.since)) if o.since else [], today, strict=False):
-        text = (ROOT / document).read_text(encoding="utf-8")
-        (ROOT / document).write_text(text.replace(was, now), encoding="utf-8")
+    if o.since:
+        for (document, table), (_, now) in zip(TABLES, today, strict=True):
+            text = (ROOT / document).read_text(encoding="utf-8")
+            with suppress(KeyError):  # results had another form then: that table is left to people
+                text = text.replace("\n".join(table(Results(o.since))), now)
+            (ROOT / document).write_text(text, encoding="utf-8")
     missing = [(d, t) for d, t in today if f"\n{t}\n" not in (ROOT / d).read_text(encoding="utf-8")]
-    for document, table in missing:
-        print(f"{document} lacks:\n{table}\n")
-    sys.exit(bool(missing))
+    for document, lines in missing:
+        print(f"{document} lacks:\n{lines}\n")
+    old = stale(Results())
+    for name in old:
+        print(f"benchmarks/results/{name}.json is of another generator")
+    sys.exit(bool(missing or old))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """How well do nets tell people whom their generator has never seen, and how well those whom it was trained on?
 
 The first says what a generator is worth; what lies between both, whether more people or more steps would help. Float
-nets, every person's first photo enrolled and asked about all photos of all of them: equal error rate, and FNMR at
-several FMR. `val`: all held-out people; `train`: as many others who have two photos or more. `trained`: the settings
-that each generator says it was trained by.
+nets, shared stages in bfloat16 as in training, every person's first photo enrolled and asked about all photos of all of
+them: equal error rate, and FNMR at several FMR. `val`: all held-out people; `train`: as many others who have two photos
+or more. `by_people`: the standard deviation of each FMR, by that of as many independent comparisons, each person's net
+asked about one photo of each other one. `trained`: the settings that each generator says it was trained by.
 
     python benchmarks/held_out.py --faces FACES [GENERATOR …] --save benchmarks/results/held_out.json
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,23 @@ def rates(scores: NDArray[np.float32], faces: Faces, index: NDArray[np.int64]) -
     return {"eer": equal_error(genuine, impostor).eer, **at}
 
 
+def by_people(scores: NDArray[np.float32], fmrs: Sequence[float] = FMRS) -> dict[str, float]:
+    """By FMR the standard deviation of the rate among scores (n, n), a row for each net and a column for each person
+    asked about, over that of n(n − 1) independent comparisons. Comparisons that share a person go together (Aronow,
+    Samii and Assenova 2015, Cluster-robust variance estimation for dyadic data). The diagonal is not looked at."""
+    others = ~np.eye(len(scores), dtype=bool)
+    out = {}
+    for fmr in fmrs:
+        passed = (scores > np.quantile(scores[others], 1 - fmr)) & others
+        rate = float(passed[others].mean())
+        off = np.where(others, passed - rate, 0.0)
+        both = off + off.T  # of two people, and in `shared` of all comparisons with one of them
+        shared = both.sum(1)
+        variance = (np.square(shared).sum() - np.square(both).sum() / 2) / others.sum() ** 2
+        out[f"fmr_{fmr:.0e}"] = float(np.sqrt(variance / (rate * (1 - rate) / others.sum())))
+    return out
+
+
 def scores(module: Personal, faces: Faces, index: NDArray[np.int64]) -> NDArray[np.float32]:
     """Scores (people, M) of everybody's first photo, enrolled, on the images `index` (M,)."""
     e = torch.from_numpy(faces.enrolled()[index[first_photos(faces, index)]])
@@ -75,9 +94,10 @@ def main() -> None:
         g, module = generator.load(path), Personal(export.restore(path)[0])
         rows[g.sha256] = {"trained": g.trained}
         for side, index in sides(faces).items():
-            found = rates(scores(module, faces, index), faces, index)
+            scored = scores(module, faces, index)
+            found = rates(scored, faces, index)
             print(f"{g.sha256[:16]} {side:6}" + ", ".join(f"{k} {v:.2%}" for k, v in found.items()), flush=True)
-            rows[g.sha256][side] = found
+            rows[g.sha256][side] = found | {"by_people": by_people(scored[:, first_photos(faces, index)])}
     if o.save:
         was = json.loads(o.save.read_text())["generators"] if o.save.exists() else {}
         told = {**about(o.faces), "generators": was | rows}

@@ -181,7 +181,8 @@ def figures(name: str, seed: int, steps: int, root: Path, cache: Path, trunk: Pa
         module.hgen.quantiser = Quantiser(shared.spec, evaluate.calibrate(shared.spec, weights, faces))
     begin = time.process_time()
     if c.hyper.steps and not name.startswith("augmented"):
-        shown, stem = comparison.shown(c, faces, cache), f"maps-{generator.load(trunk).sha256[:16]}-{c.hgen.first}"
+        shown = comparison.shown(c, faces, cache)
+        stem = f"maps-{generator.load(trunk).sha256[:16]}-{faces.sha256[:16]}-{c.hgen.first}"
         if shown:
             stem += f"-views-{zlib.crc32(repr((c.views, seed)).encode()):08x}"
         with torch.no_grad():

@@ -58,7 +58,8 @@ def main() -> int:
     print("\n".join([*remarks(outcomes), "", *remarks(rounding)]))
     print(f"\n{seconds:.0f} s for all backends, {processor:.0f} of the processor's")
     if o.save:
-        figures: dict[str, Any] = {"seconds": round(seconds), "processor_seconds": round(processor)}
+        figures: dict[str, Any] = {"generator_sha256": g.sha256}
+        figures |= {"seconds": round(seconds), "processor_seconds": round(processor)}
         figures |= {"backends": rows(outcomes), "rounding": rows(rounding)}
         o.save.write_text(json.dumps({**about(o.faces), **figures}, indent=2) + "\n")
     return 1 if differs(outcomes) else 0

@@ -65,7 +65,7 @@ def rows(hgen: HGen, e: Tensor) -> dict[str, Tensor]:
     stages = list(dict.fromkeys(n.split(".")[0] for n in names))
     found = {"as generated": raw}
     for stage in stages:
-        found[f"{stage} shared"] = alike(hgen, raw, [n for n in names if n.startswith(stage)])
+        found[f"{stage} shared"] = alike(hgen, raw, [n for n in names if n.split(".")[0] == stage])
     for kind, said in (("weight", "weights"), ("bias", "biases")) if stages else ():
         found[f"{said} of {' and '.join(stages)} shared"] = alike(hgen, raw, [n for n in names if n.endswith(kind)])
     found["all but the head shared"] = alone = alike(hgen, raw, names)
@@ -105,8 +105,8 @@ def main() -> None:
     print("\n".join(lines(found)))
     if o.save:
         told = {
-            **about(o.faces), "generator": generator.load(o.generator).sha256, "nets": len(index), "shares": SHARES,
-            "tensors": tensors, "rows": found,
+            **about(o.faces), "generator_sha256": generator.load(o.generator).sha256, "nets": len(index),
+            "shares": SHARES, "tensors": tensors, "rows": found,
         }  # fmt: skip
         o.save.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
 

@@ -155,13 +155,15 @@ def asked(
     enrolled: Rows,
     probes: Rows,
     identity: NDArray[np.str_],
+    shown: Rows | None = None,
     at: float | None = None,
 ) -> Nets:
-    """Nets of the rows `enrolled`, whose people are `identity`, asked about some of the rows `probes`; at: the
-    threshold, by default the equal-error one."""
+    """Nets of the rows `enrolled`, whose people are `identity`, asked about some of the rows `probes`, but not
+    about the photo that was enrolled, or where it is a copy, the photo that was copied, `shown`; at: the threshold, by
+    default the equal-error one."""
     rng, rows = np.random.default_rng(1), list[tuple[int, int, bool]]()
     own = faces.identity[probes]
-    for k, (row, name) in enumerate(zip(enrolled, identity, strict=True)):
+    for k, (row, name) in enumerate(zip(enrolled if shown is None else shown, identity, strict=True)):
         mine, others = probes[(own == name) & (probes != row)], probes[own != name]
         rows += [(k, p, True) for p in rng.permutation(mine)[:OWN]]
         rows += [(k, p, False) for p in rng.choice(others, OTHERS, replace=False)]
@@ -270,7 +272,8 @@ def main() -> None:
     twice = e[:, None].repeat(2, 1).astype(np.float16)
     both = replace(faces, embeddings=np.concatenate([faces.embeddings, twice]))
     rows = np.arange(len(faces.embeddings), len(both.embeddings))
-    copies = asked(g, both, rows, index, identity[first].repeat(len(made) // len(first)), nets.threshold)
+    of = first.repeat(len(made) // len(first))
+    copies = asked(g, both, rows, index, identity[of], index[of], nets.threshold)
     clear = np.where(poor.clear, poor.norm, np.nan)
     kind = np.arange(len(made)) % len(DAMAGE)
     said["damaged_by_kind"] = {

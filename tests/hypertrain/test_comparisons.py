@@ -1,36 +1,130 @@
-"""benchmarks/documents.py, personal.py: the documents have the tables of the results; what counts as personal."""
+"""benchmarks/: the documents have the tables of the results; what rows of comparisons belong together; what counts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from argparse import Namespace
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 from generators import POINTWISE, trained_like, unit
+from synthetic_faces import faces
 
+from hyper_mcu.generator import Generator
+from hyper_mcu.hypertrain import data, evaluate
 from hyper_mcu.hypertrain.hgen import Shape
+from hyper_mcu.hypertrain.protocols import Pairs
+
+Benchmark = Callable[[str], ModuleType]
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def personal(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+def benchmark(monkeypatch: pytest.MonkeyPatch) -> Benchmark:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    return import_module
+
+
+@pytest.fixture
+def personal(benchmark: Benchmark) -> Iterator[ModuleType]:
     with torch.no_grad():
-        yield import_module("personal")
+        yield benchmark("personal")
 
 
-def test_documents_have_the_tables_of_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    documents = import_module("documents")
+def test_results_are_of_the_shipped_generator(benchmark: Benchmark) -> None:
+    documents = benchmark("documents")
+    assert documents.stale(documents.Results()) == []
+
+
+def test_documents_have_the_tables_of_the_results(benchmark: Benchmark) -> None:
+    documents = benchmark("documents")
     tables = documents.made(documents.Results())
     assert len(tables) == len(documents.TABLES)
     for document, table in tables:
-        assert table.count("\n")
+        assert table.startswith(("|", " oracle "))
         assert f"\n{table}\n" in (ROOT / document).read_text(encoding="utf-8"), documents.__doc__
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of one row, of 5 steps, that is made already."""
+    people = faces({"train": 2, "val": 2}, photos=2, side=112)
+    monkeypatch.setattr(data, "load", lambda *_: people)
+    found = {"eer": 0.1, "fnmr_1e-02": 0.2, "fnmr_1e-03": 0.3, "seconds": 9.0, "commit": "abc"}
+    text = {"faces_sha256": people.sha256, "steps": 5, "changes": {"one": ["a.b=1"]}, "rows": {"one": {"0": found}}}
+    (tmp_path / "rows.json").write_text(json.dumps(text))
+    return tmp_path / "rows.json"
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "text"),
+    [
+        ({"one": ["a.b=1"]}, {}, ""),
+        ({"one": ["a.b=2"]}, {}, "has row one of other settings: a.b=1"),
+        ({"one": ["a.b=1"]}, {"steps": 6}, "has rows of another kind: steps 5, not 6"),
+        ({"one": ["a.b=1"]}, {"only": "two"}, "--only: no rows: two"),
+    ],
+)
+def test_a_table_has_rows_of_one_kind(
+    benchmark: Benchmark, kept: Path, capsys: pytest.CaptureFixture[str], rows: dict, options: dict, text: str
+) -> None:
+    comparison = benchmark("comparison")
+    parser = comparison.parser("", 5, "steps")
+    told = parser.parse_args(["--faces", str(kept.parent), "--save", str(kept)])
+    told = Namespace(**{**vars(told), **options})
+    was = kept.read_text()
+    if not text:
+        comparison.run(parser, told, rows, lambda *_: pytest.fail("made again"), (), {})
+        assert "| one | 10.00 % | 20.0 % | 30.0 % | 9 | 1 |" in capsys.readouterr().out
+        return
+    with pytest.raises(SystemExit):
+        comparison.run(parser, told, rows, lambda *_: pytest.fail("made"), (), {})
+    assert text in capsys.readouterr().err
+    assert kept.read_text() == was
+
+
+def test_comparisons_that_share_people_spread_wider(benchmark: Benchmark) -> None:
+    by_people, rng = benchmark("held_out").by_people, np.random.default_rng(0)
+    alone = rng.standard_normal((300, 300)).astype(np.float32)
+    of_people = alone + rng.standard_normal((300, 1)) + rng.standard_normal(300)
+    assert by_people(alone, (0.1, 0.01)) == {k: pytest.approx(1, abs=0.2) for k in ("fmr_1e-01", "fmr_1e-02")}
+    assert by_people(of_people, (0.1, 0.01))["fmr_1e-01"] > 5
+    others, rates, deviations = ~np.eye(40, dtype=bool), [], []
+    for _ in range(200):  # of many draws it is the very standard deviation
+        x = rng.standard_normal((40, 40)) + rng.standard_normal((40, 1))
+        rates.append(float((x > 2)[others].mean()))
+        (times,) = by_people(x.astype(np.float32), rates[-1:]).values()
+        deviations.append(times * np.sqrt(rates[-1] * (1 - rates[-1]) / others.sum()))
+    assert np.mean(deviations) == pytest.approx(np.std(rates), rel=0.15)
+
+
+def test_a_damaged_copy_is_not_asked_about_its_own_photo(benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch) -> None:
+    quality, people = benchmark("quality"), faces({"val": 20}, photos=3, side=112)
+    seen = list[Pairs]()
+
+    def scored(*words: object) -> dict[str, np.ndarray]:
+        (pairs,) = (w for w in words if isinstance(w, Pairs))
+        seen.append(pairs)
+        return {"float": np.random.default_rng(0).random(len(pairs.same))}
+
+    monkeypatch.setattr(evaluate, "score_pairs", scored)
+    index = people.select("val")
+    first = np.unique(people.identity[index], return_index=True)[1]
+    generator = Generator.__new__(Generator)
+    for name in ("spec", "weights"):
+        object.__setattr__(generator, name, None)
+    copies = 1000 + np.arange(len(first))
+    quality.asked(generator, people, copies, index, people.identity[index[first]], index[first])
+    (pairs,) = seen
+    assert set(pairs.enrol) == set(copies)
+    assert pairs.same.sum() == 2 * len(first)
+    assert not (pairs.probe == index[first][pairs.enrol - 1000]).any()
 
 
 def test_dimensions_are_those_that_hold_the_variance(personal: ModuleType) -> None:
