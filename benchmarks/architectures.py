@@ -13,7 +13,6 @@ first version of this, with CFP's accuracies and without instructions, compared 
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -23,6 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import comparison
 import torch
 from record import about
 
@@ -116,14 +116,7 @@ def lines(rows: dict[str, Any]) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Costs and accuracies of candidates for f under one budget.")
-    parser.add_argument("--faces", type=Path, required=True, help="folder with train.csv")
-    parser.add_argument("--steps", type=int, default=1000, help="steps of 256 images each")
-    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="seeds 0 to N − 1")
-    parser.add_argument("--only", default="", metavar="NAME[;NAME]", help="of the candidates; else all")
-    parser.add_argument("--processes", type=int, default=2, help="runs at a time, a thread each")
-    parser.add_argument("--cache", type=Path, default=Path(".cache/hypertrain"))
-    parser.add_argument("--save", type=Path, required=True, help="the figures, as JSON")
+    parser = comparison.parser("Costs and accuracies of candidates for f under one budget.", 1000, "of 256 images")
     o = parser.parse_args()
     chosen = o.only.split(";") if o.only else list(candidates())
     if unknown := set(chosen) - set(candidates()):
