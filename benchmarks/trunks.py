@@ -42,14 +42,14 @@ ROWS: dict[str, tuple[str, ...]] = {
     "start": ("distill.steps=0", "distill.warmup=0"),
     "base": (),
     "own photo alone": ("distill.partner=0",),
-    "always another photo": ("distill.partner=1",),
+    "always a random photo of the person": ("distill.partner=1",),
     "no contrast": ("distill.contrast=0",),
     "three times the contrast": ("distill.contrast=3",),
     "temperature 0.01": ("distill.temperature=0.01",),
     "temperature 0.02": ("distill.temperature=0.02",),
-    "temperature 0.02, always another photo": ("distill.temperature=0.02", "distill.partner=1"),
+    "temperature 0.02, always a random photo of the person": ("distill.temperature=0.02", "distill.partner=1"),
     "temperature 0.02, three times the contrast": ("distill.temperature=0.02", "distill.contrast=3"),
-    "temperature 0.02, always another photo, 1,024 strangers": (
+    "temperature 0.02, always a random photo of the person, 1,024 strangers": (
         "distill.temperature=0.02",
         "distill.partner=1",
         "distill.strangers=1024",
