@@ -65,8 +65,8 @@ class Recipe:
     stages: tuple[str, ...]
 
 
-# Measured by benchmarks/quality.py. Norm: nets of damaged photos whose embedding is shorter than 17 have an EER of 17
-# to 32 %, of longer ones 10 to 14; shorter are 0.2 % of held-out photos and none of 1,000 frontal CFP photos. Agree: a
+# Measured by benchmarks/quality.py. Norm: nets of damaged photos whose embedding is shorter than 17 have an EER of 15
+# to 33 %, of longer ones 8 to 12; shorter are 0.2 % of held-out photos and none of 1,000 frontal CFP photos. Agree: a
 # cosine below 0.25 to the mean of the others is in 1.9, 0.6, 0.1 % of sets of 2, 3, 4 photos of one person, and in
 # 99.9, 99.9, 99.7 % of those whose last photo is a stranger's. Same: 13 of 68,265 pairs of two held-out people
 # reach 0.3 and 69 reach 0.25, of the pairs of photos of one person 94.4 and 97.9 %.
