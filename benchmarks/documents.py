@@ -204,6 +204,21 @@ def thresholds(r: Results) -> Lines:
         yield f"| {100 * target:g} %{note} | {percent(fnmr)} | {' | '.join(cells)} |"
 
 
+SETS = {
+    "bolly": "Bollywood (actors of India; low resolution)",
+    "celeba_lo": "CelebA in low resolution",
+    "celeba_raw": "CelebA",
+    "fiw": "Families in the Wild (relatives among the strangers)",
+}
+
+
+def groups(r: Results) -> Lines:
+    """Model card: rates by data set."""
+    for name, t in r["held_out"]["generators"][r.generator.sha256]["val"]["by_set"].items():
+        at = [f"{percent(t[f'fmr_{k}'], 2)}, {percent(t[f'fnmr_{k}'])}" for k in ("1e-02", "1e-03")]
+        yield f"| {SETS[name]} | {t['people']} | {t['genuine']:,} | {percent(t['eer'])} | {' | '.join(at)} |"
+
+
 CROPS = {
     "photo": "of the photo, float landmarks",
     "rgb888": "RGB888, landmarks in 1/16 pixel",
@@ -246,6 +261,7 @@ TABLES: tuple[tuple[str, Callable[[Results], Lines]], ...] = (
     ("docs/training.md", lambda r: comparison.lines(r["trunks"]["rows"])),
     ("hypertrain/weights/README.md", card),
     ("hypertrain/weights/README.md", thresholds),
+    ("hypertrain/weights/README.md", groups),
     ("firmware/CAMERA.md", camera),
 )
 

@@ -4,7 +4,8 @@ The first says what a generator is worth; what lies between both, whether more p
 nets, shared stages in bfloat16 as in training, every person's first photo enrolled and asked about all photos of all of
 them: equal error rate, and FNMR at several FMR. `val`: all held-out people; `train`: as many others who have two photos
 or more. `by_people`: the standard deviation of each FMR, by that of as many independent comparisons, each person's net
-asked about one photo of each other one. `trained`: the settings that each generator says it was trained by.
+asked about one photo of each other one. `by_set`: the only groups that labels tell, people of one data set asked about
+each other, at the thresholds that are everybody's. `trained`: the settings that each generator says it was trained by.
 
     python benchmarks/held_out.py --faces FACES [GENERATOR …] --save benchmarks/results/held_out.json
 
@@ -30,8 +31,10 @@ from hyper_mcu.hypertrain import data, export
 from hyper_mcu.hypertrain.data import Faces
 from hyper_mcu.hypertrain.metrics import equal_error
 from hyper_mcu.hypertrain.personal import Personal, score_matrix
+from hyper_mcu.hypertrain.sampling import set_of
 
 FMRS = (1e-1, 1e-2, 1e-3, 1e-4)
+FEW = 10  # people of a set from which on its rates are told
 
 
 def first_photos(faces: Faces, index: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -47,6 +50,26 @@ def rates(scores: NDArray[np.float32], faces: Faces, index: NDArray[np.int64]) -
     genuine, impostor = scores[same & ~own], scores[~same]
     at = {f"fnmr_{t:.0e}": float((genuine <= np.quantile(impostor, 1 - t)).mean()) for t in FMRS}
     return {"eer": equal_error(genuine, impostor).eer, **at}
+
+
+def by_set(scores: NDArray[np.float32], faces: Faces, index: NDArray[np.int64]) -> dict[str, dict[str, float]]:
+    """Of each data set with FEW people or more: `people`, `genuine` comparisons, EER, FNMR and FMR, of scores (people,
+    M) as in `rates`, at the thresholds for two FMR over all of them; nets are asked about people of their own set."""
+    first, identity = first_photos(faces, index), faces.identity[index]
+    sets = np.array([set_of(name) for name in faces.names[index]])
+    same = identity[first][:, None] == identity[None]
+    own = first[:, None] == np.arange(len(index))[None]
+    thresholds = {f"{t:.0e}": np.quantile(scores[~same], 1 - t) for t in (1e-2, 1e-3)}
+    found = {}
+    for name in np.unique(sets):
+        here = (sets[first] == name)[:, None] & (sets == name)[None]
+        genuine, impostor = scores[here & same & ~own], scores[here & ~same]
+        if (people := int((sets[first] == name).sum())) < FEW:
+            continue
+        at = {f"fnmr_{k}": float((genuine <= t).mean()) for k, t in thresholds.items()}
+        at |= {f"fmr_{k}": float((impostor > t).mean()) for k, t in thresholds.items()}
+        found[str(name)] = {"people": people, "genuine": len(genuine), "eer": equal_error(genuine, impostor).eer, **at}
+    return found
 
 
 def by_people(scores: NDArray[np.float32], fmrs: Sequence[float] = FMRS) -> dict[str, float]:
@@ -97,7 +120,11 @@ def main() -> None:
             scored = scores(module, faces, index)
             found = rates(scored, faces, index)
             print(f"{g.sha256[:16]} {side:6}" + ", ".join(f"{k} {v:.2%}" for k, v in found.items()), flush=True)
-            rows[g.sha256][side] = found | {"by_people": by_people(scored[:, first_photos(faces, index)])}
+            groups = {
+                "by_people": by_people(scored[:, first_photos(faces, index)]),
+                "by_set": by_set(scored, faces, index),
+            }
+            rows[g.sha256][side] = {**found, **groups}
     if o.save:
         was = json.loads(o.save.read_text())["generators"] if o.save.exists() else {}
         told = {**about(o.faces), "generators": was | rows}

@@ -60,11 +60,20 @@ def album(identity: NDArray[np.str_], index: Rows) -> Album:
     return Album(np.asarray(index)[order], np.searchsorted(person[order], np.arange(len(names) + 1)), names)
 
 
+def set_of(name: str) -> str:
+    """The set that an image named SET/PERSON/IMAGE is in, empty for other names.
+
+    >>> set_of("celeba/celeba_155/3.webp"), set_of("155/3.webp")
+    ('celeba', '')
+    """
+    return str(name).rpartition("/")[0].rpartition("/")[0]
+
+
 def balanced(people: Album, names: NDArray[np.str_], power: float) -> NDArray[np.float64]:
     """How often each person (P,) is drawn so that sets of very different sizes are: in proportion to the people of the
     person's set to the power of −`power`, 0: all people alike, 1: all sets. names (N,): of the images; SET/PERSON/IMAGE
     is of that set, a person's is that of the first image."""
-    sets = [str(name).rpartition("/")[0].rpartition("/")[0] for name in names[people.rows[people.first[:-1]]]]
+    sets = [set_of(name) for name in names[people.rows[people.first[:-1]]]]
     _, which, size = np.unique(sets, return_inverse=True, return_counts=True)
     weight = size[which].astype(np.float64) ** -power
     share: NDArray[np.float64] = weight / weight.sum()
