@@ -1,4 +1,4 @@
-"""The tables of the documents that are made of results: which ones they are, and how they follow when results change.
+"""The documents' tables of the generator and of its levers: how they follow when results change.
 
 Each of TABLES is lines of a document, word for word as the function makes them of the results. Sentences beside the
 tables are people's to write, and to write again. Exit code 1 where something is missing or old.
@@ -14,7 +14,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -283,17 +282,24 @@ def made(r: Results) -> list[tuple[str, str]]:
     return [(document, "\n".join(table(r))) for document, table in TABLES]
 
 
+def _once(table: Callable[[Results], Lines], commit: str) -> str:
+    """The table as it was then, empty where the results of that commit had another form: it is left to people."""
+    try:
+        return "\n".join(table(Results(commit)))
+    except (KeyError, ValueError, subprocess.CalledProcessError):
+        return ""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="The tables of the documents, from the results.")
     parser.add_argument("--since", metavar="REV", help="replace those of this commit")
     o = parser.parse_args()
     today = made(Results())
-    if o.since:
-        for (document, table), (_, now) in zip(TABLES, today, strict=True):
+    before = [_once(table, o.since) for _, table in TABLES] if o.since else []
+    for (document, now), was in zip(today, before, strict=False):
+        if was:
             text = (ROOT / document).read_text(encoding="utf-8")
-            with suppress(KeyError):  # results had another form then: that table is left to people
-                text = text.replace("\n".join(table(Results(o.since))), now)
-            (ROOT / document).write_text(text, encoding="utf-8")
+            (ROOT / document).write_text(text.replace(was, now), encoding="utf-8")
     missing = [(d, t) for d, t in today if f"\n{t}\n" not in (ROOT / d).read_text(encoding="utf-8")]
     for document, lines in missing:
         print(f"{document} lacks:\n{lines}\n")

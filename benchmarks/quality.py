@@ -5,7 +5,8 @@ other photos of the person and 16 of others. Errors go by what is measured on th
 at the threshold where both are equal over all of them. Held-out photos were cleaned, so poor ones are made: copies,
 damaged in seven ways, of which those count that the checks of light and sharpness let pass. Pose is also asked of CFP,
 where nets from the front and nets from the side are asked about the same frontal photos. Sets of a person's photos, and
-the same with a stranger's among them, are counted as refused or not. FTE is the share of photos that are refused.
+the same with a stranger's among them, are counted as refused or not, and pairs of photos, of two people and of one, as
+`alike` or not. FTE is the share of photos that are refused.
 
     python benchmarks/quality.py --faces FACES --save benchmarks/results/quality.json
 """
@@ -45,6 +46,7 @@ SETS = 10  # drawn of each person and size
 TURNS = (0.15, 0.2, 0.25, 0.3, 0.35)
 NORMS = (14.0, 15.0, 16.0, 17.0, 18.0, 19.0, 20.0)
 COSINES = (0.2, 0.25, 0.3, 0.35)
+SAME = (0.25, 0.3, 0.35)
 DAMAGE = ("blurred", "small", "noisy", "dark", "packed", "covered", "shifted")
 CFP = ("frontal-01", "frontal-02", "profile-01", "profile-02")  # photos of each person of CFP that are looked at
 Rows = NDArray[np.int64]
@@ -230,6 +232,19 @@ def agreement(
     }
 
 
+def alike(e: NDArray[np.float32], identity: NDArray[np.str_], limit: float) -> dict[str, Any]:
+    """How many pairs of two people, by the first photo of each, reach a cosine, and which share of one person's."""
+    first = np.unique(identity, return_index=True)[1]
+    same, upper = identity[:, None] == identity[None], np.triu(np.ones((len(e), len(e)), bool), 1)
+    own, others = (e @ e.T)[same & upper], (e[first] @ e[first].T)[np.triu_indices(len(first), 1)]
+    return {
+        "limit": limit,
+        "pairs_of_two": len(others),
+        "of_two_alike": int((others >= limit).sum()),
+        "of_one_alike": float((own >= limit).mean()),
+    }
+
+
 def refusals(m: Measured, norm: float) -> dict[str, Any]:
     """Of aligned photos: the share refused at the shipped limits, and by reason (a photo may have several)."""
     why = {
@@ -313,8 +328,10 @@ def main() -> None:
     said["agreement"] = [agreement(whole, identity, h_bb, c, k) for k in (2, 3, 4) for c in COSINES]
     for row in (*said["failure_to_enrol"].items(), *said["agreement"]):
         print(row)
+    said["alike"] = [alike(whole, identity, c) for c in SAME]
+    print(said["alike"])
     if o.save:
-        shipped = {"turned": TURNED, "norm": h_bb.limits.norm, "agree": h_bb.limits.agree}
+        shipped = {"turned": TURNED, "norm": h_bb.limits.norm, "agree": h_bb.limits.agree, "same": h_bb.limits.same}
         head = {**about(o.faces), "generator_sha256": g.sha256, "backbone": h_bb.name, "limits": shipped}
         o.save.write_text(json.dumps({**head, **rounded(said)}, indent=2) + "\n")
 

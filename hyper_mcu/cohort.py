@@ -27,14 +27,16 @@ Track = Callable[[list[Path], str], Iterable[Path]]
 @dataclass(frozen=True)
 class Cohort:
     """Faces of strangers, one of each: crops uint8 (N, 112, 112, 3) RGB and their embeddings float32 (N, d); left_out:
-    what of the folder is of no use, a line each; same: the cosine from which on two embeddings are of one person, 0
-    where that is not known; least: how many strangers it takes. Raises UserError where it has fewer."""
+    what of the folder is of no use, a line each; same: the cosine from which on two embeddings are taken for one
+    person's; more: faces of the folder that are so like one of these; least: how many strangers it takes. Raises
+    UserError where it has fewer."""
 
     folder: Path
     crops: NDArray[np.uint8]
     embeddings: NDArray[np.float32]
     left_out: tuple[str, ...]
     same: float
+    more: int
     least: int
 
     def __post_init__(self) -> None:
@@ -43,14 +45,13 @@ class Cohort:
     def _check(self, count: int, what: str) -> None:
         if count < self.least:
             want = f"at least {self.least} {what}, as many as the rates were measured with"
-            raise UserError(self.folder, "cohort", want, count)
+            got = f"{count}, and faces too like one of these: {self.more}" if self.more else count
+            raise UserError(self.folder, "cohort", want, got)
 
     def strangers(self, e: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Which of them are not the person of embedding e (d or more,): bool (N,)."""
-        import numpy as np
-
-        cosines: NDArray[np.float32] = self.embeddings @ e[: self.embeddings.shape[1]]
-        return cosines < self.same if self.same else np.ones(len(cosines), bool)
+        others: NDArray[np.bool_] = self.embeddings @ e[: self.embeddings.shape[1]] < self.same
+        return others
 
     def scores(self, qnet: QNet, e: NDArray[np.float32]) -> NDArray[np.float64]:
         """Real scores (n,) that the strangers among them have on the net of embedding e. Raises UserError where too few
@@ -98,10 +99,12 @@ def read(folder: Path, backbone: Backbone, least: int, track: Track) -> Cohort:
             left_out.append(str(e))
     crops = np.stack(found) if found else np.empty((0, SIDE, SIDE, 3), np.uint8)
     embeddings = backbone.enrol(crops)[:, : backbone.dimension]
-    people = distinct(embeddings, backbone.limits.same or COPY)
-    if more := len(crops) - len(people):
-        left_out.append(f"{more} more faces of people who are in it already")
-    return Cohort(folder, crops[people], embeddings[people], tuple(left_out), backbone.limits.same, least)
+    same = backbone.limits.same or COPY
+    people = distinct(embeddings, same)
+    more = len(crops) - len(people)
+    if more:
+        left_out.append(f"faces so like another one that they count as that person's: {more}")
+    return Cohort(folder, crops[people], embeddings[people], tuple(left_out), same, more, least)
 
 
 def distinct(embeddings: NDArray[np.float32], same: float) -> NDArray[np.int64]:

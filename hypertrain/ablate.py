@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from hyper_mcu.codegen import files
 from hyper_mcu.codegen.errors import UserError
-from hyper_mcu.hypertrain import checkpoint, evaluate, finish, pipeline, provenance
+from hyper_mcu.hypertrain import checkpoint, evaluate, finish, pipeline, provenance, start
 from hyper_mcu.hypertrain.config import Config, changed, from_json
 from hyper_mcu.hypertrain.data import Faces
 from hyper_mcu.hypertrain.direct import Classifier, embed
@@ -81,6 +81,8 @@ def check(base: Config, chosen: Mapping[str, Row], faces: Faces) -> None:
     for name, row in chosen.items():
         try:
             c = changed(base, row.overrides)
+            if not c.direct.steps:
+                start.check_plain(c.hgen, c.distill.steps, vars(c.start))
             if c.hyper.steps:
                 check_set(c.hyper, faces, pipeline.spec_of(c))
         except UserError as e:

@@ -93,9 +93,8 @@ def wants_views(c: Config) -> bool:
 def trunk_key(c: Config) -> str:
     """A name for what stage distill makes of the settings."""
     depends = {k: v for k, v in asdict(c).items() if k in ("data", "start", "net", "backbone", "views", "distill")}
-    depends["run"] = {
-        k: getattr(c.run, k) for k in ("seed", "every", "amp", "ema")
-    }  # every: of its checks the best stays
+    kept = ("seed", "every", "amp", "ema")  # every: of its checks the best stays
+    depends["run"] = {key: getattr(c.run, key) for key in kept}
     return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -50,7 +50,7 @@ def line(photos: list[Photo], target: Path, p: Person, at: Threshold) -> str:
     sources = " + ".join(f"{photo.path}{photo.crop.which}" for photo in photos)
     rates = f"FMR {percent(p.fmr)}, at most {percent(at.point.fmr_high)} (95 %), FNMR {percent(p.fnmr)} on {p.rates_on}"
     if len(photos) > 1:
-        rates += "; measured with one photo, of several more strangers pass"
+        rates += "; measured with nets of one photo: with more photos more strangers pass"
     if at.strangers:
         rates += f"; {at.matches} of this cohort's {at.strangers} match: FMR at most {percent(at.bound)} (95 %) by them"
     return (
@@ -195,7 +195,7 @@ def command(
     if strangers:
         for _, _, p, at in made:
             if own := len(strangers.crops) - at.strangers:
-                click.echo(f"{p.name}: of the cohort {own} left out, so like this person that they may be", err=True)
+                click.echo(f"{p.name}: faces of the cohort left out that may be this person's own: {own}", err=True)
         for reason in strangers.left_out:
             click.echo(f"left out of the cohort: {reason}", err=True)
     for error in refused:

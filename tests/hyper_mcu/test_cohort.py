@@ -84,7 +84,7 @@ def test_strangers_set_the_threshold_and_the_owner_is_none_of_them(
     (told,) = json.loads(said.out)["people"]
     assert "broken.jpg" in said.err
     assert "left out of the cohort" in said.err
-    assert "yaoming: of the cohort 1 left out, so like this person that they may be\n" in said.err
+    assert "yaoming: faces of the cohort left out that may be this person's own: 1\n" in said.err
     g, e = (
         generator.load(easy),
         enroll.embedding(face_crops(PORTRAIT, None, "enrol")[0], "mbf-w600k", lambda step: None),
@@ -108,7 +108,7 @@ def test_strangers_set_the_threshold_and_the_owner_is_none_of_them(
 def test_a_cohort_too_small_for_the_rates_is_refused(strangers: Path, tmp_path: Path, refused: Refused) -> None:
     said = refused("enroll", PORTRAIT, "--cohort", strangers, "--out", tmp_path / "a.h")
     want = f"at least {RATES.faces} people, as many as the rates were measured with"
-    assert said == f"{strangers}: cohort; expected {want}, got 16"
+    assert said == f"{strangers}: cohort; expected {want}, got 16, and faces too like one of these: 1"
     said = refused("enroll", PORTRAIT, "--cohort", tmp_path / "none", "--out", tmp_path / "a.h")
     assert said == f"{tmp_path / 'none'}: no cohort; expected a folder of photos of strangers, got none"
     assert not (tmp_path / "a.h").exists()
@@ -143,7 +143,16 @@ def test_a_person_of_the_cohort_counts_once(
     assert command(*words) == 0
     said = capsys.readouterr()
     assert json.loads(said.out)["people"] == alone
-    assert "left out of the cohort: 10 more faces of people who are in it already\n" in said.err
+    assert "left out of the cohort: faces so like another one that they count as that person's: 10\n" in said.err
+
+
+def test_a_backbone_that_knows_no_limit_still_knows_a_picture_again(strangers: Path) -> None:
+    unknown = replace(backbone(), limits=replace(backbone().limits, same=0.0))
+    found = cohort.read(strangers, unknown, 12, lambda paths, _: paths)
+    assert (len(found.crops), found.more) == (17, 0)
+    assert found.strangers(found.embeddings[3]).tolist() == [i != 3 for i in range(17)]
+    (strangers / "z.jpg").write_bytes(STRANGER.read_bytes())
+    assert cohort.read(strangers, unknown, 12, lambda paths, _: paths).more in (0, 1)
 
 
 def test_of_faces_alike_the_first_stays() -> None:

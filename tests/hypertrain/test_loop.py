@@ -21,7 +21,7 @@ from synthetic_faces import DIMENSION, TOY, faces
 
 from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.codegen.progress import Event
-from hyper_mcu.hypertrain import checkpoint, direct, distill, hyper, journal, loop, start
+from hyper_mcu.hypertrain import checkpoint, direct, distill, hyper, journal, loop, processes, start
 from hyper_mcu.hypertrain.checkpoint import About
 from hyper_mcu.hypertrain.data import Faces
 from hyper_mcu.hypertrain.hgen import Shape
@@ -162,6 +162,17 @@ def test_what_comes_back_is_the_best_of_the_checks_and_said(people: Faces, tmp_p
     assert equal(best.module, trained.module.state_dict())
     assert said[-1].startswith(f"distill: best at step {best.about.step} of 6, EER {best.about.best:.2%}")
     assert said[-1].endswith("the steps did not help") == (best.about.step == 0)
+
+
+def test_all_processes_keep_what_the_first_one_found_best(
+    people: Faces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one would save alone, and wait for the others."""
+    said = iter([0.4, 0.2, 0.3, 0.5, 0.5, 0.5, 0.5])
+    monkeypatch.setattr(processes, "agreed", lambda own: np.full_like(own, next(said)))
+    found = loop.train(stage("distill", people), people, replace(RUN, every=1), ABOUT, tmp_path)
+    assert (found.best_step, found.check_eer) == (1, 0.2)
+    assert checkpoint.read(tmp_path / "best.safetensors").about.step == 1
 
 
 def test_tensorboard_has_the_numbers_of_the_log(people: Faces, tmp_path: Path) -> None:
