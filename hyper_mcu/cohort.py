@@ -27,8 +27,8 @@ Track = Callable[[list[Path], str], Iterable[Path]]
 @dataclass(frozen=True)
 class Cohort:
     """Faces of strangers, one of each: crops uint8 (N, 112, 112, 3) RGB and their embeddings float32 (N, d); left_out:
-    what of the folder is of no use, a line each; same: the cosine from which on two embeddings are taken for one
-    person's; more: faces of the folder that are so like one of these; least: how many strangers it takes. Raises
+    why pictures of the folder are of no use, a line each; same: the cosine from which on two embeddings are taken for
+    one person's; more: faces of the folder that are so like one of these; least: how many strangers it takes. Raises
     UserError where it has fewer."""
 
     folder: Path
@@ -45,7 +45,9 @@ class Cohort:
     def _check(self, count: int, what: str) -> None:
         if count < self.least:
             want = f"at least {self.least} {what}, as many as the rates were measured with"
-            got = f"{count}, and faces too like one of these: {self.more}" if self.more else count
+            got = f"{count}, and faces too like one of these: {self.more}" if self.more else f"{count}"
+            if self.left_out:
+                got += f"; pictures of no use: {len(self.left_out)}, the first {self.left_out[0]}"
             raise UserError(self.folder, "cohort", want, got)
 
     def strangers(self, e: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -102,8 +104,6 @@ def read(folder: Path, backbone: Backbone, least: int, track: Track) -> Cohort:
     same = backbone.limits.same or COPY
     people = distinct(embeddings, same)
     more = len(crops) - len(people)
-    if more:
-        left_out.append(f"faces so like another one that they count as that person's: {more}")
     return Cohort(folder, crops[people], embeddings[people], tuple(left_out), same, more, least)
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hyper_mcu.faces import Crop
 
 KNOWN_SEED = 0x48594D43  # of the known-answer image; any non-zero number
+SEVERAL = ", each enrolled from one photo: from several photos a net lets more strangers pass"
 Clock = Callable[[str], None]
 
 
@@ -136,8 +137,8 @@ def person(name: str, e: NDArray[np.float32], generator: Generator, clock: Clock
     return named(name, qnet, threshold(qnet, e, generator, generator.rates.at(fmr), None, clock), generator, clock)
 
 
-def named(name: str, qnet: QNet, at: Threshold, generator: Generator, clock: Clock) -> Person:
-    """The Person of a net and its threshold."""
+def named(name: str, qnet: QNet, at: Threshold, generator: Generator, clock: Clock, photos: int = 1) -> Person:
+    """The Person of a net and its threshold; photos: from how many it was enrolled."""
     from hyper_mcu.codegen import oracle
     from hyper_mcu.faces.backbone import backbone
 
@@ -157,7 +158,7 @@ def named(name: str, qnet: QNet, at: Threshold, generator: Generator, clock: Clo
         score=at.score,
         fmr=at.point.fmr,
         fnmr=at.point.fnmr,
-        rates_on=generator.rates.on(cohort=at.strangers > 0),
+        rates_on=generator.rates.on(cohort=at.strangers > 0) + (SEVERAL if photos > 1 else ""),
         known=KnownAnswer(KNOWN_SEED, known.logit, known.layers_sha256),
         provenance=made_by,
     )

@@ -30,7 +30,8 @@ def check_plain(shape: Shape, distilled: int, files: Mapping[str, str]) -> None:
     given += ["hgen.first"] if shape.first else []
     given += ["distill.steps"] if distilled and not files["generator"] else []
     if given and not shape.residual:
-        raise UserError("hgen.residual", "a trunk and shared stages need θ0", "true", f"false, and {', '.join(given)}")
+        want = "true, or 0 for these and nothing to begin with"
+        raise UserError("hgen.residual", "nothing shared, so no trunk", want, f"false with {', '.join(given)}")
 
 
 def check_files(paths: Iterable[str]) -> None:

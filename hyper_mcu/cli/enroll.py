@@ -49,8 +49,6 @@ def line(photos: list[Photo], target: Path, p: Person, at: Threshold) -> str:
     """An enrolled person as a person reads it."""
     sources = " + ".join(f"{photo.path}{photo.crop.which}" for photo in photos)
     rates = f"FMR {percent(p.fmr)}, at most {percent(at.point.fmr_high)} (95 %), FNMR {percent(p.fnmr)} on {p.rates_on}"
-    if len(photos) > 1:
-        rates += "; measured with nets of one photo: with more photos more strangers pass"
     if at.strangers:
         rates += f"; {at.matches} of this cohort's {at.strangers} match: FMR at most {percent(at.bound)} (95 %) by them"
     return (
@@ -72,7 +70,9 @@ def line(photos: list[Photo], target: Path, p: Person, at: Threshold) -> str:
     "--face", metavar="N|largest", help="Which face, where a photo shows several: its number as listed, or the largest."
 )
 @click.option(
-    "--aligned", is_flag=True, help="Each PHOTO is an aligned crop, as verify --crop writes it; no face is looked for."
+    "--aligned",
+    is_flag=True,
+    help="Each PHOTO is an aligned crop, 112×112 pixels, or 128×128 with a margin; no face is looked for.",
 )
 @click.option("--average", is_flag=True, help="All PHOTOs show one person, who is enrolled from their mean.")
 @click.option(
@@ -88,8 +88,8 @@ def line(photos: list[Photo], target: Path, p: Person, at: Threshold) -> str:
     "--cohort",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="Photos of strangers, or crops, by which each person's threshold is set: one photo of each, from as many "
-    "places as those who will stand before the camera.",
+    help="Folder of photos of strangers, or crops, with all folders in it, by which each person's threshold is set. "
+    "They are to be like those who will stand before the camera.",
 )
 @click.option(
     "--permute",
@@ -130,6 +130,7 @@ def command(
     from hyper_mcu.codegen.errors import UserError
     from hyper_mcu.codegen.files import check_other, write
     from hyper_mcu.codegen.person_file import content
+    from hyper_mcu.codegen.rates import DEFAULT_FMR
     from hyper_mcu.cohort import read
     from hyper_mcu.device.keys import read as read_key
     from hyper_mcu.faces import crops_by
@@ -164,7 +165,7 @@ def command(
                 e = h_bb.mean([photo.e for photo in seen])
                 qnet = enrol.net(e, generated, clock, key)
                 at = enrol.threshold(qnet, e, generated, point, strangers, clock)
-                p = enrol.named(person, qnet, at, generated, clock)
+                p = enrol.named(person, qnet, at, generated, clock, len(group))
                 written = content(p, target.suffix, prefix)
                 clock("emit")
                 write(target, written)
@@ -188,6 +189,9 @@ def command(
         if made:
             steps = ", ".join(f"{k} {v:.3f}" for k, v in clock.seconds.items())
             click.echo(f"{sum(clock.seconds.values()):.2f} s: {steps}", err=True)
+    if made and fmr is None and point.fmr > DEFAULT_FMR:
+        loose = f"thresholds are for an FMR of {percent(point.fmr)}, not {percent(DEFAULT_FMR)}"
+        click.echo(f"{loose}: this generator was measured on too few people", err=True)
     for photo in (photo for seen, *_ in made for photo in seen):
         note(photo.path, photo.crop)
         for error in photo.overridden:
@@ -196,6 +200,8 @@ def command(
         for _, _, p, at in made:
             if own := len(strangers.crops) - at.strangers:
                 click.echo(f"{p.name}: faces of the cohort left out that may be this person's own: {own}", err=True)
+        if strangers.more:
+            click.echo(f"left out of the cohort: faces too like another one of it: {strangers.more}", err=True)
         for reason in strangers.left_out:
             click.echo(f"left out of the cohort: {reason}", err=True)
     for error in refused:

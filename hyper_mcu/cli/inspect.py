@@ -89,7 +89,7 @@ def person_text(p: Person, told: dict[str, Any]) -> str:
         f"|sum|: |bias| + 256·Σ|w| of these very weights, no image reaches further; a net may reach {2**30 - 1:,}\n"
         f"head {head.kind} over {over}: |sum| ≤ {told['head_bound']:,}, at most {2**31 - 1:,}; "
         f"match iff logit ≥ {p.threshold:,}\n"
-        f"threshold {p.score:.4f}: FMR {percent(p.fmr)}, FNMR {percent(p.fnmr)} on {p.rates_on}\n"
+        f"that is a score of {p.score:.4f}: FMR {percent(p.fmr)}, FNMR {percent(p.fnmr)} on {p.rates_on}\n"
         f"flash {told['person_bytes']:,} B for the person in a program, {told['blob_bytes']:,} B as a blob; "
         f"RAM {told['session_bytes']:,} B for a session\n"
         f"orders of the channels that leave every logit as it is: 2^{told['permutation_bits']:,}; enroll --permute "

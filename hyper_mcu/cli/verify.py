@@ -241,7 +241,7 @@ def check_options(model: Path | None, target: str | None, port: str | None, name
 @click.option(
     "--aligned",
     is_flag=True,
-    help="PHOTO is an aligned crop, 112×112 pixels, as --crop writes it; no face is looked for.",
+    help="PHOTO is an aligned crop, 112×112 pixels, or 128×128 with a margin; no face is looked for.",
 )
 @click.option("--json", "json_wanted", is_flag=True, help="One JSON object on stdout.")
 def command(

@@ -75,6 +75,25 @@ def test_a_rate_that_so_many_pairs_do_not_show_is_refused(tmp_path: Path, refuse
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_generator_that_cannot_show_the_default_says_so(
+    easy: Path, tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = tmp_path / "few.onnx"
+    model = onnx.load(str(easy))
+    (entry,) = (e for e in model.metadata_props if e.key == "rates")
+    told = json.loads(entry.value)
+    told["alone"] = {"genuine": 100, "impostor": 50, "points": [[1.0, 10, 5], [2.0, 3, 20]]}
+    entry.value = json.dumps(told)
+    onnx.save(model, str(few))
+    warned = "thresholds are for an FMR of 6 %, not 0.1 %: this generator was measured on too few people\n"
+    assert command("enroll", PORTRAIT, "--generator", few, "--out", tmp_path / "a.h") == 0
+    assert warned in capsys.readouterr().err
+    assert command("enroll", PORTRAIT, "--generator", few, "--out", tmp_path / "a.h", "--fmr", "0.06") == 0
+    assert warned not in capsys.readouterr().err
+    assert command("enroll", PORTRAIT, "--generator", easy, "--out", tmp_path / "a.h") == 0
+    assert "not 0.1 %" not in capsys.readouterr().err
+
+
 def test_strangers_set_the_threshold_and_the_owner_is_none_of_them(
     easy: Path, strangers: Path, tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -108,7 +127,10 @@ def test_strangers_set_the_threshold_and_the_owner_is_none_of_them(
 def test_a_cohort_too_small_for_the_rates_is_refused(strangers: Path, tmp_path: Path, refused: Refused) -> None:
     said = refused("enroll", PORTRAIT, "--cohort", strangers, "--out", tmp_path / "a.h")
     want = f"at least {RATES.faces} people, as many as the rates were measured with"
-    assert said == f"{strangers}: cohort; expected {want}, got 16, and faces too like one of these: 1"
+    assert said.startswith(
+        f"{strangers}: cohort; expected {want}, got 16, and faces too like one of these: 1; pictures of no use: 1, "
+        f"the first {strangers / 'broken.jpg'}: "
+    )
     said = refused("enroll", PORTRAIT, "--cohort", tmp_path / "none", "--out", tmp_path / "a.h")
     assert said == f"{tmp_path / 'none'}: no cohort; expected a folder of photos of strangers, got none"
     assert not (tmp_path / "a.h").exists()
@@ -143,7 +165,7 @@ def test_a_person_of_the_cohort_counts_once(
     assert command(*words) == 0
     said = capsys.readouterr()
     assert json.loads(said.out)["people"] == alone
-    assert "left out of the cohort: faces so like another one that they count as that person's: 10\n" in said.err
+    assert "left out of the cohort: faces too like another one of it: 10\n" in said.err
 
 
 def test_a_backbone_that_knows_no_limit_still_knows_a_picture_again(strangers: Path) -> None:

@@ -105,7 +105,8 @@ def test_mean_of_several_photos_makes_one_person(
     ]
     assert (abs(weights[0] - weights[1]) <= 1).all()
     assert command("enroll", "--average", *photos, "--out", out, "--name", "one") == 0
-    assert "; measured with nets of one photo: with more photos more strangers pass)" in capsys.readouterr().out
+    assert f"{enroll.SEVERAL})" in capsys.readouterr().out
+    assert parse(out).person.rates_on == generator.load().rates.on() + enroll.SEVERAL
 
 
 def test_mean_of_one_photo_is_that_photo(model: Path, tmp_path: Path, command: Command) -> None:

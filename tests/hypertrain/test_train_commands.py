@@ -53,11 +53,13 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         (("--set", "hgen.first=11"), "hgen.first: first personal stage; expected at most 10, got 11"),
         (
             ("--set", "hgen.residual=false"),
-            "hgen.residual: a trunk and shared stages need θ0; expected true, got false, and hgen.first, distill.steps",
+            "hgen.residual: nothing shared, so no trunk; expected true, or 0 for these and nothing to begin with, "
+            "got false with hgen.first, distill.steps",
         ),
         (
             ("--set", "hgen.residual=false", "--set", "hgen.first=0", "--set", "distill.steps=0", "--warm", "t"),
-            "hgen.residual: a trunk and shared stages need θ0; expected true, got false, and start.warm",
+            "hgen.residual: nothing shared, so no trunk; expected true, or 0 for these and nothing to begin with, "
+            "got false with start.warm",
         ),
         (("--device", "cuda"), "run.device: no such device here; expected cpu, got cuda"),
         (
