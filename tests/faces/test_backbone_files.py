@@ -127,9 +127,9 @@ def test_what_it_reads_stands_beside_it(tmp_path: Path) -> None:
 
 def test_limits_stand_beside_it_and_do_not_make_it_another_backbone(tmp_path: Path) -> None:
     plain = loaded(written(tmp_path, model()))
-    assert plain.limits == Limits(0, 0)
-    b = loaded(written(tmp_path, model(), norm=12.5, agree=0.3))
-    assert (b.limits, b.sha256) == (Limits(12.5, 0.3), plain.sha256)
+    assert plain.limits == Limits(0, 0, 0)
+    b = loaded(written(tmp_path, model(), norm=12.5, agree=0.3, same=0.4))
+    assert (b.limits, b.sha256) == (Limits(12.5, 0.3, 0.4), plain.sha256)
 
 
 def test_layers_of_a_file(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_missing_file_and_missing_layer_are_named(tmp_path: Path) -> None:
     [
         (
             {"colour": "bgr"},
-            "unknown key; expected order, mean, scale, tokens, licence, name, sha256, of, norm, agree, got colour",
+            "unknown key; expected order, mean, scale, tokens, licence, name, sha256, of, norm, agree, same, got colour",
         ),
         ({"order": "gbr"}, "order; expected rgb or bgr, got gbr"),
         ({"mean": [1, 2]}, "mean; expected one number or three, got (1, 2)"),
@@ -210,6 +210,7 @@ def test_missing_file_and_missing_layer_are_named(tmp_path: Path) -> None:
         ({"scale": 0}, "scale; expected no zero, got 0"),
         ({"norm": -1}, "norm; expected a number, not below 0, got -1"),
         ({"agree": "0.3"}, "agree; expected a number, not below 0, got 0.3"),
+        ({"same": -0.3}, "same; expected a number, not below 0, got -0.3"),
         ({"tokens": -1}, "tokens; expected a whole number, got -1"),
         ({"sha256": 5}, "sha256; expected text, got 5"),
         ({"name": "../x"}, "name; expected one without a folder, got ../x"),

@@ -114,7 +114,7 @@ def test_strangers_are_told_apart_from_what_is_probed(people: Faces) -> None:
         rows = stage.rows(1)
         parts, count = stage.backward(1, rows, plain(people.crops[rows], TOY.height))
         pairs.append(count // len(rows) - len(rows))
-        of_strangers.append(float(parts["contrast"]))
+        of_strangers.append(float(parts["contrast"].detach()))
     assert pairs == [0, 24]
     assert of_strangers[1] > of_strangers[0] + 0.01  # more that an image could be mistaken for
 
