@@ -202,7 +202,8 @@ def test_missing_file_and_missing_layer_are_named(tmp_path: Path) -> None:
     [
         (
             {"colour": "bgr"},
-            "unknown key; expected order, mean, scale, tokens, licence, name, sha256, of, norm, agree, same, got colour",
+            "unknown key; expected order, mean, scale, tokens, licence, name, sha256, of, norm, agree, same, "
+            "got colour",
         ),
         ({"order": "gbr"}, "order; expected rgb or bgr, got gbr"),
         ({"mean": [1, 2]}, "mean; expected one number or three, got (1, 2)"),
