@@ -5,7 +5,9 @@ trunk, and what the rows below it add is what personal weights bring. The other 
 the shared stages make of each image and of its mirror image is computed once, so rows see no other views of them; but
 those of `augmented` do, step by step as in `hyper-mcu train`, and compare with each other; those of `views` see one
 view of each image instead (hyper_mcu.hypertrain.views). `mirrored images too`: nets look a second time, at the mirror
-image, and both scores are added, which takes a device twice as long.
+image, and both scores are added, which takes a device twice as long. `changes begin at random`: the heads that write
+them begin with weights of a standard deviation of SPREAD, instead of 0. `learning rate 3e-4 to the end`: it does not
+fall after the warm-up.
 Figures are of float nets, every held-out person's first photo enrolled and asked about all photos of all of them: equal
 error rate, and FNMR at two FMR. `start` is the trunk with its linear head, not trained any further.
 
@@ -61,6 +63,7 @@ BASE = (
     "hyper.teacher=20", "hyper.emphasis=4", "hyper.bce=0", "hyper.lr=3e-4",
     "hyper.check_nets=16", "hyper.check_images=64",
 )  # fmt: skip
+SPREAD = 1e-3
 SHARP = ("hyper.contrast=1", "hyper.temperature=0.02", "hyper.labelled=true")
 BOTH = (*SHARP, "hyper.both_ways=true")
 ROWS: dict[str, tuple[str, ...]] = {
@@ -72,12 +75,14 @@ ROWS: dict[str, tuple[str, ...]] = {
     "rank 4": ("hgen.rank=4",),
     "rank 64": ("hgen.rank=64",),
     "full kernels": ("hgen.rank=-1",),
+    "changes begin at random": (),
     "width 256": ("hgen.width=256",),
     "width 1024": ("hgen.width=1024",),
     "two hidden layers": ("hgen.depth=2",),
     "refined once": ("hgen.refine=2",),
     "no mixtures": ("hyper.nets=64", "hyper.mixtures=0"),
     "mixtures alone": ("hyper.nets=1", "hyper.mixtures=63"),
+    "draws from the distribution of embeddings instead of mixtures": ("hyper.drawn=true",),
     "no noise": ("hyper.noise=0",),
     "noise 0.5": ("hyper.noise=0.5",),
     "dropout 0.2": ("hyper.dropout=0.2",),
@@ -100,6 +105,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "SGD, learning rate 3e-2": ("hyper.optimiser=sgd", "hyper.lr=3e-2"),
     "learning rate 1e-4": ("hyper.lr=1e-4",),
     "learning rate 1e-3": ("hyper.lr=1e-3",),
+    "learning rate 3e-4 to the end": (),
     "statistics follow": ("hyper.statistics=0.02",),
     "weights averaged": ("run.ema=0.99",),
     "learning rate 1e-3, weights averaged": ("hyper.lr=1e-3", "run.ema=0.99"),
@@ -150,13 +156,23 @@ def maps(module: Personal, crops: data.Crops, path: Path) -> NDArray[np.float16]
     return np.memmap(path, np.float16, "r", shape=shape)
 
 
-def train(stage: Hyper, seen: NDArray[np.float16]) -> None:
-    """The stage to its end on maps, a side of each image at random."""
+def spread(module: Personal, seed: int) -> None:
+    """Weights of the heads that are 0 become random ones of the standard deviation SPREAD."""
+    g = torch.Generator().manual_seed(seed)
+    h = module.hgen
+    for layer in (*h.scale.values(), *h.shift.values(), *h.up.values(), h.head):
+        (weight, *_) = layer.parameters()
+        with torch.no_grad():
+            weight.copy_(SPREAD * torch.randn(weight.shape, generator=g))
+
+
+def train(stage: Hyper, seen: NDArray[np.float16], falls: bool = True) -> None:
+    """The stage to its end on maps, a side of each image at random; falls: so does the learning rate."""
     optimiser, average = stage.optimiser(), Average(stage.module, stage.run.ema)
     for step in range(1, stage.steps + 1):
         rows = stage.rows(step)
         side = sampling.rng(stage.run.seed, step, "side").integers(0, 2, len(rows))
-        schedule.set_lr(optimiser, stage.rate(step))
+        schedule.set_lr(optimiser, stage.rate(step if falls else min(step, stage.c.warmup)))
         optimiser.zero_grad(set_to_none=True)
         stage.backward(step, rows, torch.from_numpy(seen[side, rows]).float())
         optimiser.step()
@@ -176,6 +192,8 @@ def figures(name: str, seed: int, steps: int, root: Path, cache: Path, trunk: Pa
     base = distill.Trunk(shared.spec, faces.dimension, seed)
     start.to_trunk(shared, base)
     module = Personal(start.from_trunk(base, c.hgen, seed))
+    if name == "changes begin at random":
+        spread(module, seed)
     if c.hyper.qat:
         weights = finish.weights_of(module.hgen)
         module.hgen.quantiser = Quantiser(shared.spec, evaluate.calibrate(shared.spec, weights, faces))
@@ -188,7 +206,7 @@ def figures(name: str, seed: int, steps: int, root: Path, cache: Path, trunk: Pa
         with torch.no_grad():
             seen = maps(module, shown.crops if shown else faces.crops, cache / f"{stem}.f16")
         begin = time.process_time()
-        train(Hyper(Seen(module.hgen), faces, c.hyper, c.run, shown), seen)
+        train(Hyper(Seen(module.hgen), faces, c.hyper, c.run, shown), seen, not name.endswith("to the end"))
     elif c.hyper.steps:
         about_it = About(shared.spec, faces.backbone_sha256, "")
         with TemporaryDirectory() as out:  # where it ends, not where a check was best

@@ -42,6 +42,7 @@ class Settings:
     unlabelled: int = 0  # images of nobody known that are probed too, for what the teacher says of them
     nets: int = 32  # images that are enrolled; 0: all of them, the paper's nB × nB
     mixtures: int = 32  # random mixtures of embeddings that are enrolled too
+    drawn: bool = False  # instead of these, draws from the normal distribution of the embeddings to train on
     noise: float = 0.2  # norm of what is added to every enrolled embedding
     dropout: float = 0.0  # share of the numbers of every enrolled embedding that are 0 instead
     probed: str = "views"  # where there are any (views.each), or photos all the same
@@ -92,6 +93,8 @@ class Settings:
         share("hyper", self, "statistics", "balance", "dropout")
         one_of("hyper", self, optimiser=schedule.OPTIMISERS, norm=("theta", "change"))
         one_of("hyper", self, probed=("photos", "views"), enrolled=("photos", "views"))
+        if self.drawn and not self.mixtures:
+            raise UserError("hyper.drawn", "draws instead of mixtures", "hyper.mixtures above 0", self.mixtures)
         if self.dropout == 1:
             raise UserError("hyper.dropout", "leaves nothing of an embedding", "below 1", self.dropout)
         if self.balance and self.clusters:
@@ -147,6 +150,12 @@ def _untouched(stats: Statistics) -> bool:
     return all(bool((x == x.new_tensor(float(name.startswith("var")))).all()) for name, x in stats.named_buffers())
 
 
+def _normal(e: Tensor) -> tuple[Tensor, Tensor]:
+    """The normal distribution fitted to vectors e (N, d): mean (d,), and L (d, d) with the covariance L·Lᵀ."""
+    covariance = torch.cov(e.double().T) + 1e-6 * torch.eye(e.shape[1], dtype=torch.double)
+    return e.mean(0), torch.linalg.cholesky(covariance).float()
+
+
 class Hyper:
     """The stage as the loop runs it (loop.Stage)."""
 
@@ -189,6 +198,8 @@ class Hyper:
             raise UserError("hyper.trunk", "needs shared stages of real numbers", want, got)
         self._val, self._nobody = faces.select("val"), faces.select("unlabelled")
         self._enrolled, self._teacher = torch.from_numpy(faces.enrolled()), torch.from_numpy(faces.teacher())
+        if c.drawn:
+            self._mean, self._factor = _normal(self._enrolled[torch.from_numpy(train)])
         code = {name: i for i, name in enumerate(np.unique(faces.identity[train]).tolist())}
         self._labels = torch.tensor([code.get(n, -1) for n in faces.identity.tolist()])
 
@@ -269,8 +280,11 @@ class Hyper:
         images, labels, said = self._shown(rows)
         taken, people = self._enrolled[images] if c.enrolled == "photos" else said, len(rows) - c.unlabelled
         own = torch.arange(people) if c.nets == 0 else torch.randperm(people, generator=g)[: c.nets]
-        strength = torch.randn(c.mixtures, 3, generator=g).abs().unsqueeze(2)
-        mixed = (strength * taken[torch.randint(len(taken), (c.mixtures, 3), generator=g)]).sum(1)
+        if c.drawn:
+            mixed = self._mean + torch.randn(c.mixtures, len(self._mean), generator=g) @ self._factor.T
+        else:
+            strength = torch.randn(c.mixtures, 3, generator=g).abs().unsqueeze(2)
+            mixed = (strength * taken[torch.randint(len(taken), (c.mixtures, 3), generator=g)]).sum(1)
         enrolled = torch.cat([taken[own], F.normalize(mixed, dim=1)])
         if c.noise:
             noise = torch.randn(enrolled.shape, generator=g) / enrolled.shape[1] ** 0.5

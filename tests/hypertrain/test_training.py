@@ -221,6 +221,21 @@ def test_numbers_of_enrolled_embeddings_are_dropped(trunk: distill.Trunk, people
         replace(SECOND, dropout=1.0)
 
 
+def test_embeddings_may_be_drawn_from_their_distribution(trunk: distill.Trunk, people: Faces) -> None:
+    c = replace(SECOND, drawn=True, mixtures=4000, noise=0.0)
+    stage = hyper.Hyper(Personal(start.from_trunk(trunk, SHAPE)), people, c, RUN)
+    rows = torch.from_numpy(stage.rows(1))
+    work = stage._work(1, rows)
+    drawn, known = work.enrolled[-4000:], torch.from_numpy(people.enrolled()[people.select("train")])
+    torch.testing.assert_close(drawn.norm(dim=1), torch.ones(4000))
+    alike = torch.corrcoef(torch.stack([torch.cov(x.T).ravel() for x in (drawn, known)]))[0, 1]
+    assert alike > 0.95
+    torch.testing.assert_close(work.teacher[-4000:], drawn @ torch.from_numpy(people.enrolled()[rows]).T)
+    assert not bool(work.counted[-4000:].any())  # nobody's, so no label counts
+    with pytest.raises(UserError, match=r"^hyper\.drawn: draws instead of mixtures; .*above 0, got 0"):
+        replace(c, mixtures=0)
+
+
 @pytest.mark.parametrize("wrong", [{"mixtures": 4}, {"noise": 0.1}, {"dropout": 0.1}, {"enrolled": "views"}])
 def test_what_changes_embeddings_takes_no_further_layers(people: Faces, wrong: dict[str, float | str]) -> None:
     layered = replace(people, embeddings=np.concatenate([people.embeddings] * 2, 2))
