@@ -84,7 +84,7 @@ def test_distilled_trunk_tells_held_out_people_apart(trunk: distill.Trunk, peopl
     assert found[1] < 0.2
 
 
-def test_partners_are_other_photos_of_the_same_person(people: Faces) -> None:
+def test_partners_are_photos_of_the_same_person(people: Faces) -> None:
     album, rows = distill.albums(people), np.arange(len(people.identity))
     rng = np.random.default_rng(0)
     assert np.array_equal(distill.partners(rows, album, 0.0, rng), rows)
