@@ -213,8 +213,10 @@ SETS = {
 
 def groups(r: Results) -> Lines:
     """Model card: rates by data set."""
+    whole = r["held_out"]["backbone"]["val"]["by_set"]
     for name, t in r["held_out"]["generators"][r.generator.sha256]["val"]["by_set"].items():
         at = [f"{percent(t[f'fmr_{k}'], 2)}, {percent(t[f'fnmr_{k}'])}" for k in ("1e-02", "1e-03")]
+        at += [", ".join(percent(whole[name][f"fmr_{k}"], 2) for k in ("1e-02", "1e-03"))]
         yield f"| {SETS[name]} | {t['people']} | {t['genuine']:,} | {percent(t['eer'])} | {' | '.join(at)} |"
 
 

@@ -6,6 +6,7 @@ them: equal error rate, and FNMR at several FMR. `val`: all held-out people; `tr
 or more. `by_people`: the standard deviation of each FMR, by that of as many independent comparisons, each person's net
 asked about one photo of each other one. `by_set`: the only groups that labels tell, people of one data set asked about
 each other, at the thresholds that are everybody's. `trained`: the settings that each generator says it was trained by.
+`backbone`: the same of the frozen backbone's own cosines, whose errors a generator inherits.
 
     python benchmarks/held_out.py --faces FACES [GENERATOR …] --save benchmarks/results/held_out.json
 
@@ -89,6 +90,22 @@ def by_people(scores: NDArray[np.float32], fmrs: Sequence[float] = FMRS) -> dict
     return out
 
 
+def told(scored: NDArray[np.float32], faces: Faces, index: NDArray[np.int64]) -> dict[str, Any]:
+    """All of the above of scores (people, M) as in `rates`."""
+    return {
+        **rates(scored, faces, index),
+        "by_people": by_people(scored[:, first_photos(faces, index)]),
+        "by_set": by_set(scored, faces, index),
+    }
+
+
+def backbone_scores(faces: Faces, index: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Cosines (people, M) of everybody's first photo, as it is enrolled, with the images `index` (M,)."""
+    e = faces.enrolled()[index][:, : faces.dimension]
+    cosines: NDArray[np.float32] = e[first_photos(faces, index)] @ e.T
+    return cosines
+
+
 def scores(module: Personal, faces: Faces, index: NDArray[np.int64]) -> NDArray[np.float32]:
     """Scores (people, M) of everybody's first photo, enrolled, on the images `index` (M,)."""
     e = torch.from_numpy(faces.enrolled()[index[first_photos(faces, index)]])
@@ -104,6 +121,12 @@ def sides(faces: Faces, seed: int = 0) -> dict[str, NDArray[np.int64]]:
     return {"val": val, "train": train[np.isin(faces.identity[train], chosen)]}
 
 
+def show(name: str, side: str, found: dict[str, Any]) -> None:
+    """One line of the rates."""
+    figures = ", ".join(f"{k} {v:.2%}" for k, v in found.items() if isinstance(v, float))
+    print(f"{name:16} {side:6}{figures}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Held-out people beside those of the training.")
     parser.add_argument("generators", nargs="*", type=Path, metavar="GENERATOR", help="default: the shipped one")
@@ -117,18 +140,16 @@ def main() -> None:
         g, module = generator.load(path), Personal(export.restore(path)[0])
         rows[g.sha256] = {"trained": g.trained}
         for side, index in sides(faces).items():
-            scored = scores(module, faces, index)
-            found = rates(scored, faces, index)
-            print(f"{g.sha256[:16]} {side:6}" + ", ".join(f"{k} {v:.2%}" for k, v in found.items()), flush=True)
-            groups = {
-                "by_people": by_people(scored[:, first_photos(faces, index)]),
-                "by_set": by_set(scored, faces, index),
-            }
-            rows[g.sha256][side] = {**found, **groups}
+            rows[g.sha256][side] = found = told(scores(module, faces, index), faces, index)
+            show(g.sha256[:16], side, found)
+    backbone: dict[str, Any] = {"sha256": faces.backbone_sha256}
+    for side, index in sides(faces).items():
+        backbone[side] = found = told(backbone_scores(faces, index), faces, index)
+        show("the backbone", side, found)
     if o.save:
         was = json.loads(o.save.read_text())["generators"] if o.save.exists() else {}
-        told = {**about(o.faces), "generators": was | rows}
-        o.save.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+        text = {**about(o.faces), "backbone": backbone, "generators": was | rows}
+        o.save.write_text(json.dumps(text, indent=2, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":
