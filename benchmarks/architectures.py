@@ -15,9 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, replace
-from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -135,18 +133,11 @@ def main() -> None:
         told = {**about(o.faces), "steps": o.steps, "candidates": rows}
         o.save.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
 
-    with ProcessPoolExecutor(o.processes, get_context("spawn")) as pool:
-        wanted = {
-            pool.submit(error, name, seed, o.steps, o.faces, o.cache): (name, str(seed))
-            for seed in range(o.seeds)
-            for name in chosen
-            if str(seed) not in rows[name]["val_eer"]
-        }
-        for done in as_completed(wanted):
-            name, seed = wanted[done]
-            rows[name]["val_eer"][seed] = done.result()
-            print(f"{name}, seed {seed}: {done.result():.2%}", flush=True)
-            save()
+    wanted = [(n, seed) for seed in range(o.seeds) for n in chosen if str(seed) not in rows[n]["val_eer"]]
+    for name, seed, eer in comparison.made(error, wanted, (o.steps, o.faces, o.cache), o.processes):
+        rows[name]["val_eer"][str(seed)] = eer
+        print(f"{name}, seed {seed}: {eer:.2%}", flush=True)
+        save()
     save()
     print("\n".join(lines(rows)))
 

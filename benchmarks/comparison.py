@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from record import about
@@ -18,6 +18,7 @@ from hyper_mcu.hypertrain import data, distill, pipeline, views
 from hyper_mcu.hypertrain.config import Config
 
 Figures = dict[str, float]
+T = TypeVar("T")
 
 
 def parser(description: str, steps: int, of: str) -> argparse.ArgumentParser:
@@ -65,24 +66,27 @@ def run(
         text = {**now, **told, "changes": changes, "rows": made}
         o.save.write_text(json.dumps(text, indent=2, ensure_ascii=False) + "\n")
 
-    with ProcessPoolExecutor(o.processes, get_context("spawn")) as pool:
-        wanted = {
-            pool.submit(figures, name, seed, *given): (name, str(seed))
-            for seed in range(o.seeds)
-            for name in chosen
-            if str(seed) not in found[name]
-        }
-        for done in as_completed(wanted):
-            name, seed = wanted[done]
+    wanted = [(name, seed) for seed in range(o.seeds) for name in chosen if str(seed) not in found[name]]
+    for name, seed, result in made(figures, wanted, given, o.processes):
+        found[name][str(seed)] = {**result, "commit": now["commit"]}
+        save()
+        print(f"{name}, seed {seed}: " + ", ".join(f"{k} {v:.4g}" for k, v in result.items()), flush=True)
+    print("\n".join(lines(found)))
+
+
+def made(
+    work: Callable[..., T], wanted: Sequence[tuple[str, int]], given: Sequence[Any], processes: int
+) -> Iterator[tuple[str, int, T]]:
+    """Row, seed and work(row, seed, *given) of each that is wanted, as they are done; one that ends in a UserError is
+    named and left out."""
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        asked = {pool.submit(work, *which, *given): which for which in wanted}
+        for done in as_completed(asked):
+            name, seed = asked[done]
             try:
-                result = done.result()
+                yield name, seed, done.result()
             except UserError as e:
                 print(f"{name}, seed {seed}: {e}", flush=True)
-                continue
-            found[name][seed] = {**result, "commit": now["commit"]}
-            save()
-            print(f"{name}, seed {seed}: " + ", ".join(f"{k} {v:.4g}" for k, v in result.items()), flush=True)
-    print("\n".join(lines(found)))
 
 
 def shown(c: Config, faces: data.Faces, cache: Path) -> views.Views | None:
