@@ -7,8 +7,9 @@ that was fitted to the shipped generator's and not trained; none where that cann
 
     python benchmarks/architectures.py --faces FACES --steps 1000 --seeds 2 --save benchmarks/results/architectures.json
 
-A result that is in the file already is not made again: a call that was stopped goes on, and more seeds are added. The
-first version of this, with CFP's accuracies and without instructions, compared heads: `heads.json`.
+A result that is in the file already is not made again: a call that was stopped goes on, and more seeds are added. A
+candidate that cannot be trained is named and left out. The first version of this, with CFP's accuracies and without
+instructions, compared heads: `heads.json`.
 """
 
 from __future__ import annotations
@@ -134,7 +135,7 @@ def main() -> None:
         o.save.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
 
     wanted = [(n, seed) for seed in range(o.seeds) for n in chosen if str(seed) not in rows[n]["val_eer"]]
-    for name, seed, eer in comparison.made(error, wanted, (o.steps, o.faces, o.cache), o.processes):
+    for name, seed, eer in comparison.results_of(error, wanted, (o.steps, o.faces, o.cache), o.processes):
         rows[name]["val_eer"][str(seed)] = eer
         print(f"{name}, seed {seed}: {eer:.2%}", flush=True)
         save()

@@ -67,14 +67,14 @@ def run(
         o.save.write_text(json.dumps(text, indent=2, ensure_ascii=False) + "\n")
 
     wanted = [(name, seed) for seed in range(o.seeds) for name in chosen if str(seed) not in found[name]]
-    for name, seed, result in made(figures, wanted, given, o.processes):
+    for name, seed, result in results_of(figures, wanted, given, o.processes):
         found[name][str(seed)] = {**result, "commit": now["commit"]}
         save()
         print(f"{name}, seed {seed}: " + ", ".join(f"{k} {v:.4g}" for k, v in result.items()), flush=True)
     print("\n".join(lines(found)))
 
 
-def made(
+def results_of(
     work: Callable[..., T], wanted: Sequence[tuple[str, int]], given: Sequence[Any], processes: int
 ) -> Iterator[tuple[str, int, T]]:
     """Row, seed and work(row, seed, *given) of each that is wanted, as they are done; one that ends in a UserError is

@@ -186,12 +186,30 @@ def parity(r: Results) -> Lines:
         yield f" {b['name']:23} {b['images']:<8} {said[b['status']]:11} {b['sha256'][:12]}".rstrip()
 
 
+def held_out(r: Results) -> Lines:
+    """README: what it does today, held-out people."""
+    at = [f"{100 * t:g} % and {percent(r.generator.rates.at(t).fnmr)}" for t in (0.1, 0.01, 0.001)]
+    told = (
+        f"{at[0]}; {at[1]}; **{at[2]}**, the default; equal, of plain scores, at {percent(_of_training(r)['eer_int8'])}"
+    )
+    yield f"| held-out people, strangers accepted (FMR) and owner rejected (FNMR) | {told} |"
+
+
+def _of_training(r: Results) -> Mapping[str, Any]:
+    """What the end of the training said of held-out people."""
+    found: Mapping[str, Any] = r["trained"]["held_out"]
+    return found
+
+
 def card(r: Results) -> Lines:
-    """Model card: CFP, float and int8."""
+    """Model card: CFP and held-out people, float and int8."""
     for protocol in ("FF", "FP"):
         t = r["accuracy"][protocol]
         digits = (accuracy(t["float"], 2), accuracy(t["int8"], 2), percent(t["int8"]["eer"]))
         yield f"| CFP-{protocol}, 7,000 pairs | {' | '.join(digits)} |"
+    told, pairs = _of_training(r), r.generator.rates.alone
+    equal = f"EER {percent(told['eer_float'], 2)} | EER {percent(told['eer_int8'], 2)} | {percent(told['eer_int8'])}"
+    yield f"| held-out people, {pairs.genuine:,} genuine and {pairs.impostor:,} impostor pairs | {equal} |"
 
 
 def thresholds(r: Results) -> Lines:
@@ -248,6 +266,7 @@ def camera(r: Results) -> Lines:
 
 TABLES: tuple[tuple[str, Callable[[Results], Lines]], ...] = (
     ("README.md", headline),
+    ("README.md", held_out),
     ("README.md", enrolment),
     ("README.md", personal_integers),
     ("README.md", parity),
@@ -269,6 +288,7 @@ TABLES: tuple[tuple[str, Callable[[Results], Lines]], ...] = (
 
 MEASURED = (
     "accuracy", "camera", "enrolment", "enrolment_variants", "leakage", "parity", "personal", "quality", "raw_photos",
+    "trained",
 )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ them: equal error rate, and FNMR at several FMR. `val`: all held-out people; `tr
 or more. `by_people`: the standard deviation of each FMR, by that of as many independent comparisons, each person's net
 asked about one photo of each other one. `by_set`: the only groups that labels tell, people of one data set asked about
 each other, at the thresholds that are everybody's. `trained`: the settings that each generator says it was trained by.
-`backbone`: the same of the frozen backbone's own cosines, whose errors a generator inherits.
+`backbone`: the rates of the held-out people by the frozen backbone's own cosines, with the mirror image on both sides.
 
     python benchmarks/held_out.py --faces FACES [GENERATOR …] --save benchmarks/results/held_out.json
 
@@ -90,8 +90,8 @@ def by_people(scores: NDArray[np.float32], fmrs: Sequence[float] = FMRS) -> dict
     return out
 
 
-def told(scored: NDArray[np.float32], faces: Faces, index: NDArray[np.int64]) -> dict[str, Any]:
-    """All of the above of scores (people, M) as in `rates`."""
+def measured(scored: NDArray[np.float32], faces: Faces, index: NDArray[np.int64]) -> dict[str, Any]:
+    """`rates`, `by_people` and `by_set` of scores (people, M) as in `rates`."""
     return {
         **rates(scored, faces, index),
         "by_people": by_people(scored[:, first_photos(faces, index)]),
@@ -100,8 +100,8 @@ def told(scored: NDArray[np.float32], faces: Faces, index: NDArray[np.int64]) ->
 
 
 def backbone_scores(faces: Faces, index: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Cosines (people, M) of everybody's first photo, as it is enrolled, with the images `index` (M,)."""
-    e = faces.enrolled()[index][:, : faces.dimension]
+    """The backbone's cosines (people, M) of everybody's first photo with the images `index` (M,)."""
+    e = faces.teacher(index)
     cosines: NDArray[np.float32] = e[first_photos(faces, index)] @ e.T
     return cosines
 
@@ -140,15 +140,18 @@ def main() -> None:
         g, module = generator.load(path), Personal(export.restore(path)[0])
         rows[g.sha256] = {"trained": g.trained}
         for side, index in sides(faces).items():
-            rows[g.sha256][side] = found = told(scores(module, faces, index), faces, index)
+            rows[g.sha256][side] = found = measured(scores(module, faces, index), faces, index)
             show(g.sha256[:16], side, found)
-    backbone: dict[str, Any] = {"sha256": faces.backbone_sha256}
-    for side, index in sides(faces).items():
-        backbone[side] = found = told(backbone_scores(faces, index), faces, index)
-        show("the backbone", side, found)
+    val = faces.select("val")
+    backbone = measured(backbone_scores(faces, val), faces, val)
+    show("the backbone", "val", backbone)
     if o.save:
         was = json.loads(o.save.read_text())["generators"] if o.save.exists() else {}
-        text = {**about(o.faces), "backbone": backbone, "generators": was | rows}
+        text = {
+            **about(o.faces),
+            "backbone": {"sha256": faces.backbone_sha256, "val": backbone},
+            "generators": was | rows,
+        }
         o.save.write_text(json.dumps(text, indent=2, ensure_ascii=False) + "\n")
 
 

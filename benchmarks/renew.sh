@@ -1,7 +1,7 @@
 #!/bin/sh
 # Measures anew what depends on the shipped generator, after another one was put there: sh benchmarks/renew.sh FACES
 # The tables of the documents then follow by: python benchmarks/documents.py --since REV, the commit before that of the
-# generator. What sentences say of figures (README.md, the model card, DESIGN.md, firmware/CAMERA.md, docs/devices.md) is
+# generator. What sentences say of figures (README.md, the model card, DESIGN.md, firmware/CAMERA.md, docs/devices.md, docs/runtimes.md) is
 # to be read and written again.
 set -eu
 cd "$(dirname "$0")/.."

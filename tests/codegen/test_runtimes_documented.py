@@ -12,6 +12,7 @@ import pytest
 from people import OTHER, TINY, person
 from quantised import quantised
 
+from hyper_mcu import generator
 from hyper_mcu.codegen import oracle
 from hyper_mcu.codegen.emit_onnx import export as export_onnx
 from hyper_mcu.codegen.emit_tflite import export as export_tflite
@@ -70,3 +71,4 @@ def test_the_pages_table_is_that_of_the_shipped_network():
     rows = re.findall(r"\| u?int8 \| \([1N], (\d+), (\d+), (\d+)\) \|", PAGE.read_text(encoding="utf-8"))
     image = (spec.height, spec.width, spec.channels)
     assert [tuple(map(int, shape)) for shape in rows] == [image, image, spec.map_shape]
+    assert f"one scale, {generator.load().scales[-1]:.4f} by the shipped generator" in PAGE.read_text(encoding="utf-8")

@@ -1,4 +1,5 @@
-"""What tests of both stages of training share; torch is imported only where a test asks for it."""
+"""What tests of both stages of training share, unless a file has people of its own; torch is imported only where a test
+asks for it."""
 
 from __future__ import annotations
 

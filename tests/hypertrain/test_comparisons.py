@@ -15,6 +15,7 @@ import torch
 from generators import POINTWISE, trained_like, unit
 from synthetic_faces import faces
 
+from hyper_mcu.codegen.errors import UserError
 from hyper_mcu.generator import Generator
 from hyper_mcu.hypertrain import data, evaluate
 from hyper_mcu.hypertrain.hgen import Shape
@@ -86,6 +87,21 @@ def test_a_table_has_rows_of_one_kind(
         comparison.run(parser, told, rows, lambda *_: pytest.fail("made"), (), {})
     assert text in capsys.readouterr().err
     assert kept.read_text() == was
+
+
+def test_a_row_that_cannot_be_made_is_named_and_the_others_are_kept(
+    benchmark: Benchmark, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = [("one", 0), ("no settings", 0), ("one", 2)]
+    found = sorted(benchmark("comparison").results_of(_share, wanted, (0.5,), 2))
+    assert found == [("one", 0, 0.5), ("one", 2, 2.5)]
+    assert capsys.readouterr().out == "no settings, seed 0: a.b: of this row; expected some, got none\n"
+
+
+def _share(row: str, seed: int, share: float) -> float:
+    if row == "no settings":
+        raise UserError("a.b", "of this row", "some", "none")
+    return seed + share
 
 
 def test_comparisons_that_share_people_spread_wider(benchmark: Benchmark) -> None:

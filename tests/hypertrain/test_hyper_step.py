@@ -68,10 +68,10 @@ def test_embeddings_may_be_drawn_from_their_distribution(trunk: distill.Trunk, p
 def test_what_changes_embeddings_takes_no_further_layers(people: Faces, wrong: dict[str, float | str]) -> None:
     layered = replace(people, embeddings=np.concatenate([people.embeddings] * 2, 2))
     assert layered.dimension == DIMENSION
-    plain = replace(SECOND, mixtures=0, noise=0.0)
-    hyper.check_set(plain, layered, TOY)
+    neither = replace(SECOND, mixtures=0, noise=0.0)
+    hyper.check_set(neither, layered, TOY)
     with pytest.raises(UserError, match=rf"^hyper\.{next(iter(wrong))}: only of plain embeddings; .*"):
-        hyper.check_set(replace(plain, **wrong), layered, TOY)
+        hyper.check_set(replace(neither, **wrong), layered, TOY)
 
 
 def test_the_trunk_learns_with_the_nets_where_it_is_to(trunk: distill.Trunk, people: Faces) -> None:
@@ -96,6 +96,23 @@ def test_a_trunk_that_cannot_learn_is_named(trunk: distill.Trunk, people: Faces)
     c = replace(SECOND, trunk=True)
     with pytest.raises(UserError, match=r"hyper.trunk: needs shared stages of real numbers; .* got hgen.first 0"):
         hyper.Hyper(Personal(start.from_trunk(trunk, replace(SHAPE, first=0))), people, c, RUN)
+
+
+def test_images_of_nobody_known_are_shown_beside_those_of_people(trunk: distill.Trunk, people: Faces) -> None:
+    c = replace(SECOND, unlabelled=8)
+    stage = hyper.Hyper(Personal(start.from_trunk(trunk, SHAPE)), people, c, RUN)
+    assert (people.identity[stage.rows(1)] == "").tolist() == [False] * 36 + [True] * 8
+
+
+def test_contrast_of_some_pairs_leaves_out_a_net_s_own_photo(trunk: distill.Trunk, people: Faces) -> None:
+    c = replace(SECOND, bce=0.0, teacher=0.0, contrast=1.0, hard=8, random=8)
+    stage = hyper.Hyper(Personal(start.from_trunk(trunk, SHAPE)), people, c, RUN)
+    work = stage._work(1, torch.from_numpy(stage.rows(1)))
+    assert bool(work.own.any())
+    scores = torch.zeros_like(work.teacher, requires_grad=True)
+    stage._parts(work, slice(0, None), scores)["contrast"].backward()
+    assert scores.grad is not None
+    assert float(scores.grad[work.own].abs().max()) < 1e-9 < float(scores.grad.abs().max())
 
 
 def test_labelled_contrast_is_least_where_photos_of_one_person_have_a_cosine_of_one(
