@@ -4,7 +4,7 @@ Rows are stage `distill`, from one trunk that is trained already, on views of th
 and change one setting of `base`. Those `from scratch` begin with random weights and a higher learning rate, and compare
 with each other. Figures are of the trunk with its linear head, before anything is personal: every held-out person's
 first photo enrolled and asked about all photos of all of them, equal error rate, and FNMR at two FMR. Rows `grey` and
-`of 56×56 pixels` see such images in training and after it. `start` is not trained.
+`of 56×56 pixels` see such images in training and after it, `in the first half` in that of the steps. `start` is not trained.
 
     python benchmarks/trunks.py --faces FACES --steps 500 --save benchmarks/results/trunks.json
 
@@ -73,6 +73,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "of 56×56 pixels": (),
     "from scratch": SCRATCH,
     "from scratch, learning rate 1e-2": ("distill.lr=1e-2",),
+    "from scratch, of 56×56 pixels in the first half": SCRATCH,
     "from scratch, weights standardised": (*SCRATCH, "net.norm=weight-standardised"),
     "from scratch, each image normalised": (*SCRATCH, "net.norm=instance"),
     "from scratch, each pixel normalised": (*SCRATCH, "net.norm=pixel-channel"),
@@ -100,6 +101,14 @@ class Seen:
         return cv2.resize(small, (side, side), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
+class Sharpening(distill.Distill):
+    """Stage `distill` on images of half the resolution in the first half of its steps, of the whole one then."""
+
+    def shown(self, step: int) -> tuple[data.Crops, bool]:
+        crops, views = super().shown(step)
+        return (Seen(crops, grey=False) if 2 * step <= self.steps else crops), views
+
+
 def figures(name: str, seed: int, steps: int, root: Path, cache: Path, begin: Path) -> comparison.Figures:
     """EER, and FNMR at FMR 1e-2 and 1e-3, of a row's trunk; processor seconds of its training."""
     sets = [
@@ -121,7 +130,8 @@ def figures(name: str, seed: int, steps: int, root: Path, cache: Path, begin: Pa
     mark, about = time.process_time(), About(trunk.spec, faces.backbone_sha256, "")
     with TemporaryDirectory() as out:  # where it ends, not where a check was best
         if c.distill.steps:
-            loop.train(distill.Distill(trunk, faces, c.distill, c.run, shown), faces, c.run, about, Path(out))
+            stage = Sharpening if name.endswith("in the first half") else distill.Distill
+            loop.train(stage(trunk, faces, c.distill, c.run, shown), faces, c.run, about, Path(out))
             last = checkpoint.read(Path(out) / "last.safetensors")
             trunk.load_state_dict({**last.module, **last.average})
     seconds = time.process_time() - mark
