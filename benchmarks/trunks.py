@@ -4,7 +4,8 @@ Rows are stage `distill`, from one trunk that is trained already, on views of th
 and change one setting of `base`. Those `from scratch` begin with random weights and a higher learning rate, and compare
 with each other. Figures are of the trunk with its linear head, before anything is personal: every held-out person's
 first photo enrolled and asked about all photos of all of them, equal error rate, and FNMR at two FMR. Rows `grey` and
-`of 56×56 pixels` see such images in training and after it, `in the first half` in that of the steps. `start` is not trained.
+`of 56×56 pixels` see such images in training and after it, the one `in the first half` in that of the steps. `start` is
+not trained.
 
     python benchmarks/trunks.py --faces FACES --steps 500 --save benchmarks/results/trunks.json
 
