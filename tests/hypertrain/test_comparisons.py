@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -135,6 +136,18 @@ def test_rates_of_a_set_are_of_its_own_people(benchmark: Benchmark) -> None:
     assert [(t["people"], t["genuine"]) for t in found.values()] == [(10, 10), (12, 12)]
     assert found["one"]["fmr_1e-02"] == pytest.approx(0.01 * (~own).sum() / (2 * 10 * 9), rel=0.1)
     assert found["two"]["fmr_1e-02"] == found["two"]["fnmr_1e-03"] == found["two"]["eer"] == 0
+
+
+def test_people_whom_an_unlabelled_image_may_show_are_left_out(benchmark: Benchmark) -> None:
+    seen = faces({"val": 4, "unlabelled": 3}, photos=2, side=112)
+    val, nobody = seen.select("val"), seen.select("unlabelled")
+    e = np.zeros_like(seen.embeddings)
+    e[np.arange(len(e)), :, np.arange(len(e))] = 1  # nobody is like anybody
+    seen = replace(seen, embeddings=e)
+    never_shown = benchmark("held_out").never_shown
+    assert never_shown(seen, val).tolist() == val.tolist()
+    e[nobody[0]] = e[val[3]]  # a photo of the second person
+    assert set(seen.identity[val]) - set(seen.identity[never_shown(seen, val)]) == {seen.identity[val[3]]}
 
 
 def test_a_damaged_copy_is_not_asked_about_its_own_photo(benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch) -> None:
