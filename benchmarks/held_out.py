@@ -37,8 +37,8 @@ from hyper_mcu.hypertrain.sampling import set_of
 
 FMRS = (1e-1, 1e-2, 1e-3, 1e-4)
 FEW = 10  # people of a set from which on its rates are told
-# Cosine of the backbone from which on an unlabelled image may show a held-out person: 78 % of the pairs of photos of one
-# of them reach it, and 7 in a million of those of two.
+# Cosine of the backbone from which on an unlabelled image may show a held-out person: 78 % of the pairs of photos of
+# one of them reach it, and 7 in a million of those of two.
 MAY_SHOW = 0.4
 
 
@@ -160,7 +160,7 @@ def main() -> None:
         people = len(np.unique(faces.identity[others]))
         found = {"people": people, **rates(scores(module, faces, others), faces, others)}
         rows[g.sha256]["never_shown"] = found
-        show(g.sha256[:16], f"{people} never shown", found)
+        show(g.sha256[:16], f"{people} of ", found)
     backbone = measured(backbone_scores(faces, val), faces, val)
     show("the backbone", "val", backbone)
     if o.save:
