@@ -137,7 +137,7 @@ def sides(faces: Faces, seed: int = 0) -> dict[str, NDArray[np.int64]]:
 def show(name: str, side: str, found: dict[str, Any]) -> None:
     """One line of the rates."""
     figures = ", ".join(f"{k} {v:.2%}" for k, v in found.items() if isinstance(v, float))
-    print(f"{name:16} {side:6}{figures}", flush=True)
+    print(f"{name:16} {side:12}{figures}", flush=True)
 
 
 def main() -> None:
@@ -157,10 +157,9 @@ def main() -> None:
             rows[g.sha256][side] = found = measured(scores(module, faces, index), faces, index)
             show(g.sha256[:16], side, found)
         others = never_shown(faces, val)
-        people = len(np.unique(faces.identity[others]))
-        found = {"people": people, **rates(scores(module, faces, others), faces, others)}
-        rows[g.sha256]["never_shown"] = found
-        show(g.sha256[:16], f"{people} of ", found)
+        found = rates(scores(module, faces, others), faces, others)
+        rows[g.sha256]["never_shown"] = {"people": len(np.unique(faces.identity[others])), **found}
+        show(g.sha256[:16], "never shown", found)
     backbone = measured(backbone_scores(faces, val), faces, val)
     show("the backbone", "val", backbone)
     if o.save:

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Measures anew what depends on the shipped generator, after another one was put there: sh benchmarks/renew.sh FACES
 # The tables of the documents then follow by: python benchmarks/documents.py --since REV, the commit before that of the
-# generator. What sentences say of figures (README.md, the model card, DESIGN.md, firmware/CAMERA.md, docs/devices.md, docs/runtimes.md) is
-# to be read and written again.
+# generator. benchmarks/results/trained.json is that of the training's own OUT. What sentences say of figures (README.md,
+# the model card, DESIGN.md, firmware/CAMERA.md, docs/devices.md, docs/runtimes.md) is to be read and written again.
 set -eu
 cd "$(dirname "$0")/.."
 faces="$1"
