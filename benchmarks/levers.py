@@ -66,6 +66,7 @@ BASE = (
 SPREAD = 1e-3
 SHARP = ("hyper.contrast=1", "hyper.temperature=0.02", "hyper.labelled=true")
 BOTH = (*SHARP, "hyper.both_ways=true")
+SHIPPED_LOSS = (*BOTH, "hyper.teacher=2", "hyper.balance=0.5")
 ROWS: dict[str, tuple[str, ...]] = {
     "start": ("hyper.steps=0",),
     "start, mirrored images too": ("hyper.steps=0",),
@@ -89,13 +90,16 @@ ROWS: dict[str, tuple[str, ...]] = {
     "labels alone": ("hyper.teacher=0", "hyper.bce=0.05"),
     "labels too": ("hyper.bce=0.005",),
     "soft targets too": ("hyper.soft=0.5",),
+    "soft targets too, half at 0.2": ("hyper.soft=0.5", "hyper.soft_zero=0.2"),
+    "soft targets too, half as wide": ("hyper.soft=0.5", "hyper.soft_width=0.05"),
     "contrast too": ("hyper.contrast=0.3",),
     "contrast too, temperature 0.02": ("hyper.contrast=1", "hyper.temperature=0.02"),
     "contrast too, with labels, temperature 0.02": SHARP,
     "contrast too, both ways": BOTH,
     "contrast both ways, a tenth of the squared differences": (*BOTH, "hyper.teacher=2"),
     "contrast both ways, no squared differences": (*BOTH, "hyper.teacher=0"),
-    "contrast both ways, a tenth, sets balanced": (*BOTH, "hyper.teacher=2", "hyper.balance=0.5"),
+    "contrast both ways, a tenth, sets balanced": SHIPPED_LOSS,
+    "contrast both ways, a tenth, sets balanced, first 10": (*SHIPPED_LOSS, "hgen.first=10"),
     "no emphasis": ("hyper.emphasis=0",),
     "emphasis 16": ("hyper.emphasis=16",),
     "no images of nobody": ("hyper.unlabelled=0", "hyper.people=64"),

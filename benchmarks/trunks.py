@@ -3,9 +3,10 @@
 Rows are stage `distill`, from one trunk that is trained already, on views of the images (hyper_mcu.hypertrain.views),
 and change one setting of `base`. Those `from scratch` begin with random weights and a higher learning rate, and compare
 with each other. Figures are of the trunk with its linear head, before anything is personal: every held-out person's
-first photo enrolled and asked about all photos of all of them, equal error rate, and FNMR at two FMR. Rows `grey` and
-`of 56×56 pixels` see such images in training and after it, the one `in the first half` in that of the steps. `start` is
-not trained.
+first photo enrolled and asked about all photos of all of them, equal error rate, and FNMR at several FMR; `damaged_…`
+are the same, asked about those photos with cameras' defects, twice as often as the views of `base` have them. Rows
+`grey` and `of 56×56 pixels` see such images in training and after it, the one `in the first half` in that of the steps.
+`start` is not trained.
 
     python benchmarks/trunks.py --faces FACES --steps 500 --save benchmarks/results/trunks.json
 
@@ -16,6 +17,8 @@ Architectures are compared by architectures.py, what is personal by levers.py.
 from __future__ import annotations
 
 import time
+import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,15 +32,18 @@ from held_out import first_photos, rates
 from numpy.typing import NDArray
 
 from hyper_mcu import generator
+from hyper_mcu.faces.align import SIDE
 from hyper_mcu.generator import SHIPPED
-from hyper_mcu.hypertrain import checkpoint, config, data, distill, export, loop, pipeline, start
+from hyper_mcu.hypertrain import checkpoint, config, data, distill, export, loop, pipeline, start, views
 from hyper_mcu.hypertrain.checkpoint import About
 
+Image = NDArray[np.uint8]
 BASE = (
     "run.device=cpu", "run.threads=1", "hyper.steps=0", "distill.batch=256", "distill.lr=1.5e-3",
     "views.each=6", "views.half=true", "views.blended=0.6", "views.parts=0.6", "views.turned=0.15", "views.yaw=40",
     "views.camera=0.25",
 )  # fmt: skip
+DAMAGE = 0.5  # as views.camera
 SCRATCH = ("distill.lr=3e-3",)
 ROWS: dict[str, tuple[str, ...]] = {
     "start": ("distill.steps=0", "distill.warmup=0"),
@@ -63,7 +69,9 @@ ROWS: dict[str, tuple[str, ...]] = {
     "no isometry": ("distill.isometry=0",),
     "no views": ("views.each=0",),
     "two views of each image": ("views.each=2",),
+    "twelve views of each image": ("views.each=12",),
     "views of one person each": ("views.blended=0", "views.each=2"),
+    "two views of each image, none in parts": ("views.parts=0", "views.each=2"),
     "two views of each image, none turned": ("views.turned=0", "views.each=2"),
     "two views of each image, without cameras' defects": ("views.camera=0", "views.each=2"),
     "learning rate 5e-4": ("distill.lr=5e-4",),
@@ -82,24 +90,38 @@ ROWS: dict[str, tuple[str, ...]] = {
 
 
 class Seen:
-    """Crops as another camera shows them (data.Crops): grey, in three equal colours, or of half the resolution."""
+    """Crops as another camera shows them (data.Crops)."""
 
-    def __init__(self, crops: data.Crops, grey: bool) -> None:
-        self.crops, self.grey, self.shape = crops, grey, crops.shape
+    def __init__(self, crops: data.Crops, through: Callable[[Image], Image]) -> None:
+        """through: what it makes of one crop (S, S, 3)."""
+        self.crops, self.through = crops, through
+        self.shape = (len(crops), *through(crops[0]).shape)
 
     def __len__(self) -> int:
         return len(self.crops)
 
-    def __getitem__(self, index: Any, /) -> NDArray[np.uint8]:
+    def __getitem__(self, index: Any, /) -> Image:
         x = self.crops[index]
-        return np.stack([self._one(crop) for crop in x]) if x.ndim == 4 else self._one(x)
+        return np.stack([self.through(crop) for crop in x]) if x.ndim == 4 else self.through(x)
 
-    def _one(self, crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        if self.grey:
-            return np.repeat(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)[..., None], 3, 2)
-        side = crop.shape[0]
-        small = cv2.resize(crop, (side // 2, side // 2), interpolation=cv2.INTER_AREA)
-        return cv2.resize(small, (side, side), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
+
+def grey(crop: Image) -> Image:
+    """A crop (S, S, 3) in three equal colours."""
+    return np.repeat(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)[..., None], 3, 2)
+
+
+def coarse(crop: Image) -> Image:
+    """A crop (S, S, 3) of half the resolution."""
+    side = crop.shape[0]
+    small = cv2.resize(crop, (side // 2, side // 2), interpolation=cv2.INTER_AREA)
+    return cv2.resize(small, (side, side), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
+
+
+def damaged(crop: Image) -> Image:
+    """The middle (112, 112, 3) of a crop (S, S, 3) with defects, always the same ones of a crop."""
+    edge = (crop.shape[0] - SIDE) // 2
+    middle = np.ascontiguousarray(crop[edge : edge + SIDE, edge : edge + SIDE])
+    return views.through_camera(middle, DAMAGE, np.random.default_rng(zlib.crc32(middle.tobytes())))
 
 
 class Sharpening(distill.Distill):
@@ -107,7 +129,7 @@ class Sharpening(distill.Distill):
 
     def shown(self, step: int) -> tuple[data.Crops, bool]:
         crops, views = super().shown(step)
-        return (Seen(crops, grey=False) if 2 * step <= self.steps else crops), views
+        return (Seen(crops, coarse) if 2 * step <= self.steps else crops), views
 
 
 def figures(name: str, seed: int, steps: int, root: Path, cache: Path, begin: Path) -> comparison.Figures:
@@ -122,9 +144,9 @@ def figures(name: str, seed: int, steps: int, root: Path, cache: Path, begin: Pa
     torch.set_num_threads(1)
     faces = data.load(root, cache)
     shown = comparison.shown(c, faces, cache)
-    if name in ("grey", "of 56×56 pixels"):
-        faces = replace(faces, crops=Seen(faces.crops, name == "grey"))
-        shown = replace(shown, crops=Seen(shown.crops, name == "grey")) if shown else None
+    if through := {"grey": grey, "of 56×56 pixels": coarse}.get(name):
+        faces = replace(faces, crops=Seen(faces.crops, through))
+        shown = replace(shown, crops=Seen(shown.crops, through)) if shown else None
     trunk = distill.Trunk(pipeline.spec_of(c), faces.dimension, seed)
     if not name.startswith("from scratch"):
         start.to_trunk(export.restore(begin)[0], trunk)
@@ -140,7 +162,11 @@ def figures(name: str, seed: int, steps: int, root: Path, cache: Path, begin: Pa
     e = torch.from_numpy(faces.enrolled()[index[first_photos(faces, index)]])
     with torch.no_grad():
         heads = trunk.enrol(e).numpy()
-    return {**rates(heads @ distill.look_all(trunk, faces, index).T, faces, index), "seconds": seconds}
+    of: dict[str, float] = {}
+    for prefix, probed in (("", faces), ("damaged_", replace(faces, crops=Seen(faces.crops, damaged)))):
+        found = rates(heads @ distill.look_all(trunk, probed, index).T, faces, index)
+        of |= {prefix + k: v for k, v in found.items()}
+    return {**of, "seconds": seconds}
 
 
 def main() -> None:
