@@ -8,6 +8,7 @@ asked about one photo of each other one. `by_set`: the only groups that labels t
 each other, at the thresholds that are everybody's. `trained`: the settings that each generator says it was trained by.
 `never_shown`: the rates of the held-out people but for those whom an unlabelled image of the training may show.
 `backbone`: the rates of the held-out people by the frozen backbone's own cosines, with the mirror image on both sides.
+`others`: by those of OTHERS, which could teach instead.
 
     python benchmarks/held_out.py --faces FACES [GENERATOR …] --save benchmarks/results/held_out.json
 
@@ -29,13 +30,15 @@ from record import about
 
 from hyper_mcu import generator
 from hyper_mcu.generator import SHIPPED
-from hyper_mcu.hypertrain import data, export
+from hyper_mcu.hypertrain import backbones, data, export
 from hyper_mcu.hypertrain.data import Faces
+from hyper_mcu.hypertrain.data.embeddings import embedded
 from hyper_mcu.hypertrain.metrics import equal_error
 from hyper_mcu.hypertrain.personal import Personal, score_matrix
 from hyper_mcu.hypertrain.sampling import set_of
 
 FMRS = (1e-1, 1e-2, 1e-3, 1e-4)
+OTHERS = ("sface",)  # backbones of a package
 FEW = 10  # people of a set from which on its rates are told
 # Cosine of the backbone from which on an unlabelled image may show a held-out person: 78 % of the pairs of photos of
 # one of them reach it, and 7 in a million of those of two.
@@ -119,6 +122,14 @@ def backbone_scores(faces: Faces, index: NDArray[np.int64]) -> NDArray[np.float3
     return cosines
 
 
+def seen_by(name: str, faces: Faces, index: NDArray[np.int64]) -> Faces:
+    """The images `index` alone, as another backbone embeds them."""
+    parts = [embedded(faces.crops[rows], backbones.load(name)) for rows in np.array_split(index, 1 + len(index) // 256)]
+    return Faces(
+        faces.crops[index], np.concatenate(parts), faces.identity[index], faces.split[index], faces.names[index]
+    )
+
+
 def scores(module: Personal, faces: Faces, index: NDArray[np.int64]) -> NDArray[np.float32]:
     """Scores (people, M) of everybody's first photo, enrolled, on the images `index` (M,)."""
     e = torch.from_numpy(faces.enrolled()[index[first_photos(faces, index)]])
@@ -156,17 +167,23 @@ def main() -> None:
         for side, index in sides(faces).items():
             rows[g.sha256][side] = found = measured(scores(module, faces, index), faces, index)
             show(g.sha256[:16], side, found)
-        others = never_shown(faces, val)
-        found = rates(scores(module, faces, others), faces, others)
-        rows[g.sha256]["never_shown"] = {"people": len(np.unique(faces.identity[others])), **found}
+        unseen = never_shown(faces, val)
+        found = rates(scores(module, faces, unseen), faces, unseen)
+        rows[g.sha256]["never_shown"] = {"people": len(np.unique(faces.identity[unseen])), **found}
         show(g.sha256[:16], "never shown", found)
     backbone = measured(backbone_scores(faces, val), faces, val)
     show("the backbone", "val", backbone)
+    others = {}
+    for name in OTHERS:
+        other = seen_by(name, faces, val)
+        others[name] = rates(backbone_scores(other, np.arange(len(val))), other, np.arange(len(val)))
+        show(name, "val", others[name])
     if o.save:
         was = json.loads(o.save.read_text())["generators"] if o.save.exists() else {}
         text = {
             **about(o.faces),
             "backbone": {"sha256": faces.backbone_sha256, "val": backbone},
+            "others": others,
             "generators": was | rows,
         }
         o.save.write_text(json.dumps(text, indent=2, ensure_ascii=False) + "\n")

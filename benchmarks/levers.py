@@ -99,7 +99,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "contrast both ways, a tenth of the squared differences": (*BOTH, "hyper.teacher=2"),
     "contrast both ways, no squared differences": (*BOTH, "hyper.teacher=0"),
     "contrast both ways, a tenth, sets balanced": SHIPPED_LOSS,
-    "contrast both ways, a tenth, sets balanced, first 10": (*SHIPPED_LOSS, "hgen.first=10"),
+    **{f"contrast both ways, a tenth, sets balanced, first {k}": (*SHIPPED_LOSS, f"hgen.first={k}") for k in (10, 6)},
     "no emphasis": ("hyper.emphasis=0",),
     "emphasis 16": ("hyper.emphasis=16",),
     "no images of nobody": ("hyper.unlabelled=0", "hyper.people=64"),

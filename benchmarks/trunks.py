@@ -32,10 +32,10 @@ from held_out import first_photos, rates
 from numpy.typing import NDArray
 
 from hyper_mcu import generator
-from hyper_mcu.faces.align import SIDE
 from hyper_mcu.generator import SHIPPED
 from hyper_mcu.hypertrain import checkpoint, config, data, distill, export, loop, pipeline, start, views
 from hyper_mcu.hypertrain.checkpoint import About
+from hyper_mcu.hypertrain.data.faces import central
 
 Image = NDArray[np.uint8]
 BASE = (
@@ -119,8 +119,7 @@ def coarse(crop: Image) -> Image:
 
 def damaged(crop: Image) -> Image:
     """The middle (112, 112, 3) of a crop (S, S, 3) with defects, always the same ones of a crop."""
-    edge = (crop.shape[0] - SIDE) // 2
-    middle = np.ascontiguousarray(crop[edge : edge + SIDE, edge : edge + SIDE])
+    middle = np.ascontiguousarray(central(crop))
     return views.through_camera(middle, DAMAGE, np.random.default_rng(zlib.crc32(middle.tobytes())))
 
 
