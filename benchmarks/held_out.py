@@ -6,9 +6,12 @@ them: equal error rate, and FNMR at several FMR. `val`: all held-out people; `tr
 or more. `by_people`: the standard deviation of each FMR, by that of as many independent comparisons, each person's net
 asked about one photo of each other one. `by_set`: the only groups that labels tell, people of one data set asked about
 each other, at the thresholds that are everybody's. `trained`: the settings that each generator says it was trained by.
-`never_shown`: the rates of the held-out people but for those whom an unlabelled image of the training may show.
-`backbone`: the rates of the held-out people by the frozen backbone's own cosines, with the mirror image on both sides.
-`others`: by those of OTHERS, which could teach instead.
+`int8`: the rates of int8 scores on the pairs that rates of the shipped file were counted on, at one threshold of plain
+scores for everybody. `strangers_told`: how the mean and the spread of strangers' scores on a net go with those of its
+embedding's cosines with a photo of each person of the training, as correlations. `never_shown`: the rates of the
+held-out people but for those whom an unlabelled image of the training may show. `backbone`: the rates of the held-out
+people by the frozen backbone's own cosines, with the mirror image on both sides. `others`: by those of OTHERS, which
+could teach instead.
 
     python benchmarks/held_out.py --faces FACES [GENERATOR …] --save benchmarks/results/held_out.json
 
@@ -30,11 +33,13 @@ from record import about
 
 from hyper_mcu import generator
 from hyper_mcu.generator import SHIPPED
-from hyper_mcu.hypertrain import backbones, data, export
+from hyper_mcu.hypertrain import backbones, data, evaluate, export, finish
 from hyper_mcu.hypertrain.data import Faces
 from hyper_mcu.hypertrain.data.embeddings import embedded
+from hyper_mcu.hypertrain.hgen import HGen
 from hyper_mcu.hypertrain.metrics import equal_error
 from hyper_mcu.hypertrain.personal import Personal, score_matrix
+from hyper_mcu.hypertrain.protocols import val_pairs
 from hyper_mcu.hypertrain.sampling import set_of
 
 FMRS = (1e-1, 1e-2, 1e-3, 1e-4)
@@ -55,7 +60,11 @@ def rates(scores: NDArray[np.float32], faces: Faces, index: NDArray[np.int64]) -
     first, identity = first_photos(faces, index), faces.identity[index]
     same = identity[first][:, None] == identity[None]
     own = first[:, None] == np.arange(len(index))[None]
-    genuine, impostor = scores[same & ~own], scores[~same]
+    return at_fmrs(scores[same & ~own], scores[~same])
+
+
+def at_fmrs(genuine: NDArray[Any], impostor: NDArray[Any]) -> dict[str, float]:
+    """EER, and FNMR at FMRS."""
     at = {f"fnmr_{t:.0e}": float((genuine <= np.quantile(impostor, 1 - t)).mean()) for t in FMRS}
     return {"eer": equal_error(genuine, impostor).eer, **at}
 
@@ -95,6 +104,26 @@ def by_people(scores: NDArray[np.float32], fmrs: Sequence[float] = FMRS) -> dict
         variance = (np.square(shared).sum() - np.square(both).sum() / 2) / others.sum() ** 2
         out[f"fmr_{fmr:.0e}"] = float(np.sqrt(variance / (rate * (1 - rate) / others.sum())))
     return out
+
+
+def plain_rates(g: generator.Generator, hgen: HGen, faces: Faces) -> dict[str, float]:
+    """EER and FNMR at FMRS of int8 scores at one threshold for everybody."""
+    pairs = val_pairs(faces)
+    scored = evaluate.score_pairs(hgen.spec, finish.weights_of(hgen), np.array(g.scales, np.float32), faces, pairs)
+    genuine, impostor = (scored["int8"][which] for which in (pairs.same, ~pairs.same))
+    return at_fmrs(genuine, impostor)
+
+
+def strangers_told(scores: NDArray[np.float32], faces: Faces, index: NDArray[np.int64]) -> dict[str, float]:
+    """Correlations over people of what embeddings tell of strangers: `mean` of their scores and `sd` of these, with
+    those of cosines. scores (n, n): a row for each net and a column for each person asked about."""
+    train = faces.select("train")
+    cosines = faces.teacher(index[first_photos(faces, index)]) @ faces.teacher(train[first_photos(faces, train)]).T
+    others = np.where(np.eye(len(scores), dtype=bool), np.nan, scores)
+    return {
+        "mean": float(np.corrcoef(np.nanmean(others, 1), cosines.mean(1))[0, 1]),
+        "sd": float(np.corrcoef(np.nanstd(others, 1), cosines.std(1))[0, 1]),
+    }
 
 
 def never_shown(faces: Faces, index: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -162,11 +191,19 @@ def main() -> None:
     val = faces.select("val")
     rows: dict[str, Any] = {}
     for path in o.generators or [SHIPPED]:
-        g, module = generator.load(path), Personal(export.restore(path)[0])
+        g, hgen = generator.load(path), export.restore(path)[0]
+        module = Personal(hgen)
         rows[g.sha256] = {"trained": g.trained}
         for side, index in sides(faces).items():
-            rows[g.sha256][side] = found = measured(scores(module, faces, index), faces, index)
+            scored = scores(module, faces, index)
+            rows[g.sha256][side] = found = measured(scored, faces, index)
             show(g.sha256[:16], side, found)
+            if side == "val":
+                told = strangers_told(scored[:, first_photos(faces, index)], faces, index)
+                rows[g.sha256]["strangers_told"] = told
+                show(g.sha256[:16], "told", told)
+        rows[g.sha256]["int8"] = found = plain_rates(g, hgen, faces)
+        show(g.sha256[:16], "int8", found)
         unseen = never_shown(faces, val)
         found = rates(scores(module, faces, unseen), faces, unseen)
         rows[g.sha256]["never_shown"] = {"people": len(np.unique(faces.identity[unseen])), **found}

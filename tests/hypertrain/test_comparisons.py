@@ -150,6 +150,17 @@ def test_people_whom_an_unlabelled_image_may_show_are_left_out(benchmark: Benchm
     assert set(seen.identity[val]) - set(seen.identity[never_shown(seen, val)]) == {seen.identity[val[3]]}
 
 
+def test_what_embeddings_tell_of_strangers_is_a_correlation_over_people(benchmark: Benchmark) -> None:
+    held_out, seen = benchmark("held_out"), faces({"train": 40, "val": 12}, photos=2, side=112)
+    val, train = seen.select("val"), seen.select("train")
+    index, first = val[held_out.first_photos(seen, val)], train[held_out.first_photos(seen, train)]
+    cosines = seen.teacher(index) @ seen.teacher(first).T
+    others = np.resize([-1.0, 1.0], 11)  # of mean 0 but for one, of spread 1
+    spread = np.array([np.insert((others - others.mean()) / others.std(), i, np.nan) for i in range(12)])
+    scores = 0.5 - 2 * cosines.mean(1)[:, None] + 3 * cosines.std(1)[:, None] * spread
+    assert held_out.strangers_told(scores, seen, val) == pytest.approx({"mean": -1, "sd": 1}, abs=1e-4)
+
+
 def test_a_damaged_copy_is_not_asked_about_its_own_photo(benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch) -> None:
     quality, people = benchmark("quality"), faces({"val": 20}, photos=3, side=112)
     seen = list[Pairs]()
