@@ -65,6 +65,7 @@ BASE = (
 )  # fmt: skip
 SPREAD = 1e-3
 SHARP = ("hyper.contrast=1", "hyper.temperature=0.02", "hyper.labelled=true")
+HARD = ("hyper.hard=32", "hyper.random=32")  # of the pairs of a net
 BOTH = (*SHARP, "hyper.both_ways=true")
 SHIPPED_LOSS = (*BOTH, "hyper.teacher=2", "hyper.balance=0.5")
 ROWS: dict[str, tuple[str, ...]] = {
@@ -116,8 +117,9 @@ ROWS: dict[str, tuple[str, ...]] = {
     "sets balanced": ("hyper.balance=0.5",),
     "views": ("views.each=1",),
     "views, enrolled too": ("views.each=1", "hyper.enrolled=views"),
-    "hard pairs": ("hyper.hard=32", "hyper.random=32"),
-    **{f"hard pairs, first {k}": (f"hgen.first={k}", "hyper.hard=32", "hyper.random=32") for k in (6, 4)},
+    "hard pairs": HARD,
+    "hard pairs, twice the people and nets": (*HARD, "hyper.people=96", "hyper.nets=64", "hyper.mixtures=64"),
+    **{f"hard pairs, first {k}": (f"hgen.first={k}", *HARD) for k in (6, 4)},
     "augmented": (),
     "augmented, quantised in training": ("hyper.qat=true",),
     "augmented, the trunk too": ("hyper.trunk=true",),

@@ -84,6 +84,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "from scratch, learning rate 1e-2": ("distill.lr=1e-2",),
     "from scratch, of 56×56 pixels in the first half": SCRATCH,
     "from scratch, weights standardised": (*SCRATCH, "net.norm=weight-standardised"),
+    "from scratch, weights standardised, learning rate 1e-2": ("distill.lr=1e-2", "net.norm=weight-standardised"),
     "from scratch, each image normalised": (*SCRATCH, "net.norm=instance"),
     "from scratch, each pixel normalised": (*SCRATCH, "net.norm=pixel-channel"),
 }
