@@ -10,8 +10,8 @@ each other, at the thresholds that are everybody's. `trained`: the settings that
 scores for everybody. `strangers_told`: how the mean and the spread of strangers' scores on a net go with those of its
 embedding's cosines with a photo of each person of the training, as correlations. `never_shown`: the rates of the
 held-out people but for those whom an unlabelled image of the training may show. `backbone`: the rates of the held-out
-people by the frozen backbone's own cosines, with the mirror image on both sides. `others`: by those of OTHERS, which
-could teach instead.
+people by the frozen backbone's own cosines, with the mirror image on both sides. `others`: by the cosines of
+OTHERS.
 
     python benchmarks/held_out.py --faces FACES [GENERATOR …] --save benchmarks/results/held_out.json
 
@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ from hyper_mcu.hypertrain.protocols import val_pairs
 from hyper_mcu.hypertrain.sampling import set_of
 
 FMRS = (1e-1, 1e-2, 1e-3, 1e-4)
-OTHERS = ("sface",)  # backbones of a package
+OTHERS = ("sface",)  # backbones that could teach instead
 FEW = 10  # people of a set from which on its rates are told
 # Cosine of the backbone from which on an unlabelled image may show a held-out person: 78 % of the pairs of photos of
 # one of them reach it, and 7 in a million of those of two.
@@ -64,7 +65,7 @@ def rates(scores: NDArray[np.float32], faces: Faces, index: NDArray[np.int64]) -
 
 
 def at_fmrs(genuine: NDArray[Any], impostor: NDArray[Any]) -> dict[str, float]:
-    """EER, and FNMR at FMRS."""
+    """EER, and FNMR at each of FMRS, 0…1, of scores of pairs of one person (G,) and of two (I,)."""
     at = {f"fnmr_{t:.0e}": float((genuine <= np.quantile(impostor, 1 - t)).mean()) for t in FMRS}
     return {"eer": equal_error(genuine, impostor).eer, **at}
 
@@ -152,10 +153,16 @@ def backbone_scores(faces: Faces, index: NDArray[np.int64]) -> NDArray[np.float3
 
 
 def seen_by(name: str, faces: Faces, index: NDArray[np.int64]) -> Faces:
-    """The images `index` alone, as another backbone embeds them."""
+    """The images `index` (M,) alone, as another backbone embeds their ArcFace crops."""
     parts = [embedded(faces.crops[rows], backbones.load(name)) for rows in np.array_split(index, 1 + len(index) // 256)]
-    return Faces(
-        faces.crops[index], np.concatenate(parts), faces.identity[index], faces.split[index], faces.names[index]
+    return replace(
+        faces,
+        crops=faces.crops[index],
+        embeddings=np.concatenate(parts),
+        identity=faces.identity[index],
+        split=faces.split[index],
+        names=faces.names[index],
+        dimension=0,
     )
 
 
@@ -180,6 +187,23 @@ def show(name: str, side: str, found: dict[str, Any]) -> None:
     print(f"{name:16} {side:12}{figures}", flush=True)
 
 
+def of_generator(g: generator.Generator, hgen: HGen, faces: Faces) -> dict[str, Any]:
+    """All that the file has of one generator."""
+    module, val = Personal(hgen), faces.select("val")
+    found: dict[str, Any] = {"trained": g.trained}
+    for side, index in sides(faces).items():
+        found[side] = measured(scores(module, faces, index), faces, index)
+    seen = scores(module, faces, val)
+    found["strangers_told"] = strangers_told(seen[:, first_photos(faces, val)], faces, val)
+    found["int8"] = plain_rates(g, hgen, faces)
+    unseen = never_shown(faces, val)
+    people = len(np.unique(faces.identity[unseen]))
+    found["never_shown"] = {"people": people, **rates(scores(module, faces, unseen), faces, unseen)}
+    for name in ("val", "train", "strangers_told", "int8", "never_shown"):
+        show(g.sha256[:16], name, found[name])
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Held-out people beside those of the training.")
     parser.add_argument("generators", nargs="*", type=Path, metavar="GENERATOR", help="default: the shipped one")
@@ -191,29 +215,14 @@ def main() -> None:
     val = faces.select("val")
     rows: dict[str, Any] = {}
     for path in o.generators or [SHIPPED]:
-        g, hgen = generator.load(path), export.restore(path)[0]
-        module = Personal(hgen)
-        rows[g.sha256] = {"trained": g.trained}
-        for side, index in sides(faces).items():
-            scored = scores(module, faces, index)
-            rows[g.sha256][side] = found = measured(scored, faces, index)
-            show(g.sha256[:16], side, found)
-            if side == "val":
-                told = strangers_told(scored[:, first_photos(faces, index)], faces, index)
-                rows[g.sha256]["strangers_told"] = told
-                show(g.sha256[:16], "told", told)
-        rows[g.sha256]["int8"] = found = plain_rates(g, hgen, faces)
-        show(g.sha256[:16], "int8", found)
-        unseen = never_shown(faces, val)
-        found = rates(scores(module, faces, unseen), faces, unseen)
-        rows[g.sha256]["never_shown"] = {"people": len(np.unique(faces.identity[unseen])), **found}
-        show(g.sha256[:16], "never shown", found)
+        g = generator.load(path)
+        rows[g.sha256] = of_generator(g, export.restore(path)[0], faces)
     backbone = measured(backbone_scores(faces, val), faces, val)
     show("the backbone", "val", backbone)
     others = {}
     for name in OTHERS:
-        other = seen_by(name, faces, val)
-        others[name] = rates(backbone_scores(other, np.arange(len(val))), other, np.arange(len(val)))
+        other, everything = seen_by(name, faces, val), np.arange(len(val))
+        others[name] = rates(backbone_scores(other, everything), other, everything)
         show(name, "val", others[name])
     if o.save:
         was = json.loads(o.save.read_text())["generators"] if o.save.exists() else {}

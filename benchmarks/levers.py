@@ -65,8 +65,8 @@ BASE = (
 )  # fmt: skip
 SPREAD = 1e-3
 SHARP = ("hyper.contrast=1", "hyper.temperature=0.02", "hyper.labelled=true")
-HARD = ("hyper.hard=32", "hyper.random=32")  # of the pairs of a net
 BOTH = (*SHARP, "hyper.both_ways=true")
+HARD = ("hyper.hard=32", "hyper.random=32")
 SHIPPED_LOSS = (*BOTH, "hyper.teacher=2", "hyper.balance=0.5")
 ROWS: dict[str, tuple[str, ...]] = {
     "start": ("hyper.steps=0",),

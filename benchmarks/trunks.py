@@ -43,7 +43,7 @@ BASE = (
     "views.each=6", "views.half=true", "views.blended=0.6", "views.parts=0.6", "views.turned=0.15", "views.yaw=40",
     "views.camera=0.25",
 )  # fmt: skip
-DAMAGE = 0.5  # as views.camera
+DAMAGE = 0.5  # a share as views.camera is one
 SCRATCH = ("distill.lr=3e-3",)
 ROWS: dict[str, tuple[str, ...]] = {
     "start": ("distill.steps=0", "distill.warmup=0"),
@@ -91,10 +91,9 @@ ROWS: dict[str, tuple[str, ...]] = {
 
 
 class Seen:
-    """Crops as another camera shows them (data.Crops)."""
+    """Crops as a function of one crop, `through`, shows them (data.Crops): (N, …) of its own shape."""
 
     def __init__(self, crops: data.Crops, through: Callable[[Image], Image]) -> None:
-        """through: what it makes of one crop (S, S, 3)."""
         self.crops, self.through = crops, through
         self.shape = (len(crops), *through(crops[0]).shape)
 
@@ -119,7 +118,7 @@ def coarse(crop: Image) -> Image:
 
 
 def damaged(crop: Image) -> Image:
-    """The middle (112, 112, 3) of a crop (S, S, 3) with defects, always the same ones of a crop."""
+    """The ArcFace crop (112, 112, 3) of a crop (S, S, 3) with defects, drawn by its bytes: always the same ones."""
     middle = np.ascontiguousarray(central(crop))
     return views.through_camera(middle, DAMAGE, np.random.default_rng(zlib.crc32(middle.tobytes())))
 
@@ -144,8 +143,10 @@ def figures(name: str, seed: int, steps: int, root: Path, cache: Path, begin: Pa
     torch.set_num_threads(1)
     faces = data.load(root, cache)
     shown = comparison.shown(c, faces, cache)
+    probed = {"": faces, "damaged_": replace(faces, crops=Seen(faces.crops, damaged))}
     if through := {"grey": grey, "of 56×56 pixels": coarse}.get(name):
         faces = replace(faces, crops=Seen(faces.crops, through))
+        probed = {prefix: replace(f, crops=Seen(f.crops, through)) for prefix, f in probed.items()}
         shown = replace(shown, crops=Seen(shown.crops, through)) if shown else None
     trunk = distill.Trunk(pipeline.spec_of(c), faces.dimension, seed)
     if not name.startswith("from scratch"):
@@ -162,11 +163,11 @@ def figures(name: str, seed: int, steps: int, root: Path, cache: Path, begin: Pa
     e = torch.from_numpy(faces.enrolled()[index[first_photos(faces, index)]])
     with torch.no_grad():
         heads = trunk.enrol(e).numpy()
-    of: dict[str, float] = {}
-    for prefix, probed in (("", faces), ("damaged_", replace(faces, crops=Seen(faces.crops, damaged)))):
-        found = rates(heads @ distill.look_all(trunk, probed, index).T, faces, index)
-        of |= {prefix + k: v for k, v in found.items()}
-    return {**of, "seconds": seconds}
+    found: dict[str, float] = {}
+    for prefix, asked in probed.items():
+        of = rates(heads @ distill.look_all(trunk, asked, index).T, faces, index)
+        found |= {prefix + k: v for k, v in of.items()}
+    return {**found, "seconds": seconds}
 
 
 def main() -> None:

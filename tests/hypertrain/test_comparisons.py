@@ -155,10 +155,21 @@ def test_what_embeddings_tell_of_strangers_is_a_correlation_over_people(benchmar
     val, train = seen.select("val"), seen.select("train")
     index, first = val[held_out.first_photos(seen, val)], train[held_out.first_photos(seen, train)]
     cosines = seen.teacher(index) @ seen.teacher(first).T
-    others = np.resize([-1.0, 1.0], 11)  # of mean 0 but for one, of spread 1
-    spread = np.array([np.insert((others - others.mean()) / others.std(), i, np.nan) for i in range(12)])
-    scores = 0.5 - 2 * cosines.mean(1)[:, None] + 3 * cosines.std(1)[:, None] * spread
+    z = np.arange(11) - 5
+    z = z / z.std()  # of each person's 11 strangers: mean 0, spread 1
+    strangers = np.array([np.insert(z, i, np.nan) for i in range(12)])
+    scores = 0.5 - 2 * cosines.mean(1)[:, None] + 3 * cosines.std(1)[:, None] * strangers
     assert held_out.strangers_told(scores, seen, val) == pytest.approx({"mean": -1, "sd": 1}, abs=1e-4)
+
+
+def test_a_crop_has_the_same_defects_each_time_and_another_one_others(benchmark: Benchmark) -> None:
+    trunks, people = benchmark("trunks"), faces({"val": 30}, photos=1, side=128)
+    seen = trunks.Seen(people.crops, trunks.damaged)
+    assert seen.shape == seen[:].shape == (len(people.crops), 112, 112, 3)
+    assert (seen[:] == seen[:]).all()
+    assert (seen[3] == seen[2:5][1]).all()
+    away = [(seen[i].astype(float) - people.crops[i, 8:120, 8:120]).std() for i in range(len(seen))]
+    assert len(set(np.round(away, 3))) > 20
 
 
 def test_a_damaged_copy_is_not_asked_about_its_own_photo(benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch) -> None:
