@@ -192,9 +192,10 @@ def of_generator(g: generator.Generator, hgen: HGen, faces: Faces) -> dict[str, 
     module, val = Personal(hgen), faces.select("val")
     found: dict[str, Any] = {"trained": g.trained}
     for side, index in sides(faces).items():
-        found[side] = measured(scores(module, faces, index), faces, index)
-    seen = scores(module, faces, val)
-    found["strangers_told"] = strangers_told(seen[:, first_photos(faces, val)], faces, val)
+        scored = scores(module, faces, index)
+        found[side] = measured(scored, faces, index)
+        if side == "val":
+            found["strangers_told"] = strangers_told(scored[:, first_photos(faces, index)], faces, index)
     found["int8"] = plain_rates(g, hgen, faces)
     unseen = never_shown(faces, val)
     people = len(np.unique(faces.identity[unseen]))

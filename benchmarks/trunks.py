@@ -105,11 +105,6 @@ class Seen:
         return np.stack([self.through(crop) for crop in x]) if x.ndim == 4 else self.through(x)
 
 
-def grey(crop: Image) -> Image:
-    """A crop (S, S, 3) in three equal colours."""
-    return np.repeat(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)[..., None], 3, 2)
-
-
 def coarse(crop: Image) -> Image:
     """A crop (S, S, 3) of half the resolution."""
     side = crop.shape[0]
@@ -127,8 +122,8 @@ class Sharpening(distill.Distill):
     """Stage `distill` on images of half the resolution in the first half of its steps, of the whole one then."""
 
     def shown(self, step: int) -> tuple[data.Crops, bool]:
-        crops, views = super().shown(step)
-        return (Seen(crops, coarse) if 2 * step <= self.steps else crops), views
+        crops, are_views = super().shown(step)
+        return (Seen(crops, coarse) if 2 * step <= self.steps else crops), are_views
 
 
 def figures(name: str, seed: int, steps: int, root: Path, cache: Path, begin: Path) -> comparison.Figures:
@@ -144,7 +139,7 @@ def figures(name: str, seed: int, steps: int, root: Path, cache: Path, begin: Pa
     faces = data.load(root, cache)
     shown = comparison.shown(c, faces, cache)
     probed = {"": faces, "damaged_": replace(faces, crops=Seen(faces.crops, damaged))}
-    if through := {"grey": grey, "of 56×56 pixels": coarse}.get(name):
+    if through := {"grey": views.grey, "of 56×56 pixels": coarse}.get(name):
         faces = replace(faces, crops=Seen(faces.crops, through))
         probed = {prefix: replace(f, crops=Seen(f.crops, through)) for prefix, f in probed.items()}
         shown = replace(shown, crops=Seen(shown.crops, through)) if shown else None

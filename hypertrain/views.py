@@ -172,6 +172,11 @@ def lit(image: Image, rng: np.random.Generator) -> Image:
     return np.clip(np.rint(x), 0, 255).astype(np.uint8)
 
 
+def grey(image: Image) -> Image:
+    """An image (H, W, 3) in three equal colours."""
+    return np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, 2)
+
+
 def through_camera(image: Image, share: float, rng: np.random.Generator) -> Image:
     """An image with some of the defects that cameras and their links have, each with a chance of a part of `share`."""
 
@@ -193,9 +198,6 @@ def through_camera(image: Image, share: float, rng: np.random.Generator) -> Imag
     def noisy(x: Image) -> Image:
         noise = rng.standard_normal(x.shape, np.float32) * rng.uniform(2, 12)
         return np.clip(np.rint(x + noise), 0, 255).astype(np.uint8)
-
-    def grey(x: Image) -> Image:
-        return np.repeat(cv2.cvtColor(x, cv2.COLOR_RGB2GRAY)[..., None], 3, 2)
 
     def rgb565(x: Image) -> Image:
         r, g, b = (x[..., k] >> drop for k, drop in ((0, 3), (1, 2), (2, 3)))
