@@ -184,7 +184,7 @@ def sides(faces: Faces, seed: int = 0) -> dict[str, NDArray[np.int64]]:
 def show(name: str, side: str, found: dict[str, Any]) -> None:
     """One line of the rates."""
     figures = ", ".join(f"{k} {v:.2%}" for k, v in found.items() if isinstance(v, float))
-    print(f"{name:16} {side:12}{figures}", flush=True)
+    print(f"{name:16} {side:16}{figures}", flush=True)
 
 
 def of_generator(g: generator.Generator, hgen: HGen, faces: Faces) -> dict[str, Any]:
