@@ -8,8 +8,8 @@ view of each image instead (hyper_mcu.hypertrain.views). `mirrored images too`: 
 image, and both scores are added, which takes a device twice as long. `changes begin at random`: the heads that write
 them begin with weights of a standard deviation of SPREAD, instead of 0. `learning rate 3e-4 to the end`: it does not
 fall after the warm-up.
-Figures are of float nets, every held-out person's first photo enrolled and asked about all photos of all of them: equal
-error rate, and FNMR at two FMR. `start` is the trunk with its linear head, not trained any further.
+Figures are of float nets, in rows `quantised` of nets with the roundings of the integers; every held-out person's first
+photo enrolled and asked about all photos of all of them: equal error rate, and FNMR at two FMR. `start` is the trunk with its linear head, not trained any further.
 
     python benchmarks/levers.py --faces FACES --steps 1000 --save benchmarks/results/levers.json
 
@@ -122,6 +122,8 @@ ROWS: dict[str, tuple[str, ...]] = {
     **{f"hard pairs, first {k}": (f"hgen.first={k}", *HARD) for k in (6, 4)},
     "augmented": (),
     "augmented, quantised in training": ("hyper.qat=true",),
+    "augmented, quantised in training, scales as calibrated": ("hyper.qat=true",),
+    "augmented, quantised afterwards": (),
     "augmented, the trunk too": ("hyper.trunk=true",),
 }  # fmt: skip
 
@@ -172,6 +174,12 @@ def spread(module: Personal, seed: int) -> None:
             weight.copy_(SPREAD * torch.randn(weight.shape, generator=g))
 
 
+def calibrated(module: Personal, faces: data.Faces) -> Quantiser:
+    """A quantiser with the scales that a generator of these weights would ship."""
+    spec = module.hgen.spec
+    return Quantiser(spec, evaluate.calibrate(spec, finish.weights_of(module.hgen), faces))
+
+
 def train(stage: Hyper, seen: NDArray[np.float16], falls: bool = True) -> None:
     """The stage to its end on maps, a side of each image at random; falls: so does the learning rate."""
     optimiser, average = stage.optimiser(), Average(stage.module, stage.run.ema)
@@ -201,8 +209,8 @@ def figures(name: str, seed: int, steps: int, root: Path, cache: Path, trunk: Pa
     if name == "changes begin at random":
         spread(module, seed)
     if c.hyper.qat:
-        weights = finish.weights_of(module.hgen)
-        module.hgen.quantiser = Quantiser(shared.spec, evaluate.calibrate(shared.spec, weights, faces))
+        quantiser = calibrated(module, faces)
+        module.hgen.quantiser = quantiser.requires_grad_(not name.endswith("scales as calibrated"))
     begin = time.process_time()
     if c.hyper.steps and not name.startswith("augmented"):
         shown = comparison.shown(c, faces, cache)
@@ -220,6 +228,8 @@ def figures(name: str, seed: int, steps: int, root: Path, cache: Path, trunk: Pa
             last = checkpoint.read(Path(out) / "last.safetensors")
         checkpoint.fill(last, module, shared.spec, faces.backbone_sha256)
     seconds = time.process_time() - begin
+    if name.endswith("quantised afterwards"):
+        module.hgen.quantiser = calibrated(module, faces)
     index = faces.select("val")
     found = scores(module, faces, index)
     if name.endswith("mirrored images too"):

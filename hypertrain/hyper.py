@@ -188,7 +188,8 @@ class Hyper:
         self.module: Personal = module.to(self.device)
         self._raw = processes.parallel(Raw(self.module.hgen), ["hgen.quantiser.log_scale"])
         quantiser = self.module.hgen.quantiser
-        self._loose = [self.module.logit, *(quantiser.parameters() if quantiser else ())]
+        loose = [self.module.logit, *(quantiser.parameters() if quantiser else ())]
+        self._loose = [p for p in loose if p.requires_grad]
         processes.alike(self._loose)
         convs = sum(isinstance(s.layer, Conv) for s in spec.stages[: module.hgen.shape.first])
         self._frozen = spec.tensors[2 * convs].offset  # of θ0: what belongs to shared stages
@@ -206,9 +207,10 @@ class Hyper:
     def optimiser(self) -> torch.optim.Optimizer:
         """θ0 and the numbers beside h_gen do not decay."""
         kept = {id(self.module.hgen.theta0), *map(id, self._loose)}
+        learning = [p for p in self.module.parameters() if p.requires_grad]
         groups: list[dict[str, Any]] = [
-            {"params": [p for p in self.module.parameters() if id(p) not in kept]},
-            {"params": [p for p in self.module.parameters() if id(p) in kept], "weight_decay": 0.0},
+            {"params": [p for p in learning if id(p) not in kept]},
+            {"params": [p for p in learning if id(p) in kept], "weight_decay": 0.0},
         ]
         return schedule.build_optimiser(groups, self.c.optimiser, self.c.weight_decay)
 

@@ -19,6 +19,8 @@ from hyper_mcu.codegen.presets import preset
 from hyper_mcu.hypertrain import distill, hyper, loop, start
 from hyper_mcu.hypertrain.augment import plain
 from hyper_mcu.hypertrain.data import Faces
+from hyper_mcu.hypertrain.evaluate import calibrate
+from hyper_mcu.hypertrain.finish import weights_of
 from hyper_mcu.hypertrain.hgen import HGen
 from hyper_mcu.hypertrain.personal import Personal, check
 from hyper_mcu.hypertrain.qat import Quantiser
@@ -124,9 +126,6 @@ def test_a_nano_net_learns_from_scratch_by_the_papers_objective_alone(
 
 
 def test_quantised_training_learns_nets_and_scales(trunk: distill.Trunk, people: Faces, tmp_path: Path) -> None:
-    from hyper_mcu.hypertrain.evaluate import calibrate
-    from hyper_mcu.hypertrain.finish import weights_of
-
     hgen = start.from_trunk(trunk, SHAPE)
     before = calibrate(TOY, weights_of(hgen), people, count=32)
     hgen.quantiser = Quantiser(TOY, before)
@@ -136,6 +135,18 @@ def test_quantised_training_learns_nets_and_scales(trunk: distill.Trunk, people:
     assert min(checked) < checked[0] - 0.05
     moved = np.abs(np.log(found.quantiser.scales() / before))
     assert 1e-3 < moved.max() < 1
+
+
+def test_scales_that_are_not_to_learn_stay_while_quantised_nets_do(
+    trunk: distill.Trunk, people: Faces, tmp_path: Path
+) -> None:
+    hgen = start.from_trunk(trunk, SHAPE)
+    hgen.quantiser = Quantiser(TOY, calibrate(TOY, weights_of(hgen), people, count=32)).requires_grad_(False)
+    before = hgen.quantiser.scales()
+    found = personal(hgen, people, tmp_path, replace(SECOND, qat=True))
+    checked = [r["val_eer"] for r in log(tmp_path / "log.jsonl")[1:]]
+    assert min(checked) < checked[0] - 0.05
+    assert np.array_equal(found.quantiser.scales(), before)
 
 
 def test_teachers_soft_targets_and_unlabelled_images_teach_without_names(
