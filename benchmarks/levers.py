@@ -9,7 +9,8 @@ image, and both scores are added, which takes a device twice as long. `changes b
 them begin with weights of a standard deviation of SPREAD, instead of 0. `learning rate 3e-4 to the end`: it does not
 fall after the warm-up.
 Figures are of float nets, in rows `quantised` of nets with the roundings of the integers; every held-out person's first
-photo enrolled and asked about all photos of all of them: equal error rate, and FNMR at two FMR. `start` is the trunk with its linear head, not trained any further.
+photo enrolled and asked about all photos of all of them: equal error rate, and FNMR at two FMR. `start` is the trunk
+with its linear head, not trained any further.
 
     python benchmarks/levers.py --faces FACES --steps 1000 --save benchmarks/results/levers.json
 
