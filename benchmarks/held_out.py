@@ -8,9 +8,9 @@ asked about one photo of each other one. `by_set`: the only groups that labels t
 each other, at the thresholds that are everybody's. `trained`: the settings that each generator says it was trained by.
 `int8`: the rates of int8 scores on the pairs that rates of the shipped file were counted on, at one threshold of plain
 scores for everybody. `strangers_told`: how the mean and the spread of strangers' scores on a net go with those of its
-embedding's cosines with a photo of each person of the training, as correlations. `never_shown`: the rates of the
-held-out people but for those whom an unlabelled image of the training may show. `backbone`: the rates of the held-out
-people by the frozen backbone's own cosines, with the mirror image on both sides. `others`: by the cosines of
+embedding's cosines with a photo of each person of the training, and what FNMR that is worth. `never_shown`: the rates
+of the held-out people but for those whom an unlabelled image of the training may show. `backbone`: the rates of the
+held-out people by the frozen backbone's own cosines, with the mirror image on both sides. `others`: by the cosines of
 OTHERS.
 
     python benchmarks/held_out.py --faces FACES [GENERATOR …] --save benchmarks/results/held_out.json
@@ -115,16 +115,24 @@ def plain_rates(g: generator.Generator, hgen: HGen, faces: Faces) -> dict[str, f
     return at_fmrs(genuine, impostor)
 
 
-def strangers_told(scores: NDArray[np.float32], faces: Faces, index: NDArray[np.int64]) -> dict[str, float]:
-    """Correlations over people of what embeddings tell of strangers: `mean` of their scores and `sd` of these, with
-    those of cosines. scores (n, n): a row for each net and a column for each person asked about."""
-    train = faces.select("train")
-    cosines = faces.teacher(index[first_photos(faces, index)]) @ faces.teacher(train[first_photos(faces, train)]).T
-    others = np.where(np.eye(len(scores), dtype=bool), np.nan, scores)
-    return {
-        "mean": float(np.corrcoef(np.nanmean(others, 1), cosines.mean(1))[0, 1]),
-        "sd": float(np.corrcoef(np.nanstd(others, 1), cosines.std(1))[0, 1]),
-    }
+def strangers_told(scores: NDArray[np.float32], faces: Faces, index: NDArray[np.int64]) -> dict[str, Any]:
+    """What embeddings alone tell of strangers, of scores (people, M) as in `rates`: correlations over people of the
+    `mean` of strangers' scores and the `sd` of these with those of cosines; and rates of scores from which what that
+    tells of the mean was taken (`by_mean`), which were then divided by what it tells of the spread (`by_both`), or
+    where both are known (`known`)."""
+    train, first = faces.select("train"), first_photos(faces, index)
+    cosines = faces.teacher(index[first]) @ faces.teacher(train[first_photos(faces, train)]).T
+    others = np.where(np.eye(len(first), dtype=bool), np.nan, scores[:, first])
+    known = np.nanmean(others, 1), np.nanstd(others, 1)
+    told = cosines.mean(1), cosines.std(1)
+    mean, sd = (np.polyval(np.polyfit(x, y, 1), x) for x, y in zip(told, known, strict=True))
+
+    def scaled(mean: NDArray[Any], sd: NDArray[Any]) -> dict[str, float]:
+        return rates((scores - mean[:, None]) / sd[:, None], faces, index)
+
+    correlations = {k: float(np.corrcoef(x, y)[0, 1]) for k, x, y in zip(("mean", "sd"), told, known, strict=True)}
+    by_guess = {"by_mean": scaled(mean, np.ones(len(first))), "by_both": scaled(mean, sd)}
+    return {**correlations, **by_guess, "known": scaled(*known)}
 
 
 def never_shown(faces: Faces, index: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -195,7 +203,7 @@ def of_generator(g: generator.Generator, hgen: HGen, faces: Faces) -> dict[str, 
         scored = scores(module, faces, index)
         found[side] = measured(scored, faces, index)
         if side == "val":
-            found["strangers_told"] = strangers_told(scored[:, first_photos(faces, index)], faces, index)
+            found["strangers_told"] = strangers_told(scored, faces, index)
     found["int8"] = plain_rates(g, hgen, faces)
     unseen = never_shown(faces, val)
     people = len(np.unique(faces.identity[unseen]))
