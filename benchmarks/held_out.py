@@ -8,10 +8,10 @@ asked about one photo of each other one. `by_set`: the only groups that labels t
 each other, at the thresholds that are everybody's. `trained`: the settings that each generator says it was trained by.
 `int8`: the rates of int8 scores on the pairs that rates of the shipped file were counted on, at one threshold of plain
 scores for everybody. `strangers_told`: how the mean and the spread of strangers' scores on a net go with those of its
-embedding's cosines with a photo of each person of the training, and what FNMR that is worth. `never_shown`: the rates
-of the held-out people but for those whom an unlabelled image of the training may show. `backbone`: the rates of the
-held-out people by the frozen backbone's own cosines, with the mirror image on both sides. `others`: by the cosines of
-OTHERS.
+embedding's cosines with a photo of each person of the training, and what FNMR that is worth. `both_sides`: the rates of
+`val` with the scores of mirror images added. `never_shown`: the rates of the held-out people but for those whom an
+unlabelled image of the training may show. `backbone`: the rates of the held-out people by the frozen backbone's own
+cosines, with the mirror image on both sides. `others`: by the cosines of OTHERS.
 
     python benchmarks/held_out.py --faces FACES [GENERATOR …] --save benchmarks/results/held_out.json
 
@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,12 +43,28 @@ from hyper_mcu.hypertrain.personal import Personal, score_matrix
 from hyper_mcu.hypertrain.protocols import val_pairs
 from hyper_mcu.hypertrain.sampling import set_of
 
+Image = NDArray[np.uint8]
 FMRS = (1e-1, 1e-2, 1e-3, 1e-4)
 OTHERS = ("sface",)  # backbones that could teach instead
 FEW = 10  # people of a set from which on its rates are told
 # Cosine of the backbone from which on an unlabelled image may show a held-out person: 78 % of the pairs of photos of
 # one of them reach it, and 7 in a million of those of two.
 MAY_SHOW = 0.4
+
+
+class Seen:
+    """Crops as a function of one crop, `through`, shows them (data.Crops): (N, …) of its own shape."""
+
+    def __init__(self, crops: data.Crops, through: Callable[[Image], Image]) -> None:
+        self.crops, self.through = crops, through
+        self.shape = (len(crops), *through(crops[0]).shape)
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    def __getitem__(self, index: Any, /) -> Image:
+        x = self.crops[index]
+        return np.stack([self.through(crop) for crop in x]) if x.ndim == 4 else self.through(x)
 
 
 def first_photos(faces: Faces, index: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -180,6 +196,12 @@ def scores(module: Personal, faces: Faces, index: NDArray[np.int64]) -> NDArray[
     return score_matrix(module, e, faces, index)
 
 
+def both_sides(module: Personal, faces: Faces, index: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Scores as of `scores`, to which those of the mirror images are added: a device would look twice."""
+    mirrored = replace(faces, crops=Seen(faces.crops, np.fliplr))
+    return scores(module, faces, index) + scores(module, mirrored, index)
+
+
 def sides(faces: Faces, seed: int = 0) -> dict[str, NDArray[np.int64]]:
     """The images of the held-out people, and those of as many people of the training who have two or more."""
     val, train = faces.select("val"), faces.select("train")
@@ -203,12 +225,13 @@ def of_generator(g: generator.Generator, hgen: HGen, faces: Faces) -> dict[str, 
         scored = scores(module, faces, index)
         found[side] = measured(scored, faces, index)
         if side == "val":
+            found["both_sides"] = rates(both_sides(module, faces, index), faces, index)
             found["strangers_told"] = strangers_told(scored, faces, index)
     found["int8"] = plain_rates(g, hgen, faces)
     unseen = never_shown(faces, val)
     people = len(np.unique(faces.identity[unseen]))
     found["never_shown"] = {"people": people, **rates(scores(module, faces, unseen), faces, unseen)}
-    for name in ("val", "train", "strangers_told", "int8", "never_shown"):
+    for name in ("val", "train", "both_sides", "strangers_told", "int8", "never_shown"):
         show(g.sha256[:16], name, found[name])
     return found
 

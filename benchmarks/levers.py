@@ -22,15 +22,13 @@ from __future__ import annotations
 
 import time
 import zlib
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import comparison
 import numpy as np
 import torch
-from held_out import rates, scores
+from held_out import both_sides, rates, scores
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -129,19 +127,6 @@ ROWS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-class Mirrored:
-    """The mirror images of crops (data.Crops)."""
-
-    def __init__(self, crops: data.Crops) -> None:
-        self.crops, self.shape = crops, crops.shape
-
-    def __len__(self) -> int:
-        return len(self.crops)
-
-    def __getitem__(self, index: Any, /) -> NDArray[np.uint8]:
-        return self.crops[index][..., ::-1, :]
-
-
 class Seen(Personal):
     """Nets that are shown maps instead of images."""
 
@@ -232,10 +217,8 @@ def figures(name: str, seed: int, steps: int, root: Path, cache: Path, trunk: Pa
     if name.endswith("quantised afterwards"):
         module.hgen.quantiser = calibrated(module, faces)
     index = faces.select("val")
-    found = scores(module, faces, index)
-    if name.endswith("mirrored images too"):
-        found += scores(module, replace(faces, crops=Mirrored(faces.crops)), index)
-    return {**rates(found, faces, index), "seconds": seconds}
+    look = both_sides if name.endswith("mirrored images too") else scores
+    return {**rates(look(module, faces, index), faces, index), "seconds": seconds}
 
 
 def main() -> None:

@@ -18,18 +18,15 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import comparison
 import cv2
 import numpy as np
 import torch
-from held_out import first_photos, rates
-from numpy.typing import NDArray
+from held_out import Image, Seen, first_photos, rates
 
 from hyper_mcu import generator
 from hyper_mcu.generator import SHIPPED
@@ -37,7 +34,6 @@ from hyper_mcu.hypertrain import checkpoint, config, data, distill, export, loop
 from hyper_mcu.hypertrain.checkpoint import About
 from hyper_mcu.hypertrain.data.faces import central
 
-Image = NDArray[np.uint8]
 BASE = (
     "run.device=cpu", "run.threads=1", "hyper.steps=0", "distill.batch=256", "distill.lr=1.5e-3",
     "views.each=6", "views.half=true", "views.blended=0.6", "views.parts=0.6", "views.turned=0.15", "views.yaw=40",
@@ -88,21 +84,6 @@ ROWS: dict[str, tuple[str, ...]] = {
     "from scratch, each image normalised": (*SCRATCH, "net.norm=instance"),
     "from scratch, each pixel normalised": (*SCRATCH, "net.norm=pixel-channel"),
 }
-
-
-class Seen:
-    """Crops as a function of one crop, `through`, shows them (data.Crops): (N, …) of its own shape."""
-
-    def __init__(self, crops: data.Crops, through: Callable[[Image], Image]) -> None:
-        self.crops, self.through = crops, through
-        self.shape = (len(crops), *through(crops[0]).shape)
-
-    def __len__(self) -> int:
-        return len(self.crops)
-
-    def __getitem__(self, index: Any, /) -> Image:
-        x = self.crops[index]
-        return np.stack([self.through(crop) for crop in x]) if x.ndim == 4 else self.through(x)
 
 
 def coarse(crop: Image) -> Image:
