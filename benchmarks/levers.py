@@ -67,6 +67,14 @@ SHARP = ("hyper.contrast=1", "hyper.temperature=0.02", "hyper.labelled=true")
 BOTH = (*SHARP, "hyper.both_ways=true")
 HARD = ("hyper.hard=32", "hyper.random=32")
 SHIPPED_LOSS = (*BOTH, "hyper.teacher=2", "hyper.balance=0.5")
+TIMES = {"twice": 2, "four times": 4, "eight times": 8}
+
+
+def more(times: int) -> tuple[str, ...]:
+    """So many times the people and the nets of BASE."""
+    return f"hyper.people={48 * times}", f"hyper.nets={32 * times}", f"hyper.mixtures={32 * times}"
+
+
 ROWS: dict[str, tuple[str, ...]] = {
     "start": ("hyper.steps=0",),
     "start, mirrored images too": ("hyper.steps=0",),
@@ -100,6 +108,12 @@ ROWS: dict[str, tuple[str, ...]] = {
     "contrast both ways, no squared differences": (*BOTH, "hyper.teacher=0"),
     "contrast both ways, a tenth, sets balanced": SHIPPED_LOSS,
     **{f"contrast both ways, a tenth, sets balanced, first {k}": (*SHIPPED_LOSS, f"hgen.first={k}") for k in (10, 6)},
+    **{
+        f"contrast both ways, a tenth, sets balanced, first 10, {name} the people and nets": (
+            *SHIPPED_LOSS, "hgen.first=10", *more(times), "hyper.chunk=32",
+        )
+        for name, times in TIMES.items()
+    },
     "no emphasis": ("hyper.emphasis=0",),
     "emphasis 16": ("hyper.emphasis=16",),
     "no images of nobody": ("hyper.unlabelled=0", "hyper.people=64"),
@@ -117,7 +131,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "views": ("views.each=1",),
     "views, enrolled too": ("views.each=1", "hyper.enrolled=views"),
     "hard pairs": HARD,
-    "hard pairs, twice the people and nets": (*HARD, "hyper.people=96", "hyper.nets=64", "hyper.mixtures=64"),
+    "hard pairs, twice the people and nets": (*HARD, *more(2)),
     **{f"hard pairs, first {k}": (f"hgen.first={k}", *HARD) for k in (6, 4)},
     "augmented": (),
     "augmented, quantised in training": ("hyper.qat=true",),
