@@ -67,7 +67,7 @@ SHARP = ("hyper.contrast=1", "hyper.temperature=0.02", "hyper.labelled=true")
 BOTH = (*SHARP, "hyper.both_ways=true")
 HARD = ("hyper.hard=32", "hyper.random=32")
 SHIPPED_LOSS = (*BOTH, "hyper.teacher=2", "hyper.balance=0.5")
-TIMES = {"twice": 2, "four times": 4, "eight times": 8}
+TIMES = {"twice": 2, "four times": 4}
 
 
 def more(times: int) -> tuple[str, ...]:
