@@ -135,7 +135,7 @@ def strangers_told(scores: NDArray[np.float32], faces: Faces, index: NDArray[np.
     """What embeddings alone tell of strangers, of scores (people, M) as in `rates`: correlations over people of the
     `mean` of strangers' scores and the `sd` of these with those of cosines; and rates of scores from which what that
     tells of the mean was taken (`by_mean`), which were then divided by what it tells of the spread (`by_both`), or
-    where both are known (`known`)."""
+    where both are known (`known`). All is fitted to the people whom it is measured on: other people would gain less."""
     train, first = faces.select("train"), first_photos(faces, index)
     cosines = faces.teacher(index[first]) @ faces.teacher(train[first_photos(faces, train)]).T
     others = np.where(np.eye(len(first), dtype=bool), np.nan, scores[:, first])

@@ -205,7 +205,7 @@ class Hyper:
         self._labels = torch.tensor([code.get(n, -1) for n in faces.identity.tolist()])
 
     def optimiser(self) -> torch.optim.Optimizer:
-        """θ0 and the numbers beside h_gen do not decay."""
+        """Of what learns: a quantiser may be told not to. θ0 and the numbers beside h_gen do not decay."""
         kept = {id(self.module.hgen.theta0), *map(id, self._loose)}
         learning = [p for p in self.module.parameters() if p.requires_grad]
         groups: list[dict[str, Any]] = [
